@@ -1,0 +1,109 @@
+"""
+What an attempt has to say: how far it is, what it moved, and how it ended.
+
+These records travel from the engine's child process to the daemon, into the store and out to people; none of them holds a
+row of data.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class StepCount(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The ledger line of one step: every row that came in is accounted for by what went out or was set aside.
+
+    The law depends on the kind of step (a filter: in = out + filtered; a validation: in = out + quarantined; a join:
+    in = matched + unmatched; an aggregate: the group sizes add up to in). The load checks it before it commits.
+    """
+
+    step: str
+    kind: str
+    rows_in: int
+    rows_out: int
+    filtered: int = 0
+    quarantined: int = 0
+    deduplicated: int = 0
+    matched: int = 0
+    unmatched: int = 0
+
+
+class SinkOutcome(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What one sink holds after the attempt: rows committed, under which guarantee, and by which attempt."""
+
+    sink: str
+    kind: str
+    guarantee: str
+    mode: str
+    rows: int
+    committed_by: int
+    target: str = ""
+
+
+class Figures(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The balance of a load, along the path of its main sink: read = loaded + unchanged + filtered + deduplicated + quarantined."""
+
+    rows_read: int = 0
+    rows_loaded: int = 0
+    rows_quarantined: int = 0
+    rows_filtered: int = 0
+    rows_deduplicated: int = 0
+    rows_unchanged: int = 0
+    bytes_read: int = 0
+    seconds: float = 0.0
+    memory_peak_bytes: int = 0
+    steps: tuple[StepCount, ...] = ()
+    sinks: tuple[SinkOutcome, ...] = ()
+    broken_rules: dict[str, int] = {}
+    rejects_file: str = ""
+
+
+class Progress(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How far an attempt is. ``share`` is 0.0 to 1.0 when the amount of work is known, else None."""
+
+    phase: str
+    rows_read: int = 0
+    rows_loaded: int = 0
+    rows_quarantined: int = 0
+    bytes_read: int = 0
+    bytes_total: int = 0
+    share: float | None = None
+
+
+class RunError(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Why an attempt ended badly: a stable code, a sentence for people, and whether trying again can help.
+
+    Codes: invalid_plan, source_unreadable, source_changed, data_error, destination_unavailable, destination_full,
+    ledger_mismatch, out_of_memory, worker_lost, engine_lost, timeout, stale, internal.
+    """
+
+    code: str
+    message: str
+    retryable: bool = False
+    problems: tuple[str, ...] = ()
+
+
+class Succeeded(msgspec.Struct, frozen=True, tag="succeeded"):
+    """The load is committed in every sink; ``figures`` reconcile."""
+
+    figures: Figures
+
+
+class Failed(msgspec.Struct, frozen=True, tag="failed"):
+    """The attempt failed; nothing half-loaded is visible in any sink. ``figures`` say how far it came, where known."""
+
+    error: RunError
+    figures: Figures | None = None
+
+
+class Cancelled(msgspec.Struct, frozen=True, tag="cancelled"):
+    """A person asked for it and the attempt obeyed; nothing half-loaded is visible."""
+
+
+class Returned(msgspec.Struct, frozen=True, tag="returned"):
+    """The worker gave the run back unharmed (drain, lost lease); the attempt does not count against the run."""
+
+    reason: str
+
+
+Result = Succeeded | Failed | Cancelled | Returned
