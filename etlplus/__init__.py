@@ -1,0 +1,39 @@
+"""
+etlplus: a self-hosted ETL service, and the actor runtime it stands on, for programs on Trio.
+
+Importing this package loads nothing else: ``import etlplus.runtime`` must stay as small as the runtime itself. The names
+below are looked up when they are first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from etlplus.app import open_service
+    from etlplus.settings import Settings, load_settings
+
+__version__ = "0.1.0"
+
+__all__ = ["Settings", "__version__", "load_settings", "open_service"]
+
+_ROOM_OF = {
+    "open_service": "etlplus.app",
+    "Settings": "etlplus.settings",
+    "load_settings": "etlplus.settings",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Fetch a public name from its room on first use (PEP 562)."""
+    room = _ROOM_OF.get(name)
+    if room is None:
+        raise AttributeError(f"module 'etlplus' has no attribute {name!r}; it offers {', '.join(__all__)}")
+    found: object = getattr(import_module(room), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
