@@ -1,0 +1,52 @@
+"""
+A run as others see it: without the store's internals, with the newest progress of the attempt in hand.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from etlplus.jobs.model import Run
+from etlplus.jobs.outcome import Figures, Progress, RunError
+
+FINISHED = frozenset({"succeeded", "failed", "cancelled", "skipped"})
+"""The states after which no transition follows."""
+
+
+class RunView(msgspec.Struct, frozen=True):
+    """A run as it stands. ``version`` grows with every transition; of two views the one with the larger version is newer."""
+
+    id: str
+    job_id: str
+    job_name: str
+    job_version: int
+    state: str
+    cause: str
+    queue: str
+    priority: int
+    version: int
+    attempt: int
+    attempts_max: int
+    cancel_requested: bool
+    run_at: datetime
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    params: dict[str, Any]
+    error: RunError | None
+    figures: Figures | None
+    progress: Progress | None = None
+
+    @property
+    def finished(self) -> bool:
+        """True once no further transition can follow."""
+        return self.state in FINISHED
+
+
+def run_view(run: Run, progress: Progress | None = None) -> RunView:
+    """What a person sees of a run; ``progress`` is the newest report of the attempt in hand."""
+    view = msgspec.convert(run, RunView, from_attributes=True)
+    return msgspec.structs.replace(view, progress=progress) if progress else view
