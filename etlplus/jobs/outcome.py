@@ -1,8 +1,8 @@
 """
 What an attempt has to say: how far it is, what it moved, and how it ended.
 
-These records travel from the engine's child process to the daemon, into the store and out to people; none of them holds a
-row of data.
+These records travel from the engine's child process to the daemon, into the store and out to people; none of them holds
+a row of data.
 """
 
 from __future__ import annotations
@@ -41,7 +41,9 @@ class SinkOutcome(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Figures(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The balance of a load, along the path of its main sink: read = loaded + unchanged + filtered + deduplicated + quarantined."""
+    """The balance of a load, along the path of its main sink: read = loaded + unchanged + filtered + deduplicated +
+    quarantined.
+    """
 
     rows_read: int = 0
     rows_loaded: int = 0

@@ -1,0 +1,240 @@
+"""
+The nouns of the house: job, run, attempt, event, worker, user.
+
+Frozen records, and nothing that decides: what may happen to a run is in ``lifecycle``, when it is tried again in
+``retry``, when it is due in ``schedule``. Everybody from the store to the client speaks in these records. All times are
+aware and in UTC, all ids are UUIDv7 strings, durations end in ``_s`` and are seconds.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from etlplus.jobs.outcome import Figures, RunError
+
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^[^\s/\x00-\x1f][^/\x00-\x1f]*$")]
+"""A name that people write: 1 to 200 characters, no slash, no control character, no blank in front."""
+
+Priority = Annotated[int, msgspec.Meta(ge=0, le=1000)]
+"""Smaller goes first. Waiting makes up for it: each step weighs as much as ``PRIORITY_STEP_S`` of waiting."""
+
+PRIORITY_STEP_S = 60.0
+
+
+class RunState(StrEnum):
+    """Where a run stands. The first four are *unfinished*, the last four are for good."""
+
+    SCHEDULED = "scheduled"
+    """Waits for its time: a delayed run, or a retry that backs off. The tick moves it on to queued."""
+    BLOCKED = "blocked"
+    """Waits for other runs. Whoever finishes the last of them moves it on."""
+    QUEUED = "queued"
+    """Waits for a free slot. A worker's claim moves it on; nobody else holds anything of it."""
+    RUNNING = "running"
+    """One worker holds it under its lease. If that worker dies, the rescue moves it back to queued."""
+    SUCCEEDED = "succeeded"
+    """Every sink is committed and the figures reconcile."""
+    FAILED = "failed"
+    """Out of attempts, or not worth another; a person may replay it as a new run."""
+    CANCELLED = "cancelled"
+    """Somebody asked for it before it was done; nothing half-loaded is visible."""
+    SKIPPED = "skipped"
+    """A rule said that it need not run."""
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing will ever happen to the run again."""
+        return self in FINAL_STATES
+
+
+FINAL_STATES = frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED, RunState.SKIPPED})
+LIVE_STATES = frozenset(RunState) - FINAL_STATES
+
+
+class RetryPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How often a failing run is tried, and how long it waits in between; ``retry`` computes the waits.
+
+    ``attempts_max`` counts the first try too: 1 means never again. Attempts that were interrupted (the worker drained
+    or died) do not count. ``jitter`` is the share of the wait that is spread at random: 0.1 means ±10 %.
+    """
+
+    kind: Literal["fixed", "linear", "exponential"] = "exponential"
+    attempts_max: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 3
+    base_s: Annotated[float, msgspec.Meta(ge=0)] = 2.0
+    cap_s: Annotated[float, msgspec.Meta(ge=0)] = 300.0
+    jitter: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.1
+
+
+class IntervalSchedule(msgspec.Struct, frozen=True, tag_field="kind", tag="interval", forbid_unknown_fields=True):
+    """A run every ``every_s`` seconds, at ``start_at`` + n × ``every_s``; without a start, counted from when it was
+    saved.
+    """
+
+    every_s: Annotated[float, msgspec.Meta(ge=1, le=366 * 86400)]
+    start_at: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
+
+
+Schedule = IntervalSchedule
+
+
+class JobDraft(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A job as a person writes it. ``pipeline`` is the plan as data; the pipeline room checks it, the store does not.
+
+    ``base_dir`` is where relative paths in the plan start. A paused job makes no scheduled runs; asked for by hand, it
+    runs.
+    """
+
+    name: Name
+    pipeline: dict[str, Any]
+    queue: Name = "default"
+    priority: Priority = 0
+    retry: RetryPolicy = RetryPolicy()
+    schedule: Schedule | None = None
+    timeout_s: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    memory_limit_bytes: Annotated[int, msgspec.Meta(gt=0)] | None = None
+    base_dir: str = ""
+    paused: bool = False
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """A stored definition. ``version`` grows by one with each save, and a run keeps the version it was made from.
+
+    ``next_at`` is when the schedule will make the next run; None without a schedule, or while paused.
+    """
+
+    id: str
+    name: str
+    version: int
+    pipeline: dict[str, Any]
+    queue: str = "default"
+    priority: int = 0
+    retry: RetryPolicy = RetryPolicy()
+    schedule: Schedule | None = None
+    timeout_s: float | None = None
+    memory_limit_bytes: int | None = None
+    base_dir: str = ""
+    paused: bool = False
+    created_at: datetime
+    updated_at: datetime
+    next_at: datetime | None = None
+
+
+class NewRun(msgspec.Struct, frozen=True, kw_only=True):
+    """A wish for a run. While a run with the same ``unique_key`` is unfinished, the answer is that run and no new one
+    is made.
+
+    ``run_at`` in the future makes the run wait as scheduled; None means now.
+    """
+
+    job_id: str
+    params: dict[str, Any] = {}
+    run_at: datetime | None = None
+    cause: str = "manual"
+    unique_key: str | None = None
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True):
+    """One execution of a job, as it stands.
+
+    ``version`` grows by one with each transition: of two pictures of a run, the one with the larger version is newer.
+    ``attempt`` is the number of the latest try (0: none yet) and the fence: who holds an older number holds nothing.
+    ``attempts_spent`` are the tries that counted, ``rescues`` the workers lost over it since a try last ended in order.
+    ``error`` is why it failed, or while unfinished why the last try did. ``bounds`` is what the first attempt found in
+    its sources, so that each later one reads the same.
+    """
+
+    id: str
+    job_id: str
+    job_name: str
+    job_version: int
+    state: RunState
+    queue: str
+    priority: int
+    run_at: datetime
+    created_at: datetime
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    params: dict[str, Any] = {}
+    attempt: int = 0
+    attempts_spent: int = 0
+    attempts_max: int = 1
+    rescues: int = 0
+    cancel_requested: bool = False
+    error: RunError | None = None
+    figures: Figures | None = None
+    worker_id: str | None = None
+    version: int = 1
+    cause: str = "manual"
+    unique_key: str | None = None
+    bounds: dict[str, Any] | None = None
+
+
+AttemptEnd = Literal["succeeded", "failed", "cancelled", "returned", "lost"]
+
+
+class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+    """One try of a run by one worker. ``ended`` is None while it runs; "lost" means that its worker was lost."""
+
+    run_id: str
+    number: int
+    worker_id: str
+    started_at: datetime
+    finished_at: datetime | None = None
+    ended: AttemptEnd | None = None
+    error: RunError | None = None
+    figures: Figures | None = None
+
+
+class RunEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """One transition of a run, written together with it; ``version`` is the run's version after it. ``kind`` is a name
+    from ``lifecycle.Happening``; ``state`` is where the run stood afterwards.
+    """
+
+    run_id: str
+    version: int
+    at: datetime
+    kind: str
+    state: RunState
+    attempt: int = 0
+    detail: dict[str, Any] = {}
+
+
+class Worker(msgspec.Struct, frozen=True, kw_only=True):
+    """A process that runs. Its lease covers every run it holds and ends at ``expires_at``.
+
+    ``boot_id`` and ``pid`` let a successor on the same node see at once that its predecessor is gone.
+    """
+
+    id: str
+    node: str
+    pid: int
+    boot_id: str
+    started_at: datetime
+    beat_at: datetime
+    expires_at: datetime
+    slots: int
+
+
+class UserDraft(msgspec.Struct, frozen=True, kw_only=True):
+    """A user as the service makes one. The store sees only the hash of a password."""
+
+    name: Name
+    password_hash: str
+    role: str
+    disabled: bool = False
+
+
+class User(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody who may sign in. Raising ``auth_epoch`` makes every token given out before void."""
+
+    id: str
+    name: str
+    password_hash: str
+    role: str
+    auth_epoch: int = 1
+    disabled: bool = False
+    created_at: datetime

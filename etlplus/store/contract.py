@@ -1,0 +1,288 @@
+"""
+What every store promises, in four halves: write, read, lease, admin.
+
+The service gets the write and read halves, the staff gets the lease half, whoever runs the house gets the admin half.
+Each call is one unit: it takes effect completely or not at all, and when it returns, what it did survives a crash. The
+time is always passed in as ``now``; a store owns no clock. Every transition writes its ``RunEvent`` in the same unit,
+and a call makes at most one transition of any one run, so the versions that a caller sees of a run have no gaps.
+
+Cancellation: every call is a cancel point. A cancelled unit may have taken effect, but never half of it, and it leaves
+no connection, lock or transaction behind. Any call raises ``StoreUnavailable`` when the store is closed or cannot
+answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Protocol
+
+import msgspec
+
+from etlplus.jobs.model import (
+    Attempt,
+    Job,
+    JobDraft,
+    NewRun,
+    Run,
+    RunEvent,
+    RunState,
+    User,
+    UserDraft,
+    Worker,
+)
+from etlplus.jobs.outcome import Result
+
+
+class RunFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which runs to list; an empty field asks for nothing."""
+
+    states: tuple[RunState, ...] = ()
+    job_id: str | None = None
+    queue: str | None = None
+
+
+class Counts(msgspec.Struct, frozen=True, kw_only=True):
+    """How much there is. ``runs`` has every state; ``stale_results`` are outcomes that came too late and were not
+    applied.
+    """
+
+    runs: dict[str, int]
+    jobs: int
+    workers: int
+    stale_results: int
+
+
+class Claimed(msgspec.Struct, frozen=True):
+    """A run that the worker now holds, and the definition it was made from (of the run's own ``job_version``)."""
+
+    run: Run
+    job: Job
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """How an attempt ended, as told by the worker that carried it."""
+
+    run_id: str
+    attempt: int
+    worker_id: str
+    result: Result
+
+
+class Settled(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of an outcome. Not ``applied``: a stale result; then ``run`` is None and nothing was changed."""
+
+    run_id: str
+    attempt: int
+    applied: bool
+    run: Run | None = None
+
+
+class Beat(msgspec.Struct, frozen=True):
+    """The answer to a heartbeat. Not ``alive``: the lease is gone and so are the runs. ``cancel`` are the ids of held
+    runs that somebody wants cancelled.
+    """
+
+    alive: bool
+    cancel: tuple[str, ...] = ()
+
+
+class Hint(msgspec.Struct, frozen=True, kw_only=True):
+    """What is waiting: how many runs are queued (counted up to 1,000), and when the next thing is due for a tick."""
+
+    queued: int
+    due_at: datetime | None
+
+
+class Statistics(msgspec.Struct, frozen=True, kw_only=True):
+    """How the body is doing: its kind, schema version, size, and figures of its own (units, waits, connections)."""
+
+    kind: str
+    schema_version: int
+    size_bytes: int
+    figures: dict[str, float] = {}
+
+
+class WriteStore(Protocol):
+    """What people and programs change."""
+
+    async def save_job(
+        self, draft: JobDraft, *, now: datetime, job_id: str | None = None, expected_version: int | None = None
+    ) -> Job:
+        """Store a new job, or the next version of ``job_id``.
+
+        Raises:
+            Conflict: another job has the name (code ``name_taken``), or the job is not at ``expected_version`` any more
+                (code ``stale_version``).
+            NotFound: there is no ``job_id``.
+        """
+        ...
+
+    async def delete_job(self, job_id: str, *, now: datetime, expected_version: int | None = None) -> None:
+        """Forget a job; its finished runs stay.
+
+        Raises:
+            Conflict: it has unfinished runs (code ``job_in_use``), or ``expected_version`` is stale.
+            NotFound: there is no such job.
+        """
+        ...
+
+    async def enqueue(self, runs: Sequence[NewRun], *, now: datetime) -> list[Run]:
+        """Make runs, all or none, answered in order; a wish whose ``unique_key`` is taken is answered with the holder.
+
+        Raises:
+            NotFound: one of the jobs does not exist; nothing was stored.
+        """
+        ...
+
+    async def cancel(self, run_id: str, *, now: datetime) -> Run:
+        """Ask for the end of a run: a waiting one is cancelled at once, a running one is marked ``cancel_requested``.
+
+        Asking a running one twice changes nothing.
+
+        Raises:
+            Conflict: it is finished (code ``run_finished``).
+            NotFound: there is no such run.
+        """
+        ...
+
+    async def save_user(self, draft: UserDraft, *, now: datetime, user_id: str | None = None) -> User:
+        """Store a new user, or change ``user_id``; a changed password, role or ``disabled`` raises the epoch.
+
+        Raises:
+            Conflict: the name is taken (code ``name_taken``).
+            NotFound: there is no ``user_id``.
+        """
+        ...
+
+    async def claim_bootstrap(self, draft: UserDraft, *, now: datetime) -> User:
+        """Store the first user ever. Of any number of callers at once, exactly one succeeds.
+
+        Raises:
+            Conflict: there is a user already (code ``bootstrap_closed``).
+        """
+        ...
+
+    async def bump_epoch(self, user_id: str) -> User:
+        """Make every token of a user void.
+
+        Raises:
+            NotFound: there is no such user.
+        """
+        ...
+
+
+class ReadStore(Protocol):
+    """What people and programs look at. Asked by id, a missing thing raises NotFound; asked by name, it is None."""
+
+    async def job(self, job_id: str) -> Job: ...
+
+    async def job_named(self, name: str) -> Job | None: ...
+
+    async def jobs(self, *, limit: int = 100, after: str | None = None) -> list[Job]:
+        """A page of jobs by name; ``after`` is the name of the last one seen."""
+        ...
+
+    async def run(self, run_id: str) -> Run: ...
+
+    async def runs(self, which: RunFilter | None = None, *, limit: int = 100, after: str | None = None) -> list[Run]:
+        """A page of runs, newest first; ``after`` is the id of the last one seen."""
+        ...
+
+    async def events(self, run_id: str, *, after_version: int = 0, limit: int = 1000) -> list[RunEvent]:
+        """The history of a run in order, from the version after ``after_version`` on; empty for an unknown run."""
+        ...
+
+    async def attempts(self, run_id: str) -> list[Attempt]:
+        """The attempts of a run in order; empty for an unknown run."""
+        ...
+
+    async def counts(self) -> Counts: ...
+
+    async def workers(self) -> list[Worker]:
+        """Every worker that has joined and neither left nor been found dead."""
+        ...
+
+    async def user(self, user_id: str) -> User: ...
+
+    async def user_named(self, name: str) -> User | None: ...
+
+    async def has_users(self) -> bool: ...
+
+
+class LeaseStore(Protocol):
+    """What workers do. Whoever does not name the present (run, attempt, worker) holds nothing and changes nothing."""
+
+    async def join(self, worker: Worker, *, now: datetime) -> None:
+        """Announce a worker; its lease runs until ``worker.expires_at``. Joining again renews the record."""
+        ...
+
+    async def beat(self, worker_id: str, *, now: datetime, expires_at: datetime) -> Beat:
+        """Move the lease of a worker on, and hear what it should cancel."""
+        ...
+
+    async def claim(self, worker_id: str, *, limit: int, now: datetime) -> list[Claimed]:
+        """Take up to ``limit`` queued runs, best rank first; no run is ever given to two.
+
+        Raises:
+            Conflict: the worker has not joined, or its lease is over (code ``lease_lost``).
+        """
+        ...
+
+    async def freeze(self, run_id: str, attempt: int, bounds: Mapping[str, Any], *, now: datetime) -> bool:
+        """Keep what the attempt found in its sources. The first writer wins.
+
+        Returns:
+            True if ``bounds`` are now the run's; False if others were kept before, or the attempt holds nothing any
+            more.
+        """
+        ...
+
+    async def acknowledge(self, outcomes: Sequence[Outcome], *, now: datetime) -> list[Settled]:
+        """Settle ended attempts, answered in order. What matches no held (run, attempt, worker) is a stale result: it
+        is counted and changes nothing. One outcome can fail to apply without the others.
+        """
+        ...
+
+    async def rescue(self, *, now: datetime, dead: Sequence[str] = (), limit: int = 500) -> list[Run]:
+        """Take the runs of lost workers back: those whose lease is over at ``now``, and those known to be ``dead``.
+
+        A run goes back to its queue; if cancelled meanwhile it is cancelled; if it has cost ``RESCUES_MAX`` workers
+        without ending once in order it is failed as ``worker_lost``. The workers are forgotten: their next beat finds
+        out. A full answer (``limit`` runs) means that there may be more. """ ...
+
+    async def leave(self, worker_id: str, *, now: datetime) -> list[Run]:
+        """Forget a worker that stops in order; what it still holds goes back to the queue at once, uncounted."""
+        ...
+
+    async def tick(self, *, now: datetime, limit: int = 500) -> list[Run]:
+        """Do what is due: scheduled runs become queued, schedules make their runs.
+
+        Of any number of nodes ticking at once, one makes the run of a nominal time. What an outage missed is made up
+        for by one run. A full answer (``limit`` runs) means that there may be more. """ ...
+
+    async def queued_hint(self) -> Hint:
+        """Whether a claim or a tick is worth while, and when the next tick will be."""
+        ...
+
+
+class AdminStore(Protocol):
+    """What whoever runs the house asks."""
+
+    async def ping(self) -> None:
+        """Return once the store has answered; this is the health check."""
+        ...
+
+    async def statistics(self) -> Statistics: ...
+
+    async def migrate(self) -> int:
+        """Bring the schema to this version of the program (done when opening, too). Returns the schema version.
+
+        Raises:
+            Misconfigured: the schema is newer than this program (code ``schema_newer``).
+        """
+        ...
+
+
+class Store(WriteStore, ReadStore, LeaseStore, AdminStore, Protocol):
+    """The whole contract, as ``open_store`` gives it."""
