@@ -1,0 +1,87 @@
+"""
+The completer: settles ended attempts in the store, in batches, and announces what became of their runs.
+
+Outcomes lie in the outbox until the store has answered; neither a crash of this actor nor an outage of the store loses one.
+At once when idle; while the store is answering one batch, the next one collects.
+"""
+
+from __future__ import annotations
+
+import structlog
+
+from etlplus.actors.messages import (
+    BROADCASTER,
+    DISPATCHER,
+    Acknowledged,
+    AcknowledgeFailed,
+    Announce,
+    Completing,
+    Flush,
+    Wake,
+)
+from etlplus.actors.standing import Standing
+from etlplus.errors import Unavailable
+from etlplus.runtime import Actor, Exit
+from etlplus.store.contract import LeaseStore, Settled
+
+log = structlog.get_logger()
+
+BATCH_MAX = 500
+RETRY_AFTER_S = 0.5
+
+
+class Completer(Actor[Completing]):
+    """See the module."""
+
+    def __init__(self, store: LeaseStore, standing: Standing) -> None:
+        self._store = store
+        self._standing = standing
+        self._under_way = False
+
+    async def started(self) -> None:
+        self._flush()
+
+    async def stopping(self, exit: Exit) -> None:
+        """Settle what is left; the runners have stopped before."""
+        try:
+            while self._standing.outbox:
+                self._settled(await self._acknowledge())
+        except Unavailable as error:
+            log.error("outcomes_not_settled", left=len(self._standing.outbox), error=str(error))
+
+    @Flush.handler
+    def flush(self, message: Flush) -> None:
+        self._flush()
+
+    @Acknowledged.handler
+    def acknowledged(self, message: Acknowledged) -> None:
+        self._under_way = False
+        self._settled(message.settled)
+        self._flush()
+
+    @AcknowledgeFailed.handler
+    def failed(self, message: AcknowledgeFailed) -> None:
+        self._under_way = False
+        log.warning("outcomes_wait", waiting=len(self._standing.outbox), error=message.error)
+        self.ctx.after(RETRY_AFTER_S, Flush(), key="retry")
+
+    def _flush(self) -> None:
+        if self._under_way or not self._standing.outbox:
+            return
+        self._under_way = True
+        self.ctx.pipe(self._acknowledge(), Acknowledged, lambda error: AcknowledgeFailed(str(error)))
+
+    async def _acknowledge(self) -> tuple[Settled, ...]:
+        batch = list(self._standing.outbox)[:BATCH_MAX]
+        return tuple(await self._store.acknowledge(batch, now=self._standing.now()))
+
+    def _settled(self, settled: tuple[Settled, ...]) -> None:
+        """The store answers in order, so what it settled are the first of the outbox."""
+        for each in settled:
+            self._standing.outbox.popleft()
+            if not each.applied:
+                self._standing.stale_results += 1
+                log.warning("stale_result", run=each.run_id, attempt=each.attempt)
+        if runs := tuple(each.run for each in settled if each.run is not None):
+            self.ctx.ref(BROADCASTER).tell(Announce(runs))
+            self.ctx.ref(DISPATCHER).tell(Wake())

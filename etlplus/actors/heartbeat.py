@@ -1,0 +1,74 @@
+"""
+The heartbeat: renews this worker's lease, and learns what to cancel.
+
+One beat per worker, however many attempts it carries. The deadline that a beat earns is counted from before it was sent, so
+this side always believes in less time than the store does. A beat that is not answered moves nothing: the attempts end
+themselves at the deadline, before anybody else may take them over.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import structlog
+
+from etlplus.actors.messages import DISPATCHER, BeatFailed, Beaten, Beating, BeatNow, CancelHere, Wake
+from etlplus.actors.standing import Standing
+from etlplus.runtime import Actor
+from etlplus.store.contract import LeaseStore
+
+log = structlog.get_logger()
+
+
+class Heartbeat(Actor[Beating]):
+    """See the module. Ready once the worker has joined."""
+
+    def __init__(self, store: LeaseStore, standing: Standing, *, beat_s: float, expiry_s: float) -> None:
+        self._store = store
+        self._standing = standing
+        self._beat_s = beat_s
+        self._expiry_s = expiry_s
+        self._under_way = False
+
+    async def started(self) -> None:
+        await self._join()
+        self.ctx.every(self._beat_s, BeatNow(), key="beat")
+
+    @BeatNow.handler
+    def beat(self, message: BeatNow) -> None:
+        if self._under_way:
+            return
+        self._under_way = True
+        self.ctx.pipe(self._ask_store(), lambda beaten: beaten, lambda error: BeatFailed(str(error)))
+
+    @Beaten.handler
+    def beaten(self, message: Beaten) -> None:
+        self._under_way = False
+        if message.answer.alive:
+            self._standing.lease.move(message.sent_at_s + self._expiry_s)
+        if message.answer.cancel:
+            self.ctx.ref(DISPATCHER).tell(CancelHere(message.answer.cancel))
+
+    @BeatFailed.handler
+    def failed(self, message: BeatFailed) -> None:
+        self._under_way = False
+        log.warning("heartbeat_unanswered", worker=self._standing.worker.id, error=message.error)
+
+    async def _ask_store(self) -> Beaten:
+        sent_at_s = self._standing.boottime_s()
+        now = self._standing.now()
+        expires_at = now + timedelta(seconds=self._expiry_s)
+        answer = await self._store.beat(self._standing.worker.id, now=now, expires_at=expires_at)
+        if not answer.alive:
+            log.error("lease_lost", worker=self._standing.worker.id)
+            self._standing.renew()
+            await self._join()
+            self.ctx.ref(DISPATCHER).tell(Wake())
+        return Beaten(sent_at_s, answer)
+
+    async def _join(self) -> None:
+        sent_at_s = self._standing.boottime_s()
+        await self._store.join(self._standing.worker, now=self._standing.now())
+        self._standing.lease.move(sent_at_s + self._expiry_s)
+
+

@@ -1,0 +1,58 @@
+"""
+The keeper of the store's connections: looks whether the store answers, and makes an outage a state that all can see.
+
+The store's body owns the connections themselves (a writer thread, or a pool with lanes for heartbeat, claim and
+acknowledgement); this actor never waits for the store in a handler, so its answer is always at hand.
+"""
+
+from __future__ import annotations
+
+import structlog
+import trio
+
+from etlplus.actors.messages import GetPool, PoolKeeping, PoolView, Probe, Probed
+from etlplus.errors import StoreUnavailable
+from etlplus.runtime import Actor
+from etlplus.store.contract import AdminStore
+
+log = structlog.get_logger()
+
+
+class PoolKeeper(Actor[PoolKeeping]):
+    """See the module. Ready once the store has answered for the first time."""
+
+    def __init__(self, store: AdminStore, *, every_s: float, timeout_s: float) -> None:
+        self._store = store
+        self._every_s = every_s
+        self._timeout_s = timeout_s
+        self._view = PoolView(up=True, latency_s=0.0)
+
+    async def started(self) -> None:
+        self.probed(await self._probe())
+
+    @GetPool.handler
+    def get(self, message: GetPool) -> PoolView:
+        return self._view
+
+    @Probe.handler
+    def probe(self, message: Probe) -> None:
+        self.ctx.pipe(self._probe(), lambda probed: probed, lambda error: Probed(0.0, str(error) or repr(error)))
+
+    @Probed.handler
+    def probed(self, message: Probed) -> None:
+        up = not message.error
+        if up != self._view.up:
+            log.warning("store_is_back" if up else "store_outage", error=message.error)
+        outages = self._view.outages + (self._view.up and not up)
+        self._view = PoolView(up=up, latency_s=message.latency_s, error=message.error, outages=outages)
+        self.ctx.after(self._every_s, Probe(), key="probe")
+
+    async def _probe(self) -> Probed:
+        began = trio.current_time()
+        with trio.move_on_after(self._timeout_s):
+            try:
+                await self._store.ping()
+            except StoreUnavailable as error:
+                return Probed(trio.current_time() - began, str(error))
+            return Probed(trio.current_time() - began)
+        return Probed(self._timeout_s, f"no answer within {self._timeout_s} s")

@@ -1,0 +1,77 @@
+"""
+Who listens, and to what: the broadcaster's list of watchers, as plain data without an actor.
+
+A watcher that falls behind is let go so that the others are not held up: its queue is bounded, and the first piece of news
+that finds no room closes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import trio
+
+
+class Subscription:
+    """One watcher: the topics it follows and the news it has not fetched yet, as encoded bytes."""
+
+    def __init__(self, watcher: int, topics: Iterable[str], *, capacity: int, position: int) -> None:
+        self.watcher = watcher
+        self.topics = frozenset(topics)
+        self.position = position
+        self.lagged = False
+        self._send, self.news = trio.open_memory_channel[bytes](capacity)
+
+    def offer(self, encoded: bytes) -> bool:
+        """Queue one piece of news; False when there is no room or nobody listens, and the watcher is let go."""
+        try:
+            self._send.send_nowait(encoded)
+        except trio.WouldBlock:
+            self.lagged = True
+        except trio.BrokenResourceError:
+            pass  # the watcher closed its end and has not said so yet
+        else:
+            return True
+        self.close()
+        return False
+
+    def close(self) -> None:
+        """End the watcher's iteration once it has fetched what is queued."""
+        self._send.close()
+
+
+class Watchers:
+    """All watchers, by topic. ``let_go`` counts those dropped because they fell behind."""
+
+    def __init__(self) -> None:
+        self._by_id: dict[int, Subscription] = {}
+        self._last = 0
+        self.let_go = 0
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+    def add(self, topics: Iterable[str], *, capacity: int, position: int) -> Subscription:
+        """A new watcher; ``position`` is the number of the newest news it will not receive."""
+        self._last += 1
+        subscription = Subscription(self._last, topics, capacity=capacity, position=position)
+        self._by_id[self._last] = subscription
+        return subscription
+
+    def remove(self, watcher: int) -> None:
+        """Forget a watcher; doing it twice is fine, since it may leave in the moment it is let go."""
+        if subscription := self._by_id.pop(watcher, None):
+            subscription.close()
+
+    def tell(self, topics: Iterable[str], encoded: bytes) -> None:
+        """Give one piece of news to everybody who follows one of its topics."""
+        wanted = frozenset(topics)
+        for subscription in [each for each in self._by_id.values() if each.topics & wanted]:
+            if not subscription.offer(encoded):
+                del self._by_id[subscription.watcher]
+                self.let_go += subscription.lagged
+
+    def close(self) -> None:
+        """Let everybody go."""
+        for watcher in list(self._by_id):
+            self.remove(watcher)

@@ -1,0 +1,51 @@
+"""
+What every facet works with: the store, the staff's addresses, the engine, and who this daemon is.
+
+Made once by whoever opens the service; facets only read it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import prometheus_client
+
+from etlplus.actors.broadcaster import Newsroom
+from etlplus.actors.messages import Broadcasting, Dispatching, PoolKeeping
+from etlplus.actors.standing import Standing
+from etlplus.engines.contract import Engine
+from etlplus.runtime import Ref, TreeSnapshot
+from etlplus.service.bootstrap import Bootstrap
+from etlplus.service.passwords import Passwords
+from etlplus.service.tokens import TokenService
+from etlplus.store.contract import Store
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """See the module. ``epoch`` names this daemon's life: positions of news count within it."""
+
+    store: Store
+    engine: Engine
+    standing: Standing
+    newsroom: Newsroom
+    broadcaster: Ref[Broadcasting]
+    dispatcher: Ref[Dispatching]
+    pool: Ref[PoolKeeping]
+    tree: Callable[[], TreeSnapshot]
+    tokens: TokenService
+    passwords: Passwords
+    bootstrap: Bootstrap
+    registry: prometheus_client.CollectorRegistry
+    data_dir: Path
+    node: str
+    epoch: str
+    version: str
+    started_at: datetime
+
+    @property
+    def now(self) -> Callable[[], datetime]:
+        return self.standing.now

@@ -1,0 +1,47 @@
+"""
+The service in process: all facets over one house, for one principal.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from etlplus.service.events import EventsFacet
+from etlplus.service.house import House
+from etlplus.service.identity import IdentityFacet
+from etlplus.service.jobs import JobsFacet
+from etlplus.service.permissions import OWNER, Principal
+from etlplus.service.runs import RunsFacet
+from etlplus.service.system import SystemFacet
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What ``open_service`` gives; see ``contract.Contract``. ``who`` is the program itself until somebody signs in."""
+
+    house: House
+    who: Principal = OWNER
+
+    @property
+    def jobs(self) -> JobsFacet:
+        return JobsFacet(self.house, self.who)
+
+    @property
+    def runs(self) -> RunsFacet:
+        return RunsFacet(self.house, self.who)
+
+    @property
+    def identity(self) -> IdentityFacet:
+        return IdentityFacet(self.house, self.who)
+
+    @property
+    def system(self) -> SystemFacet:
+        return SystemFacet(self.house, self.who)
+
+    @property
+    def events(self) -> EventsFacet:
+        return EventsFacet(self.house, self.who)
+
+    def acting_as(self, who: Principal) -> Service:
+        """The same service, as somebody else."""
+        return Service(self.house, who)
