@@ -1,0 +1,70 @@
+"""
+Every event that is logged and every metric that is exported, with its meaning.
+
+A name that is not here is a mistake, and so is a name here that nobody uses: the house test compares both ways.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+
+class Metric(msgspec.Struct, frozen=True):
+    """One metric. ``label`` names the one dimension it is split by, if any; the unit of a name without one is a count."""
+
+    name: str
+    kind: Literal["gauge", "counter"]
+    unit: str
+    sentence: str
+    label: str = ""
+
+
+SLOTS = Metric("etlplus_slots", "gauge", "slots", "Runs that this worker can execute at a time.")
+SLOTS_BUSY = Metric("etlplus_slots_busy", "gauge", "slots", "Runs that this worker executes now.")
+OUTCOMES_WAITING = Metric(
+    "etlplus_outcomes_waiting", "gauge", "outcomes", "Outcomes of attempts that the store has not acknowledged yet."
+)
+STALE_RESULTS = Metric(
+    "etlplus_stale_results_total", "counter", "results", "Outcomes refused because the run had moved on without them."
+)
+LEASE_LEFT = Metric(
+    "etlplus_lease_left_seconds", "gauge", "s", "Time until this worker loses its runs unless it renews its lease."
+)
+WATCHERS = Metric("etlplus_watchers", "gauge", "watchers", "Connections that follow the news now.")
+WATCHERS_LET_GO = Metric(
+    "etlplus_watchers_let_go_total", "counter", "watchers", "Watchers dropped because they fell too far behind."
+)
+NEWS = Metric("etlplus_news_total", "counter", "news", "Pieces of news that were told since the start.")
+UPTIME = Metric("etlplus_uptime_seconds", "gauge", "s", "Time since this daemon started.")
+
+METRICS: tuple[Metric, ...] = (
+    SLOTS,
+    SLOTS_BUSY,
+    OUTCOMES_WAITING,
+    STALE_RESULTS,
+    LEASE_LEFT,
+    WATCHERS,
+    WATCHERS_LET_GO,
+    NEWS,
+    UPTIME,
+)
+
+EVENTS: dict[str, str] = {
+    "bounds_wait": "The store did not take what an attempt found in its sources; asked again shortly.",
+    "claim_failed": "The dispatcher could not claim runs; tried again after a pause.",
+    "engine_broke": "The engine raised something it never should; the attempt failed and may be retried.",
+    "heartbeat_unanswered": "A beat found no store; runs are held until the lease ends.",
+    "lease_lost": "This worker was declared dead by others; what it carried was returned, and it joined anew.",
+    "outcomes_not_settled": "The daemon stops with outcomes that the store never took; a rescue will repeat those runs.",
+    "outcomes_wait": "The store did not take outcomes; they are kept and offered again.",
+    "progress_not_told": "Watchers were too busy for one report of progress; the next one will do.",
+    "rescue_failed": "The rescue could not ask the store; tried again after its grace.",
+    "runs_rescued": "Runs of a dead worker went back to their queue.",
+    "stale_result": "An outcome came after its run had moved on; it was counted and not applied.",
+    "store_is_back": "The store answers again.",
+    "store_outage": "The store does not answer.",
+    "tick_failed": "The scheduler could not ask the store for due schedules; tried again.",
+}
+"""Names of events, in the past or present tense as they read in a line, with what they mean for an operator."""
