@@ -249,7 +249,9 @@ class LeaseStore(Protocol):
 
         A run goes back to its queue; if cancelled meanwhile it is cancelled; if it has cost ``RESCUES_MAX`` workers
         without ending once in order it is failed as ``worker_lost``. The workers are forgotten: their next beat finds
-        out. A full answer (``limit`` runs) means that there may be more. """ ...
+        out. A full answer (``limit`` runs) means that there may be more.
+        """
+        ...
 
     async def leave(self, worker_id: str, *, now: datetime) -> list[Run]:
         """Forget a worker that stops in order; what it still holds goes back to the queue at once, uncounted."""
@@ -259,7 +261,9 @@ class LeaseStore(Protocol):
         """Do what is due: scheduled runs become queued, schedules make their runs.
 
         Of any number of nodes ticking at once, one makes the run of a nominal time. What an outage missed is made up
-        for by one run. A full answer (``limit`` runs) means that there may be more. """ ...
+        for by one run. A full answer (``limit`` runs) means that there may be more.
+        """
+        ...
 
     async def queued_hint(self) -> Hint:
         """Whether a claim or a tick is worth while, and when the next tick will be."""

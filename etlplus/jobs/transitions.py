@@ -1,0 +1,155 @@
+"""
+What each happening makes of a run: the record afterwards, and the event that tells of it.
+
+Stores call these inside their units and write what they get; they decide nothing themselves. Each function makes exactly
+one transition, so ``version`` grows by one.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from random import Random
+from typing import Any
+
+from msgspec.structs import replace
+
+from etlplus.jobs.lifecycle import Happening, after
+from etlplus.jobs.model import Attempt, AttemptEnd, Job, NewRun, Run, RunEvent, RunState
+from etlplus.jobs.outcome import Cancelled, Failed, Result, Returned, RunError, Succeeded
+from etlplus.jobs.retry import RESCUES_MAX, backoff_s, may_retry
+
+Change = tuple[Run, RunEvent]
+
+
+def enqueue(wish: NewRun, job: Job, run_id: str, now: datetime) -> Change:
+    """A new run of a job's present version."""
+    waits = wish.run_at is not None and wish.run_at > now
+    run = Run(
+        id=run_id,
+        job_id=job.id,
+        job_name=job.name,
+        job_version=job.version,
+        state=RunState.SCHEDULED if waits else RunState.QUEUED,
+        queue=job.queue,
+        priority=job.priority,
+        run_at=wish.run_at or now,
+        created_at=now,
+        params=wish.params,
+        attempts_max=job.retry.attempts_max,
+        cause=wish.cause,
+        unique_key=wish.unique_key,
+    )
+    return run, _event(run, Happening.ENQUEUED, now, {"cause": wish.cause})
+
+
+def come_due(run: Run, now: datetime) -> Change:
+    """The time that a scheduled run waited for has come."""
+    return _change(run, Happening.CAME_DUE, now, {})
+
+
+def claim(run: Run, worker_id: str, now: datetime) -> Change:
+    """A worker takes a queued run and begins its next attempt."""
+    return _change(
+        run,
+        Happening.CLAIMED,
+        now,
+        {"worker": worker_id},
+        worker_id=worker_id,
+        attempt=run.attempt + 1,
+        started_at=run.started_at or now,
+    )
+
+
+def begun(run: Run, worker_id: str, now: datetime) -> Attempt:
+    """The attempt that a claim has just begun."""
+    return Attempt(run_id=run.id, number=run.attempt, worker_id=worker_id, started_at=now)
+
+
+def cancel(run: Run, now: datetime) -> Change:
+    """Somebody asks for the end of an unfinished run."""
+    if run.state is RunState.RUNNING:
+        return _change(run, Happening.CANCEL_REQUESTED, now, {}, cancel_requested=True)
+    return _change(run, Happening.CANCELLED, now, {}, cancel_requested=True, finished_at=now)
+
+
+def settle(run: Run, job: Job, result: Result, now: datetime, rng: Random) -> Change:
+    """The attempt of a running run has ended; the store has checked that this attempt holds it.
+
+    A cancellation that was asked for wins over a retry and over giving back, but not over a finished load.
+    """
+    if isinstance(result, Succeeded):
+        return _finish(run, Happening.SUCCEEDED, now, {}, figures=result.figures, error=None)
+    if isinstance(result, Cancelled) or (run.cancel_requested and not isinstance(result, Failed)):
+        return _finish(run, Happening.CANCELLED, now, {})
+    if isinstance(result, Returned):
+        return _requeue(run, Happening.RETURNED, now, {"reason": result.reason})
+    return _settle_failure(run, job, result, now, rng)
+
+
+def rescue(run: Run, now: datetime) -> Change:
+    """The worker of a running run was lost."""
+    if run.cancel_requested:
+        return _finish(run, Happening.CANCELLED, now, {"worker": run.worker_id})
+    rescues = run.rescues + 1
+    if rescues >= RESCUES_MAX:
+        error = RunError("worker_lost", f"{rescues} workers were lost while they carried this run")
+        return _finish(run, Happening.POISONED, now, {"worker": run.worker_id}, error=error, rescues=rescues)
+    return _requeue(run, Happening.RESCUED, now, {"worker": run.worker_id}, rescues=rescues)
+
+
+def ended(attempt: Attempt, result: Result | None, now: datetime) -> Attempt:
+    """The attempt after its end; without a result its worker was lost."""
+    how: AttemptEnd = "lost"
+    error: RunError | None = None
+    match result:
+        case Succeeded(figures):
+            return replace(attempt, finished_at=now, ended="succeeded", figures=figures)
+        case Failed(error, figures):
+            return replace(attempt, finished_at=now, ended="failed", error=error, figures=figures)
+        case Cancelled():
+            how = "cancelled"
+        case Returned(reason):
+            how, error = "returned", RunError("returned", reason, retryable=True)
+        case None:
+            error = RunError("worker_lost", "the worker was lost", retryable=True)
+    return replace(attempt, finished_at=now, ended=how, error=error)
+
+
+def _settle_failure(run: Run, job: Job, result: Failed, now: datetime, rng: Random) -> Change:
+    spent = run.attempts_spent + 1
+    detail = {"code": result.error.code}
+    if run.cancel_requested:
+        return _finish(run, Happening.CANCELLED, now, detail, error=result.error)
+    if not may_retry(result.error, attempts_spent=spent, attempts_max=run.attempts_max):
+        return _finish(run, Happening.FAILED, now, detail, error=result.error, figures=result.figures, attempts_spent=spent)
+    wait = timedelta(seconds=backoff_s(job.retry, spent, rng))
+    return _change(
+        run,
+        Happening.RETRIED,
+        now,
+        detail | {"run_at": now + wait},
+        run_at=now + wait,
+        error=result.error,
+        attempts_spent=spent,
+        rescues=0,
+        worker_id=None,
+    )
+
+
+def _requeue(run: Run, happening: Happening, now: datetime, detail: dict[str, Any], **changes: Any) -> Change:
+    return _change(run, happening, now, detail, worker_id=None, **changes)
+
+
+def _finish(run: Run, happening: Happening, now: datetime, detail: dict[str, Any], **changes: Any) -> Change:
+    return _change(run, happening, now, detail, worker_id=None, finished_at=now, **changes)
+
+
+def _change(run: Run, happening: Happening, now: datetime, detail: dict[str, Any], **changes: Any) -> Change:
+    changed = replace(run, state=after(run.state, happening), version=run.version + 1, **changes)
+    return changed, _event(changed, happening, now, detail)
+
+
+def _event(run: Run, happening: Happening, now: datetime, detail: dict[str, Any]) -> RunEvent:
+    return RunEvent(
+        run_id=run.id, version=run.version, at=now, kind=happening, state=run.state, attempt=run.attempt, detail=detail
+    )

@@ -1,0 +1,182 @@
+"""
+The SQLite body of the store: on a file, with a writer thread and readers beside it, or in memory, within the caller.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from pathlib import Path
+from random import Random
+from typing import Any, TypeVar
+
+import trio
+
+from etlplus.errors import StoreUnavailable
+from etlplus.jobs.model import Attempt, Job, JobDraft, NewRun, Run, RunEvent, User, UserDraft, Worker
+from etlplus.store.contract import Beat, Claimed, Counts, Hint, Outcome, RunFilter, Settled, Statistics
+from etlplus.store.sqlite import reads, schema
+from etlplus.store.sqlite.readers import InlineReaders, Readers, ThreadReaders
+from etlplus.store.sqlite.units import Units
+from etlplus.store.sqlite.writer import InlineWriter, Writer, open_thread_writer
+
+T = TypeVar("T")
+BUSY_MS = 10_000
+READERS = 2
+
+
+class SqliteStore:
+    """See ``etlplus.store.contract.Store``."""
+
+    def __init__(self, writer: Writer, readers: Readers, rng: Random) -> None:
+        self._writer = writer
+        self._readers = readers
+        self._units = Units(rng)
+        self._open = True
+
+    async def _write(self, unit: Callable[[sqlite3.Connection], T]) -> T:
+        self._refuse_closed()
+        return await self._writer.run(unit)
+
+    async def _read(self, look: Callable[[sqlite3.Connection], T]) -> T:
+        self._refuse_closed()
+        return await self._readers.run(look)
+
+    def _refuse_closed(self) -> None:
+        if not self._open:
+            raise StoreUnavailable("the store is closed")
+
+    def close(self) -> None:
+        """Refuse whatever comes from now on."""
+        self._open = False
+
+    async def save_job(
+        self, draft: JobDraft, *, now: datetime, job_id: str | None = None, expected_version: int | None = None
+    ) -> Job:
+        return await self._write(lambda db: self._units.save_job(db, draft, now, job_id, expected_version))
+
+    async def delete_job(self, job_id: str, *, now: datetime, expected_version: int | None = None) -> None:
+        await self._write(lambda db: self._units.delete_job(db, job_id, expected_version))
+
+    async def enqueue(self, runs: Sequence[NewRun], *, now: datetime) -> list[Run]:
+        return await self._write(lambda db: self._units.enqueue(db, runs, now))
+
+    async def cancel(self, run_id: str, *, now: datetime) -> Run:
+        return await self._write(lambda db: self._units.cancel(db, run_id, now))
+
+    async def save_user(self, draft: UserDraft, *, now: datetime, user_id: str | None = None) -> User:
+        return await self._write(lambda db: self._units.save_user(db, draft, now, user_id))
+
+    async def claim_bootstrap(self, draft: UserDraft, *, now: datetime) -> User:
+        return await self._write(lambda db: self._units.claim_bootstrap(db, draft, now))
+
+    async def bump_epoch(self, user_id: str) -> User:
+        return await self._write(lambda db: self._units.bump_epoch(db, user_id))
+
+    async def job(self, job_id: str) -> Job:
+        return await self._read(lambda db: reads.job(db, job_id))
+
+    async def job_named(self, name: str) -> Job | None:
+        return await self._read(lambda db: reads.job_named(db, name))
+
+    async def jobs(self, *, limit: int = 100, after: str | None = None) -> list[Job]:
+        return await self._read(lambda db: reads.jobs(db, limit, after))
+
+    async def run(self, run_id: str) -> Run:
+        return await self._read(lambda db: reads.run(db, run_id))
+
+    async def runs(self, which: RunFilter | None = None, *, limit: int = 100, after: str | None = None) -> list[Run]:
+        return await self._read(lambda db: reads.runs(db, which or RunFilter(), limit, after))
+
+    async def events(self, run_id: str, *, after_version: int = 0, limit: int = 1000) -> list[RunEvent]:
+        return await self._read(lambda db: reads.events(db, run_id, after_version, limit))
+
+    async def attempts(self, run_id: str) -> list[Attempt]:
+        return await self._read(lambda db: reads.attempts(db, run_id))
+
+    async def counts(self) -> Counts:
+        return await self._read(reads.counts)
+
+    async def workers(self) -> list[Worker]:
+        return await self._read(reads.workers)
+
+    async def user(self, user_id: str) -> User:
+        return await self._read(lambda db: reads.user(db, user_id))
+
+    async def user_named(self, name: str) -> User | None:
+        return await self._read(lambda db: reads.user_named(db, name))
+
+    async def has_users(self) -> bool:
+        return await self._read(reads.has_users)
+
+    async def join(self, worker: Worker, *, now: datetime) -> None:
+        await self._write(lambda db: self._units.join(db, worker))
+
+    async def beat(self, worker_id: str, *, now: datetime, expires_at: datetime) -> Beat:
+        return await self._write(lambda db: self._units.beat(db, worker_id, now, expires_at))
+
+    async def claim(self, worker_id: str, *, limit: int, now: datetime) -> list[Claimed]:
+        return await self._write(lambda db: self._units.claim(db, worker_id, limit, now))
+
+    async def freeze(self, run_id: str, attempt: int, bounds: Mapping[str, Any], *, now: datetime) -> bool:
+        return await self._write(lambda db: self._units.freeze(db, run_id, attempt, bounds))
+
+    async def acknowledge(self, outcomes: Sequence[Outcome], *, now: datetime) -> list[Settled]:
+        return await self._write(lambda db: [self._units.acknowledge(db, outcome, now) for outcome in outcomes])
+
+    async def rescue(self, *, now: datetime, dead: Sequence[str] = (), limit: int = 500) -> list[Run]:
+        return await self._write(lambda db: self._units.rescue(db, now, dead, limit))
+
+    async def leave(self, worker_id: str, *, now: datetime) -> list[Run]:
+        return await self._write(lambda db: self._units.leave(db, worker_id, now))
+
+    async def tick(self, *, now: datetime, limit: int = 500) -> list[Run]:
+        return await self._write(lambda db: self._units.tick(db, now, limit))
+
+    async def queued_hint(self) -> Hint:
+        return await self._read(self._units.queued_hint)
+
+    async def ping(self) -> None:
+        await self._write(lambda db: db.execute("SELECT 1").fetchone())
+
+    async def statistics(self) -> Statistics:
+        return await self._read(lambda db: reads.statistics(db, self._writer.statistics()))
+
+    async def migrate(self) -> int:
+        return len(schema.MIGRATIONS)  # done when opening, before anybody could ask
+
+
+@asynccontextmanager
+async def open_sqlite(path: Path | None, rng: Random) -> AsyncIterator[SqliteStore]:
+    """The store in a file, or in memory when ``path`` is None.
+
+    Raises:
+        Misconfigured: the file belongs to a newer program.
+        StoreUnavailable: it cannot be opened or is no database.
+    """
+    db = _connect(path)
+    try:
+        if path is None:
+            store = SqliteStore(InlineWriter(db), InlineReaders(db), rng)
+            yield store
+        else:
+            async with open_thread_writer(db) as writer, ThreadReaders(lambda: _connect(path), READERS) as readers:
+                store = SqliteStore(writer, readers, rng)
+                yield store
+        store.close()
+    finally:
+        db.close()
+
+
+def _connect(path: Path | None) -> sqlite3.Connection:
+    try:
+        db = sqlite3.connect(path or ":memory:", isolation_level=None, check_same_thread=False)
+        db.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = FULL")
+        schema.migrate(db)
+    except sqlite3.Error as error:
+        raise StoreUnavailable(f"the store {path} cannot be opened: {error}") from error
+    return db
