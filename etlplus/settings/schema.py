@@ -80,8 +80,8 @@ class Store(Section, frozen=True, kw_only=True):
         str,
         Meta(
             pattern=r"^$|^:memory:$|^sqlite:.+|^postgres(ql)?://.+",
-            description="The store: empty means SQLite in data_dir; else :memory:, sqlite:FILE or postgresql://….",
-            extra={"unit": "URL", "accepts": "an empty text, :memory:, sqlite:FILE or postgresql://USER@HOST/DATABASE"},
+            description="Address of the store; empty means SQLite in data_dir, sqlite::memory: one that is forgotten.",
+            extra={"unit": "URL", "accepts": "an empty text, sqlite:FILE or sqlite::memory:"},
         ),
     ] = ""
 
