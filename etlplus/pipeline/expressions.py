@@ -16,7 +16,7 @@ from etlplus.errors import Problem
 
 LENGTH_MAX = 4096  # longer texts are programs, not expressions
 
-_SCALAR: frozenset[type[exp.Expression]] = frozenset({
+_SCALAR: frozenset[type[exp.Expr]] = frozenset({
     exp.Column, exp.Identifier, exp.Literal, exp.Boolean, exp.Null, exp.Paren, exp.Neg, exp.Not, exp.And, exp.Or,
     exp.Add, exp.Sub, exp.Mul, exp.Div, exp.IntDiv, exp.Mod, exp.DPipe, exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE,
     exp.Is, exp.In, exp.Between, exp.Like, exp.ILike, exp.Case, exp.If, exp.Cast, exp.TryCast, exp.DataType,
@@ -24,7 +24,7 @@ _SCALAR: frozenset[type[exp.Expression]] = frozenset({
     exp.Length, exp.Lower, exp.Upper, exp.Trim, exp.Substring, exp.Concat, exp.Replace, exp.Left, exp.Right, exp.Year,
     exp.Month, exp.Day, exp.Extract, exp.Var, exp.NullSafeEQ, exp.NullSafeNEQ,
 })  # fmt: skip
-_AGGREGATE: frozenset[type[exp.Expression]] = frozenset({
+_AGGREGATE: frozenset[type[exp.Expr]] = frozenset({
     exp.Count, exp.Star, exp.Sum, exp.Avg, exp.Min, exp.Max, exp.CountIf, exp.Distinct,
 })  # fmt: skip
 
@@ -55,7 +55,7 @@ def admit(text: str, columns: tuple[str, ...], *, pointer: str, aggregate: bool 
 
 
 def _refusals(
-    tree: exp.Expression, columns: tuple[str, ...], pointer: str, allowed: frozenset[type[exp.Expression]]
+    tree: exp.Expr, columns: tuple[str, ...], pointer: str, allowed: frozenset[type[exp.Expr]]
 ) -> list[Problem]:
     known = {name.lower() for name in columns}
     problems: list[Problem] = []
@@ -69,7 +69,7 @@ def _refusals(
     return problems
 
 
-def _named(node: exp.Expression) -> str:
+def _named(node: exp.Expr) -> str:
     if isinstance(node, exp.Anonymous):
         return f"function {node.name}()"
     return type(node).__name__

@@ -1,0 +1,151 @@
+"""
+From a pipeline's text to its plan, with the exact place of everything that is wrong.
+
+YAML and JSON keep their positions (JSON is read as the YAML that it is). Only the document is judged here: names, keys,
+types, and which step feeds which. Expressions and columns are judged by the engine, which knows the data.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from difflib import get_close_matches
+from typing import Any, cast
+
+import msgspec
+import yaml
+
+from etlplus.errors import Invalid, Problem
+from etlplus.pipeline.plan import Join, Pipeline
+
+Positions = dict[str, tuple[int, int]]
+
+_AT = re.compile(r"^(?P<said>.*?)(?: - at (?:key in )?`\$(?P<path>.*)`)?$", re.DOTALL)
+_KEY = re.compile(r"unknown field `(?P<key>[^`]+)`")
+
+
+def decode(text: str, *, file: str | None = None) -> Pipeline:
+    """The plan that ``text`` (YAML or JSON) writes down. Raises Invalid with every problem's line and column."""
+    positions: Positions = {}
+    try:
+        root = _composed(text)
+        if root is None:
+            raise Invalid("the pipeline is empty", [Problem("expected name, sources and sinks", file=file)])
+        _locate(root, "", positions)
+        value: object = yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        place = (mark.line + 1, mark.column + 1) if mark else (None, None)
+        problem = Problem(str(error.problem), "", "syntax", file, *place)
+        raise Invalid("the pipeline cannot be read", [problem]) from error
+    except yaml.YAMLError as error:
+        raise Invalid("the pipeline cannot be read", [Problem(str(error), "", "syntax", file)]) from error
+    return _judged(value, positions, file)
+
+
+def convert(value: object) -> Pipeline:
+    """The plan that plain data holds, as it comes out of JSON. Raises Invalid with a pointer to each problem."""
+    return _judged(value, {}, None)
+
+
+def place(problem: Problem, positions: Positions, file: str | None) -> Problem:
+    """The problem with the line and column of its pointer, or of the nearest parent that stands in the text."""
+    pointer = problem.pointer
+    while pointer and pointer not in positions:
+        pointer = pointer.rpartition("/")[0]
+    line, column = positions.get(pointer, (None, None))
+    return msgspec.structs.replace(problem, file=file, line=line, column=column)
+
+
+def _judged(value: object, positions: Positions, file: str | None) -> Pipeline:
+    try:
+        plan = msgspec.convert(value, Pipeline)
+    except msgspec.ValidationError as error:
+        raise Invalid("the pipeline cannot be used", [place(_problem(str(error), value), positions, file)]) from error
+    problems = [place(problem, positions, file) for problem in _wiring(plan)]
+    if problems:
+        raise Invalid("the pipeline cannot be used", problems)
+    return plan
+
+
+def _composed(text: str) -> yaml.Node | None:
+    compose = cast("Callable[..., yaml.Node | None]", yaml.compose)  # pyright: ignore[reportUnknownMemberType]  # untyped
+    return compose(text, Loader=yaml.SafeLoader)
+
+
+def _locate(node: yaml.Node, pointer: str, positions: Positions) -> None:
+    positions.setdefault(pointer, (node.start_mark.line + 1, node.start_mark.column + 1))
+    if isinstance(node, yaml.MappingNode):
+        for key, inner in node.value:
+            below = f"{pointer}/{key.value}"
+            positions[below] = (key.start_mark.line + 1, key.start_mark.column + 1)
+            _locate(inner, below, positions)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, inner in enumerate(node.value):
+            _locate(inner, f"{pointer}/{index}", positions)
+
+
+def _problem(said: str, value: object) -> Problem:
+    """Turn msgspec's sentence and path into a problem with a pointer and, for a wrong key, the nearest right one."""
+    found = _AT.match(said)
+    message, path = (found["said"], found["path"] or "") if found else (said, "")
+    pointer = _walked(path, value)
+    key = _KEY.search(message)
+    if key is None:
+        return Problem(message, pointer)
+    near = get_close_matches(key["key"], _keys_at(pointer), n=1)
+    return Problem(
+        message, f"{pointer}/{key['key']}", "unknown_key", suggestion=f"did you mean {near[0]!r}?" if near else None
+    )
+
+
+def _walked(path: str, value: object) -> str:
+    """The JSON pointer of a msgspec path. Where msgspec writes ``[...]`` for any key, the sole candidate is named."""
+    pointer = ""
+    at: Any = value
+    for index, any_key, name in re.findall(r"\[(\d+)\]|(\[\.\.\.\])|\.(\w+)", path):
+        if any_key:
+            if not isinstance(at, dict) or len(cast("dict[str, Any]", at)) != 1:
+                return pointer
+            name = next(iter(cast("dict[str, Any]", at)))
+        pointer += f"/{index or name}"
+        try:
+            at = cast("Any", at)[int(index) if index else name]
+        except (KeyError, IndexError, TypeError):
+            return pointer
+    return pointer
+
+
+def _keys_at(pointer: str) -> list[str]:
+    """Every key that may stand at this depth of a document: enough for a suggestion."""
+    schema = msgspec.json.schema(Pipeline)
+    if not pointer:
+        return list(schema["$defs"]["Pipeline"]["properties"])
+    return sorted({key for part in schema["$defs"].values() for key in part.get("properties", {})})
+
+
+def _wiring(plan: Pipeline) -> list[Problem]:
+    """Ids are unique, and every input is a source or an earlier step."""
+    known = list(plan.sources)
+    problems: list[Problem] = []
+    for at, step in enumerate(plan.steps):
+        wanted = {"input": step.input} | ({"with": step.lookup} if isinstance(step, Join) else {})
+        problems += [p for key, name in wanted.items() for p in _unknown(name, known, f"/steps/{at}/{key}")]
+        if step.id in known:
+            problems.append(Problem(f"{step.id!r} names two things", f"/steps/{at}/id", "duplicate"))
+        known.append(step.id)
+    sinks: set[str] = set()
+    for at, sink in enumerate(plan.sinks):
+        problems += _unknown(sink.input, known, f"/sinks/{at}/input")
+        if sink.id in sinks:
+            problems.append(Problem(f"{sink.id!r} names two sinks", f"/sinks/{at}/id", "duplicate"))
+        sinks.add(sink.id)
+    return problems
+
+
+def _unknown(name: str, known: list[str], pointer: str) -> list[Problem]:
+    if name in known:
+        return []
+    near = get_close_matches(name, known, n=1)
+    offer = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known)}"
+    return [Problem(f"no source or earlier step is called {name!r}", pointer, "unknown_input", suggestion=offer)]

@@ -1,0 +1,72 @@
+"""A pipeline's text becomes a plan, or says with line and column what is wrong."""
+
+import json
+import textwrap
+
+import pytest
+
+from etlplus.errors import Invalid, Problem
+from etlplus.pipeline.document import convert, decode
+from etlplus.pipeline.plan import plan_id
+
+GOOD = textwrap.dedent("""\
+    name: flights
+    sources:
+      raw: {type: csv, path: {param: flights_csv}, nulls: ["", NA]}
+    steps:
+      - id: late
+        type: filter
+        input: raw
+        where: dep_delay > 0
+    sinks:
+      - {id: out, type: sqlite, input: late, path: x.db, table: flights}
+    """)
+
+
+def refused(text: str) -> Problem:
+    with pytest.raises(Invalid) as caught:
+        decode(text, file="p.yaml")
+    (problem,) = caught.value.problems
+    return problem
+
+
+def test_yaml_json_and_plain_data_give_the_same_plan() -> None:
+    """However a plan is written down, its id is the same."""
+    import yaml
+
+    data = yaml.safe_load(GOOD)
+    assert plan_id(decode(GOOD)) == plan_id(decode(json.dumps(data))) == plan_id(convert(data))
+    assert plan_id(decode(GOOD.replace("> 0", "> 1"))) != plan_id(decode(GOOD))
+
+
+def test_a_wrong_key_is_named_with_its_place_and_the_nearest_right_key() -> None:
+    """A misspelled key gives file, line, column and a suggestion."""
+    problem = refused(GOOD.replace("where:", "were:"))
+    assert (problem.file, problem.line, problem.suggestion) == ("p.yaml", 8, "did you mean 'where'?")
+    problem = refused(GOOD.replace("    where: dep", "    wheer: x\n    where: dep"))
+    assert (problem.line, problem.column) == (8, 5)
+    assert problem.suggestion == "did you mean 'where'?"
+
+
+def test_a_wrong_type_is_named_with_its_place() -> None:
+    """A number where a text belongs is refused at its place."""
+    problem = refused(GOOD.replace("where: dep_delay > 0", "where: 5"))
+    assert (problem.line, problem.column, problem.pointer) == (8, 5, "/steps/0/where")
+
+
+def test_an_unknown_input_is_named_with_the_nearest_known_one() -> None:
+    """A step may only name what stands before it."""
+    problem = refused(GOOD.replace("input: raw", "input: rwa"))
+    assert (problem.line, problem.column) == (7, 5)
+    assert problem.suggestion == "did you mean 'raw'?"
+
+
+@pytest.mark.parametrize("text", ["", "name: [", "a: b: c", "\tname: x", "5", "[]"])
+def test_text_that_is_no_pipeline_is_refused(text: str) -> None:
+    """Broken or empty text is answered with a sentence, never with a traceback."""
+    assert refused(text).message
+
+
+def test_two_steps_may_not_share_a_name() -> None:
+    """An id stands for one thing."""
+    assert refused(GOOD.replace("id: late", "id: raw").replace("input: late", "input: raw")).code == "duplicate"
