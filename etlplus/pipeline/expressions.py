@@ -59,7 +59,7 @@ def _refusals(
 ) -> list[Problem]:
     known = {name.lower() for name in columns}
     problems: list[Problem] = []
-    for node in tree.walk():
+    for node in tree.walk(prune=lambda inner: type(inner) not in allowed):
         if type(node) not in allowed:
             problems.append(Problem(f"{_named(node)} is not allowed in an expression", pointer, "expression"))
         elif isinstance(node, exp.Column) and (node.table or node.name.lower() not in known):

@@ -52,8 +52,9 @@ class Filter(Step, frozen=True, tag="filter"):
 
 
 class Join(Step, frozen=True, tag="join"):
-    """Look rows up by equal keys (``on``: own column to the other's) in ``with``, left or inner; the other's keys must be
-    unique. ``take`` maps new column names to the other's columns.
+    """Look rows up by equal keys (``on``: own column to the other's) in ``with``; rows without a partner stay, with
+    nulls. The other's keys must be unique: a join that doubles rows breaks the ledger.
+    ``take`` maps new column names to the other's columns.
     """
 
     lookup: Name = msgspec.field(name="with")
