@@ -20,8 +20,19 @@ from etlplus.pipeline.plan import Join, Pipeline
 
 Positions = dict[str, tuple[int, int]]
 
-_AT = re.compile(r"^(?P<said>.*?)(?: - at (?:key in )?`\$(?P<path>.*)`)?$", re.DOTALL)
+_AT = re.compile(r"^(?P<said>.*?)(?: - at (?:`key` in )?`\$(?P<path>.*)`)?$", re.DOTALL)
 _KEY = re.compile(r"unknown field `(?P<key>[^`]+)`")
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML in which only true and false are booleans, so that the key ``on`` and the text ``no`` stay texts."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("^(?:true|false)$"), list("tf"))  # pyright: ignore[reportUnknownMemberType]  # untyped
 
 
 def decode(text: str, *, file: str | None = None) -> Pipeline:
@@ -32,7 +43,7 @@ def decode(text: str, *, file: str | None = None) -> Pipeline:
         if root is None:
             raise Invalid("the pipeline is empty", [Problem("expected name, sources and sinks", file=file)])
         _locate(root, "", positions)
-        value: object = yaml.safe_load(text)
+        value: object = yaml.load(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         place = (mark.line + 1, mark.column + 1) if mark else (None, None)
@@ -70,7 +81,7 @@ def _judged(value: object, positions: Positions, file: str | None) -> Pipeline:
 
 def _composed(text: str) -> yaml.Node | None:
     compose = cast("Callable[..., yaml.Node | None]", yaml.compose)  # pyright: ignore[reportUnknownMemberType]  # untyped
-    return compose(text, Loader=yaml.SafeLoader)
+    return compose(text, Loader=_Loader)
 
 
 def _locate(node: yaml.Node, pointer: str, positions: Positions) -> None:

@@ -70,3 +70,9 @@ def test_text_that_is_no_pipeline_is_refused(text: str) -> None:
 def test_two_steps_may_not_share_a_name() -> None:
     """An id stands for one thing."""
     assert refused(GOOD.replace("id: late", "id: raw").replace("input: late", "input: raw")).code == "duplicate"
+
+
+def test_on_and_no_are_texts() -> None:
+    """Only true and false are booleans: the null marker NO stays a text, and ``on`` is a key."""
+    plan = decode(GOOD.replace('["", NA]', "[NO, on, off]"))
+    assert plan.sources["raw"].nulls == ("NO", "on", "off")
