@@ -1,0 +1,62 @@
+"""
+What can go wrong between actors, told apart by who must act.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class RuntimeFault(Exception):
+    """Root of everything this package raises on its own account."""
+
+
+class MailboxFull(RuntimeFault):
+    """The actor's mailbox has no room. The sender decides: drop, wait with ``put``, or fail."""
+
+
+class ActorStopped(RuntimeFault):
+    """The actor is stopping or gone for good; the message was not handled."""
+
+
+class ActorRestarted(RuntimeFault):
+    """The actor crashed over this ask; the crash is the cause. The ask had begun: asking again may do things twice."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(f"{path} crashed while it handled the ask")
+        self.begun = True
+
+
+class AskTimeout(RuntimeFault):
+    """No answer within the deadline; whether the message was or will be handled is unknown."""
+
+
+class AskCycle(RuntimeFault):
+    """The asked actor waits, directly or through others, for the asker; the path is in the message."""
+
+    def __init__(self, path: list[str]) -> None:
+        super().__init__("ask would never be answered: " + " -> ".join(path))
+        self.path = path
+
+
+class Refuse(RuntimeFault):
+    """Raised by a handler to refuse an ask: goes to the asker, and the actor lives on."""
+
+
+class StartFailed(RuntimeFault):
+    """An actor did not become ready: its ``started`` raised (the cause) or took too long."""
+
+
+class GaveUp(RuntimeFault):
+    """A supervisor restarted a child too often; its cause is the group of the child's last crashes."""
+
+
+class SystemFailed(RuntimeFault):
+    """The root supervisor gave up, or could not start; its cause tells the story."""
+
+
+class Unhandled(RuntimeFault):
+    """An actor got a message for which it has no handler."""
+
+    def __init__(self, path: str, message: Any) -> None:
+        super().__init__(f"{path} has no handler for {type(message).__name__}")
