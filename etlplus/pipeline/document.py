@@ -37,13 +37,19 @@ _Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("^(?:true|fal
 
 def decode(text: str, *, file: str | None = None) -> Pipeline:
     """The plan that ``text`` (YAML or JSON) writes down. Raises Invalid with every problem's line and column."""
+    value, positions = read(text, file=file)
+    if value is None:
+        raise Invalid("the pipeline is empty", [Problem("expected name, sources and sinks", file=file)])
+    return _judged(value, positions, file)
+
+
+def read(text: str, *, file: str | None = None) -> tuple[object, Positions]:
+    """What ``text`` (YAML or JSON) says, as plain data, and where it says it. Raises Invalid where it is no YAML."""
     positions: Positions = {}
     try:
-        root = _composed(text)
-        if root is None:
-            raise Invalid("the pipeline is empty", [Problem("expected name, sources and sinks", file=file)])
-        _locate(root, "", positions)
-        value: object = yaml.load(text, Loader=_Loader)
+        if (root := _composed(text)) is not None:
+            _locate(root, "", positions)
+        return yaml.load(text, Loader=_Loader), positions
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         place = (mark.line + 1, mark.column + 1) if mark else (None, None)
@@ -51,7 +57,6 @@ def decode(text: str, *, file: str | None = None) -> Pipeline:
         raise Invalid("the pipeline cannot be read", [problem]) from error
     except yaml.YAMLError as error:
         raise Invalid("the pipeline cannot be read", [Problem(str(error), "", "syntax", file)]) from error
-    return _judged(value, positions, file)
 
 
 def convert(value: object) -> Pipeline:

@@ -1,0 +1,106 @@
+"""
+Arguments that several commands share, and what they mean: where the configuration is, where the daemon is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from typing import TYPE_CHECKING, Any
+
+from etlplus.errors import Invalid, Problem, Unauthenticated
+
+if TYPE_CHECKING:
+    from etlplus.settings import Gathered
+
+Commands = Any  # argparse keeps the type of its collection of sub-commands to itself
+
+DEFAULT_URL = "http://127.0.0.1:8080"
+
+
+def add_command(commands: Commands, name: str, summary: str, epilog: str = "") -> argparse.ArgumentParser:
+    """One more command, with a help that may teach by examples."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=summary,
+        description=summary[0].upper() + summary[1:] + ".",
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    return parser
+
+
+def add_group(commands: Commands, name: str, summary: str) -> Commands:
+    """A command that only leads to others; alone it prints its help."""
+    parser = add_command(commands, name, summary)
+
+    def teach(_chosen: argparse.Namespace) -> int:
+        parser.print_help()
+        return 2
+
+    parser.set_defaults(act=teach)
+    return parser.add_subparsers(title="commands", metavar="COMMAND")
+
+
+def add_configuration(parser: argparse.ArgumentParser) -> None:
+    """``--config`` and ``--set``."""
+    parser.add_argument("--config", metavar="FILE", help="a TOML file of settings (or the variable ETLPLUS_CONFIG)")
+    parser.add_argument(
+        "--set", metavar="KEY=VALUE", action="append", default=[], dest="flags", help="set one option, over all else"
+    )
+
+
+def configuration(chosen: argparse.Namespace) -> Gathered:
+    """The settings this command line asks for.
+
+    Raises:
+        Misconfigured: something in them is wrong; every problem is told.
+    """
+    from etlplus.settings import gather  # help must not wait for it
+
+    file = chosen.config or os.environ.get("ETLPLUS_CONFIG")
+    return gather(file, os.environ, dict(map(_flag, chosen.flags)))
+
+
+def _flag(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals:
+        problem = Problem(f"{text!r} sets nothing", suggestion="--set KEY=VALUE, for example --set server.port=0")
+        raise Invalid("The command line was not understood.", [problem])
+    return key.strip(), value
+
+
+def add_daemon(parser: argparse.ArgumentParser) -> None:
+    """``--url`` and ``--token``."""
+    parser.add_argument(
+        "--url", default=os.environ.get("ETLPLUS_URL", DEFAULT_URL), help=f"the daemon (ETLPLUS_URL, or {DEFAULT_URL})"
+    )
+    parser.add_argument("--token", default=os.environ.get("ETLPLUS_TOKEN"), help="a bearer token (ETLPLUS_TOKEN)")
+
+
+def token_of(chosen: argparse.Namespace) -> str:
+    """The token to use.
+
+    Raises:
+        Unauthenticated: none was given; the sentence says how to get one.
+    """
+    if not chosen.token:
+        raise Unauthenticated("no token: export ETLPLUS_TOKEN=$(etlplus sign-in NAME), or give --token")
+    return chosen.token
+
+
+def parameters(texts: list[str]) -> dict[str, Any]:
+    """``NAME=VALUE`` words as a run's parameters; a value that reads as JSON is that, any other is text."""
+    import msgspec  # as above
+
+    found: dict[str, Any] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals:
+            problem = Problem(f"{text!r} gives nothing", suggestion="NAME=VALUE, for example day=2013-01-31")
+            raise Invalid("The command line was not understood.", [problem])
+        try:
+            found[name] = msgspec.json.decode(value)
+        except msgspec.DecodeError:
+            found[name] = value
+    return found

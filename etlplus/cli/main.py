@@ -1,0 +1,85 @@
+"""
+The command line as a whole: which commands there are, and how an error becomes a sentence and a status.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator, Sequence
+
+from etlplus import __version__
+from etlplus.cli import check, demo, jobs, run, runs, serve, signin
+from etlplus.cli.exits import Exit, exit_of, table
+from etlplus.errors import EtlplusError
+
+_EXAMPLES = """\
+examples:
+  etlplus run pipeline.yaml              load once, here and now, without a daemon
+  etlplus serve --config FILE            run the daemon
+  export ETLPLUS_TOKEN=$(etlplus sign-in ada)
+  etlplus jobs create flights.yaml       store a job in the running daemon
+  etlplus runs start flights --follow    run it and watch
+
+"""
+
+
+def entry(arguments: Sequence[str] | None = None) -> int:
+    """Carry out one command line; gives the exit status."""
+    parser = _parser()
+    chosen = parser.parse_args(arguments)
+    if not hasattr(chosen, "act"):
+        parser.print_help()
+        return Exit.USAGE
+    try:
+        return chosen.act(chosen)
+    except BrokenPipeError:
+        # Who read our output has gone, as `| head` does; keep the interpreter from complaining when it flushes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.OK
+    except KeyboardInterrupt:
+        return Exit.INTERRUPTED
+    except EtlplusError as error:
+        return _told([error])
+    except BaseExceptionGroup as group:
+        return _told_group(group)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="etlplus",
+        description="Load data exactly as promised: every row accounted for, nothing lost, nothing doubled.",
+        epilog=_EXAMPLES + table(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"etlplus {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    for room in (serve, run, jobs, runs, signin, check, demo):
+        room.add_to(commands)
+    return parser
+
+
+def _told(errors: Sequence[EtlplusError]) -> Exit:
+    for error in errors:
+        print(f"etlplus: {error}", file=sys.stderr)
+    return exit_of(errors[0])
+
+
+def _told_group(group: BaseExceptionGroup[BaseException]) -> Exit:
+    """Trio hands errors out in groups; ours are told in a sentence, any other is a mistake and keeps its traceback."""
+    leaves = list(_leaves(group))
+    if any(isinstance(leaf, KeyboardInterrupt) for leaf in leaves):
+        return Exit.INTERRUPTED
+    ours = [leaf for leaf in leaves if isinstance(leaf, EtlplusError)]
+    if len(ours) < len(leaves):
+        raise group
+    return _told(ours)
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error

@@ -1,0 +1,93 @@
+"""
+``etlplus run``: one pipeline file, loaded here and now, without a daemon.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import AsyncIterator
+from contextlib import aclosing, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from etlplus.cli.arguments import Commands, add_command, parameters
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from etlplus.actors.news import News
+    from etlplus.cli.documents import Document
+    from etlplus.jobs.views import RunView
+    from etlplus.service.contract import Feed
+
+_EPILOG = """\
+The load has all the guarantees of a daemon's: it commits as a whole or not at all, and every row is accounted for. Refused
+rows are kept in the data directory; name one to look at them afterwards.
+
+example:
+  etlplus run config/demo/flights.yaml --param day=2013-01-31
+"""
+
+
+def add_to(commands: Commands) -> None:
+    """Teach the command line this command."""
+    parser = add_command(commands, "run", "load one pipeline file in the foreground, without a daemon", _EPILOG)
+    parser.add_argument("pipeline", metavar="PIPELINE", type=Path, help="a pipeline or job in YAML, JSON or TOML")
+    parser.add_argument("--param", metavar="NAME=VALUE", action="append", default=[], help="a parameter of the run")
+    parser.add_argument("--data-dir", metavar="DIR", help="keep state and refused rows here instead of nowhere")
+    parser.set_defaults(act=_run)
+
+
+def _run(chosen: argparse.Namespace) -> int:
+    import trio  # help must not wait for it
+
+    from etlplus.cli.documents import read_document
+    from etlplus.cli.following import exit_of_run
+    from etlplus.cli.progress import summary
+    from etlplus.telemetry import set_up_logging
+
+    set_up_logging("warning", "auto")
+    document, params = read_document(chosen.pipeline), parameters(chosen.param)
+    with _data_dir(chosen.data_dir) as folder:
+        run = trio.run(_load, document, params, folder)
+    print(summary(run))
+    return exit_of_run(run)
+
+
+@contextmanager
+def _data_dir(named: str | None) -> Iterator[str]:
+    if named is not None:
+        yield named
+        return
+    with TemporaryDirectory(prefix="etlplus-run-") as folder:
+        yield folder
+
+
+async def _load(document: Document, params: dict[str, object], data_dir: str) -> RunView:
+    from etlplus.app import open_service
+    from etlplus.cli.following import follow
+    from etlplus.cli.progress import ProgressLine
+    from etlplus.jobs.model import RetryPolicy
+    from etlplus.settings import Engine, Settings
+
+    # One try: whoever waits at the prompt is the retry policy.
+    draft = document.draft(schedule=None, retry=RetryPolicy(attempts_max=1))
+    async with open_service(Settings(data_dir=data_dir, engine=Engine(slots=1))) as service:
+        with document.placing():
+            job = await service.jobs.create(draft)
+        async with service.events.watch(("runs",)) as feed:
+            run = await service.runs.start(job.id, params)
+            async with aclosing(_news(feed)) as news:
+                return await follow(run, news, ProgressLine(sys.stderr))
+
+
+async def _news(feed: Feed) -> AsyncIterator[News]:
+    import msgspec
+
+    from etlplus.actors.news import News
+
+    decoder = msgspec.json.Decoder[News](News)
+    async for encoded in feed:
+        yield decoder.decode(encoded)
