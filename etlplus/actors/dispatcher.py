@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import structlog
 
+from etlplus.actors.courtesy import tell_if_there
 from etlplus.actors.messages import (
     BROADCASTER,
     COMPLETER,
@@ -63,7 +64,7 @@ class Dispatcher(Actor[Dispatching]):
             slot.claimed = claimed
             self.ctx.ref(runner_name(slot.number)).tell(Carry())
         if message.claimed:
-            self.ctx.ref(BROADCASTER).tell(Announce(tuple(each.run for each in message.claimed)))
+            tell_if_there(self.ctx.ref(BROADCASTER), Announce(tuple(each.run for each in message.claimed)))
             self._claim()
 
     @ClaimFailed.handler
@@ -103,4 +104,4 @@ class Dispatcher(Actor[Dispatching]):
                 Outcome(run_id=run.id, attempt=run.attempt, worker_id=worker, result=result)
             )
         if lost:
-            self.ctx.ref(COMPLETER).tell(Flush())
+            tell_if_there(self.ctx.ref(COMPLETER), Flush())

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import structlog
 
+from etlplus.actors.courtesy import tell_if_there
 from etlplus.actors.messages import (
     BROADCASTER,
     DISPATCHER,
@@ -53,8 +54,8 @@ class Scheduler(Actor[Scheduling]):
     def ticked(self, message: Ticked) -> None:
         self._under_way = False
         if message.runs:
-            self.ctx.ref(BROADCASTER).tell(Announce(message.runs))
-            self.ctx.ref(DISPATCHER).tell(Wake())
+            tell_if_there(self.ctx.ref(BROADCASTER), Announce(message.runs))
+            tell_if_there(self.ctx.ref(DISPATCHER), Wake())
             self._ask()
 
     @TickFailed.handler
@@ -118,5 +119,5 @@ class RescueDuty(Actor[Rescuing]):
     def _tell(self, runs: tuple[Run, ...]) -> None:
         if runs:
             log.warning("runs_rescued", runs=[run.id for run in runs])
-            self.ctx.ref(BROADCASTER).tell(Announce(runs))
-            self.ctx.ref(DISPATCHER).tell(Wake())
+            tell_if_there(self.ctx.ref(BROADCASTER), Announce(runs))
+            tell_if_there(self.ctx.ref(DISPATCHER), Wake())

@@ -12,6 +12,7 @@ from datetime import timedelta
 
 import structlog
 
+from etlplus.actors.courtesy import tell_if_there
 from etlplus.actors.messages import DISPATCHER, BeatFailed, Beaten, Beating, BeatNow, CancelHere, Wake
 from etlplus.actors.standing import Standing
 from etlplus.runtime import Actor
@@ -47,7 +48,7 @@ class Heartbeat(Actor[Beating]):
         if message.answer.alive:
             self._standing.lease.move(message.sent_at_s + self._expiry_s)
         if message.answer.cancel:
-            self.ctx.ref(DISPATCHER).tell(CancelHere(message.answer.cancel))
+            tell_if_there(self.ctx.ref(DISPATCHER), CancelHere(message.answer.cancel))
 
     @BeatFailed.handler
     def failed(self, message: BeatFailed) -> None:
@@ -63,7 +64,7 @@ class Heartbeat(Actor[Beating]):
             log.error("lease_lost", worker=self._standing.worker.id)
             self._standing.renew()
             await self._join()
-            self.ctx.ref(DISPATCHER).tell(Wake())
+            tell_if_there(self.ctx.ref(DISPATCHER), Wake())
         return Beaten(sent_at_s, answer)
 
     async def _join(self) -> None:

@@ -7,6 +7,8 @@ talk in circles without importing in circles.
 
 from __future__ import annotations
 
+import msgspec
+
 from etlplus.actors.watchers import Subscription
 from etlplus.jobs.model import Run
 from etlplus.jobs.outcome import Progress, Result
@@ -18,7 +20,7 @@ class PoolKeeping:
     """Address of the keeper of the store's connections."""
 
 
-class PoolView(Tell[PoolKeeping]):
+class PoolView(msgspec.Struct, frozen=True):
     """How the store was when it was last looked at. ``up`` is False during an outage, and ``error`` says why."""
 
     up: bool

@@ -13,6 +13,7 @@ from typing import Any
 import structlog
 import trio
 
+from etlplus.actors.courtesy import tell_if_there
 from etlplus.actors.messages import (
     BROADCASTER,
     COMPLETER,
@@ -63,11 +64,21 @@ class Runner(Actor[Carrying]):
         if self._slot.claimed is None:
             return
         with trio.move_on_after(self._drain_s):
-            await self._ended.wait()
+            await self._ended_or_hurry()
         if not self._ended.is_set():
             self._interrupt(Returned("the worker is stopping"))
             await self._ended.wait()
         self._settle(self._slot.result or Returned("the worker is stopping"))
+
+    async def _ended_or_hurry(self) -> None:
+        async with trio.open_nursery() as nursery:
+
+            async def first(event: trio.Event) -> None:
+                await event.wait()
+                nursery.cancel_scope.cancel()
+
+            nursery.start_soon(first, self._ended)
+            nursery.start_soon(first, self._standing.hurry)
 
     @Carry.handler
     def carry(self, message: Carry) -> None:
@@ -124,13 +135,13 @@ class Runner(Actor[Carrying]):
             Outcome(run_id=run.id, attempt=run.attempt, worker_id=run.worker_id or "", result=result)
         )
         self._slot.claimed = self._slot.result = self._scope = None
-        self.ctx.ref(COMPLETER).tell(Flush())
-        self.ctx.ref(DISPATCHER).tell(Wake())
+        tell_if_there(self.ctx.ref(COMPLETER), Flush())
+        tell_if_there(self.ctx.ref(DISPATCHER), Wake())
 
     def say_progress(self, run: Run, progress: Progress) -> None:
         """Tell the watchers; when they are too busy to hear it, the next report will do."""
         try:
-            self.ctx.ref(BROADCASTER).tell(AnnounceProgress(run.id, run.version, run.attempt, progress))
+            tell_if_there(self.ctx.ref(BROADCASTER), AnnounceProgress(run.id, run.version, run.attempt, progress))
         except MailboxFull:
             log.debug("progress_not_told", run=run.id)
 

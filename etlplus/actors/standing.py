@@ -12,6 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
+import trio
+
 from etlplus.engines.contract import Lease
 from etlplus.jobs.model import Worker
 from etlplus.jobs.outcome import Result
@@ -36,7 +38,7 @@ class Standing:
     """This process as a worker.
 
     ``lease`` belongs to the present ``worker``; a worker that was found dead by others gets a new id and a new lease, and
-    attempts that were carried under the old one end as returned.
+    attempts that were carried under the old one end as returned. ``hurry`` is set when the stop shall not wait for attempts.
     """
 
     worker: Worker
@@ -47,7 +49,7 @@ class Standing:
     new_worker: Callable[[], Worker]
     outbox: deque[Outcome] = field(default_factory=lambda: deque[Outcome]())
     stale_results: int = 0
-    draining: bool = False
+    hurry: trio.Event = field(default_factory=trio.Event)
 
     @property
     def busy(self) -> int:

@@ -7,7 +7,7 @@ Made once by whoever opens the service; facets only read it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
@@ -22,6 +22,14 @@ from etlplus.service.bootstrap import Bootstrap
 from etlplus.service.passwords import Passwords
 from etlplus.service.tokens import TokenService
 from etlplus.store.contract import Store
+
+
+@dataclass(slots=True)
+class Ports:
+    """Where the listeners are, once they are there."""
+
+    rest: int | None = None
+    monitoring: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +53,7 @@ class House:
     epoch: str
     version: str
     started_at: datetime
+    ports: Ports = field(default_factory=Ports)
 
     @property
     def now(self) -> Callable[[], datetime]:

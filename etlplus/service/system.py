@@ -27,6 +27,7 @@ class SystemFacet(Facet):
             checks=checks,
             version=self.house.version,
             uptime_s=self._uptime_s(),
+            monitoring_port=self.house.ports.monitoring,
         )
 
     async def status(self) -> StatusView:

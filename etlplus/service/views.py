@@ -79,12 +79,13 @@ class CheckView(msgspec.Struct, frozen=True):
 
 
 class HealthView(msgspec.Struct, frozen=True):
-    """The whole in one word (pass, warn, fail) and the parts behind it."""
+    """The whole in one word (pass, warn, fail), the parts behind it, and where the live monitoring listens."""
 
     status: str
     checks: list[CheckView]
     version: str
     uptime_s: float
+    monitoring_port: int | None = None
 
 
 class StatusView(msgspec.Struct, frozen=True):

@@ -1,0 +1,52 @@
+"""
+Who lives in a data directory, and on which machine: one service at a time.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+from etlplus.errors import Conflict, Misconfigured, Problem
+
+
+@contextmanager
+def hold(data_dir: Path) -> Generator[None]:
+    """Hold a data directory, made if missing, until the block is left; a dead holder's hold ends with its process.
+
+    Raises:
+        Conflict: another process holds it; the message names it.
+        Misconfigured: the directory cannot be used.
+    """
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        lock = os.open(data_dir / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        problem = Problem(f"{data_dir}: {error.strerror}", "/data_dir", suggestion="a folder that can be written")
+        raise Misconfigured("the data directory cannot be used", [problem]) from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+        yield
+    except BlockingIOError:
+        holder = os.pread(lock, 32, 0).decode(errors="replace").strip() or "another"
+        raise Conflict(
+            f"the data directory {data_dir} is in use by process {holder}; a directory serves one daemon at a time",
+            code="data_dir_in_use",
+        ) from None
+    finally:
+        os.close(lock)
+
+
+def machine() -> tuple[str, str]:
+    """The node's name, and the id of its present boot (empty where the system has none)."""
+    try:
+        boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        boot_id = ""
+    return socket.gethostname(), boot_id
