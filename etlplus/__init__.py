@@ -1,8 +1,8 @@
 """
 etlplus: a self-hosted ETL service, and the actor runtime it stands on, for programs on Trio.
 
-Importing this package loads nothing else: ``import etlplus.runtime`` must stay as small as the runtime itself. The names
-below are looked up when they are first used.
+Importing this package loads nothing else: ``import etlplus.runtime`` must stay as small as the runtime itself. The
+names below are looked up when they are first used.
 """
 
 from __future__ import annotations
@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from etlplus.app import open_service
+    from etlplus.jobs.model import JobDraft
     from etlplus.settings import Settings, load_settings
 
 __version__ = "0.1.0"
 
-__all__ = ["Settings", "__version__", "load_settings", "open_service"]
+__all__ = ["JobDraft", "Settings", "__version__", "load_settings", "open_service"]
 
 _ROOM_OF = {
+    "JobDraft": "etlplus.jobs.model",
     "open_service": "etlplus.app",
     "Settings": "etlplus.settings",
     "load_settings": "etlplus.settings",

@@ -8,7 +8,7 @@ engine) can still be told with line and column of the file the person has open.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -29,7 +29,7 @@ class Document(msgspec.Struct, frozen=True):
     positions: Positions
 
     @contextmanager
-    def placing(self, below: str = "") -> Iterator[None]:
+    def placing(self, below: str = "") -> Generator[None]:
         """Problems raised inside are raised again with line and column; ``below`` is put before their pointers."""
         try:
             yield

@@ -4,7 +4,8 @@ Following one run to its end, whoever tells the news: a service in process, or a
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 
 from etlplus.actors.news import News, ProgressNews
 from etlplus.cli.exits import Exit
@@ -12,19 +13,25 @@ from etlplus.cli.progress import ProgressLine
 from etlplus.jobs.views import RunView
 
 
-async def follow(start: RunView, news: AsyncIterator[News], line: ProgressLine) -> RunView:
-    """Show every step of a run until no further can follow; gives the run as it ended."""
+async def follow(start: RunView, news: AsyncGenerator[News], line: ProgressLine) -> RunView:
+    """Show every step of a run until no further can follow; gives the run as it ended, and closes the news."""
     run = start
     line.show(run.state, run.progress)
-    while not run.finished:
-        told = await anext(news)
-        if isinstance(told, ProgressNews):
-            if told.run_id == run.id and told.version >= run.version:
-                line.show(run.state, told.progress)
-        elif told.run.id == run.id and told.run.version > run.version:
-            run = told.run
-            line.show(run.state, run.progress)
+    async with aclosing(news):
+        while not run.finished:
+            run = _after(await anext(news), run, line)
     line.close()
+    return run
+
+
+def _after(told: News, run: RunView, line: ProgressLine) -> RunView:
+    """The run after one piece of news, which may be old or of another run."""
+    if isinstance(told, ProgressNews):
+        if told.run_id == run.id and told.version >= run.version:
+            line.show(run.state, told.progress)
+    elif told.run.id == run.id and told.run.version > run.version:
+        line.show(told.run.state, told.run.progress)
+        return told.run
     return run
 
 

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import AsyncIterator
-from contextlib import aclosing, contextmanager
+from collections.abc import AsyncGenerator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from etlplus.cli.arguments import Commands, add_command, parameters
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
     from etlplus.actors.news import News
     from etlplus.cli.documents import Document
@@ -57,7 +57,7 @@ def _run(chosen: argparse.Namespace) -> int:
 
 
 @contextmanager
-def _data_dir(named: str | None) -> Iterator[str]:
+def _data_dir(named: str | None) -> Generator[str]:
     if named is not None:
         yield named
         return
@@ -79,11 +79,10 @@ async def _load(document: Document, params: dict[str, object], data_dir: str) ->
             job = await service.jobs.create(draft)
         async with service.events.watch(("runs",)) as feed:
             run = await service.runs.start(job.id, params)
-            async with aclosing(_news(feed)) as news:
-                return await follow(run, news, ProgressLine(sys.stderr))
+            return await follow(run, _news(feed), ProgressLine(sys.stderr))
 
 
-async def _news(feed: Feed) -> AsyncIterator[News]:
+async def _news(feed: Feed) -> AsyncGenerator[News]:
     import msgspec
 
     from etlplus.actors.news import News

@@ -9,7 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -69,7 +69,7 @@ class Daemon(msgspec.Struct, frozen=True):
 
 
 @asynccontextmanager
-async def started(folder: Path) -> AsyncIterator[Daemon]:
+async def started(folder: Path) -> AsyncGenerator[Daemon]:
     """A daemon that answers, in a fresh ``folder``; killed on leaving if it was neither stopped nor kept.
 
     Raises:

@@ -1,0 +1,104 @@
+"""Files that people write are read with their positions, and what is wrong in them is told by line and column."""
+
+import pytest
+
+from etlplus.cli.documents import read_document
+from etlplus.errors import Invalid, Problem
+
+
+def written(folder, name: str, text: str):
+    file = folder / name
+    file.write_text(text)
+    return file
+
+
+def problem_of(act) -> Problem:
+    with pytest.raises(Invalid) as caught:
+        act()
+    (problem,) = caught.value.problems
+    return problem
+
+
+def test_a_pipeline_becomes_a_job_of_its_own_name(tmp_path):
+    """A bare pipeline is a job made of defaults; its relative paths start at its folder."""
+    draft = read_document(written(tmp_path, "x.yaml", "name: people\nsources: {}\n")).draft()
+    assert (draft.name, draft.pipeline, draft.base_dir) == (
+        "people",
+        {"name": "people", "sources": {}},
+        str(tmp_path.resolve()),
+    )
+
+
+def test_a_job_says_more_than_its_pipeline(tmp_path):
+    """A document with a pipeline in it is a whole job."""
+    draft = read_document(written(tmp_path, "x.yaml", "name: nightly\npriority: 3\npipeline: {name: p}\n")).draft()
+    assert (draft.name, draft.priority, draft.pipeline) == ("nightly", 3, {"name": "p"})
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("x.yaml", "name: people\nsources:\n  a: {type: csv}\n"),
+        ("x.json", '{"name": "people", "sources": {"a": {"type": "csv"}}}'),
+        ("x.toml", 'name = "people"\n[sources.a]\ntype = "csv"\n'),
+    ],
+)
+def test_three_languages_say_the_same(tmp_path, name, text):
+    """YAML, JSON and TOML hold the same data."""
+    document = read_document(written(tmp_path, name, text))
+    assert document.content == {"name": "people", "sources": {"a": {"type": "csv"}}}
+
+
+def test_a_wrong_key_of_a_job_is_placed(tmp_path):
+    """The key that a job does not know is named with its line and column."""
+    document = read_document(written(tmp_path, "x.yaml", "name: n\npipeline: {}\nretry:\n  atempts_max: 3\n"))
+    problem = problem_of(document.draft)
+    assert "atempts_max" in problem.message
+    assert (problem.line, problem.column) == (3, 1)
+
+
+@pytest.mark.parametrize(("text", "pointer"), [("name: n\nsteps:\n- id: a\n", "/pipeline/steps/0/id"), ("a: 1", "")])
+def test_what_others_find_by_pointer_is_told_by_line(tmp_path, text, pointer):
+    """A problem found by the service, which never saw the file, is placed in the file the person has open."""
+    document = read_document(written(tmp_path, "x.yaml", text))
+
+    def refuse():
+        with document.placing():
+            raise Invalid("no", [Problem("wrong", pointer)])
+
+    problem = problem_of(refuse)
+    assert problem.file == str(document.file)
+    assert (problem.line, problem.column) == ((3, 3) if pointer else (1, 1))
+
+
+def test_a_problem_that_has_a_place_keeps_it(tmp_path):
+    """Who found the place first knew best."""
+    document = read_document(written(tmp_path, "x.yaml", "a: 1"))
+
+    def refuse():
+        with document.placing():
+            raise Invalid("no", [Problem("wrong", "/a", file="other.yaml", line=7, column=1)])
+
+    assert problem_of(refuse).file == "other.yaml"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("x.yaml", b"a: [1,\nb: 2", "x.yaml:2:"),
+        ("x.toml", b"a = \n", "is not TOML"),
+        ("x.yaml", b"\xff\xfe\xff", "is not UTF-8"),
+        ("x.yaml", b"- 1\n", "holds no mapping"),
+        ("x.yaml", b"", "holds no mapping"),
+    ],
+)
+def test_a_file_that_is_no_document_is_refused(tmp_path, name, content, said):
+    """What cannot be read is named with its file, and with its place where there is one."""
+    file = tmp_path / name
+    file.write_bytes(content)
+    assert said in str(problem_of(lambda: read_document(file)))
+
+
+def test_a_missing_file_is_told(tmp_path):
+    """A wrong path is an answer in a sentence."""
+    assert "No such file" in problem_of(lambda: read_document(tmp_path / "none.yaml")).message
