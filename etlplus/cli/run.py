@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterable
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from etlplus.actors.news import News
     from etlplus.cli.documents import Document
     from etlplus.jobs.views import RunView
-    from etlplus.service.contract import Feed
 
 _EPILOG = """\
 The load has all the guarantees of a daemon's: it commits as a whole or not at all, and every row is accounted for. Refused
@@ -82,7 +81,7 @@ async def _load(document: Document, params: dict[str, object], data_dir: str) ->
             return await follow(run, _news(feed), ProgressLine(sys.stderr))
 
 
-async def _news(feed: Feed) -> AsyncGenerator[News]:
+async def _news(feed: AsyncIterable[bytes]) -> AsyncGenerator[News]:
     import msgspec
 
     from etlplus.actors.news import News

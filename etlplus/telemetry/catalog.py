@@ -52,8 +52,12 @@ METRICS: tuple[Metric, ...] = (
 )
 
 EVENTS: dict[str, str] = {
+    "actor_crashed": "An actor raised something it did not declare; its supervisor restarts it by rule.",
+    "bootstrap_token_issued": "There is no user yet; the named file holds the one-time token that makes the first admin.",
     "bounds_wait": "The store did not take what an attempt found in its sources; asked again shortly.",
     "claim_failed": "The dispatcher could not claim runs; tried again after a pause.",
+    "draining": "The daemon was asked to stop: runs in hand may finish within the drain budget.",
+    "draining_skipped": "A second signal came: what is in hand goes back to its queue now.",
     "engine_broke": "The engine raised something it never should; the attempt failed and may be retried.",
     "heartbeat_unanswered": "A beat found no store; runs are held until the lease ends.",
     "lease_lost": "This worker was declared dead by others; what it carried was returned, and it joined anew.",
@@ -62,7 +66,9 @@ EVENTS: dict[str, str] = {
     "progress_not_told": "Watchers were too busy for one report of progress; the next one will do.",
     "rescue_failed": "The rescue could not ask the store; tried again after its grace.",
     "runs_rescued": "Runs of a dead worker went back to their queue.",
+    "serving": "The daemon listens at the named ports.",
     "stale_result": "An outcome came after its run had moved on; it was counted and not applied.",
+    "stopped": "The daemon has stopped in order.",
     "store_is_back": "The store answers again.",
     "store_outage": "The store does not answer.",
     "tick_failed": "The scheduler could not ask the store for due schedules; tried again.",
