@@ -55,6 +55,7 @@ EVENTS: dict[str, str] = {
     "actor_crashed": "An actor raised something it did not declare; its supervisor restarts it by rule.",
     "bootstrap_token_issued": "There is no user yet; the named file holds the one-time token that makes the first admin.",
     "bounds_wait": "The store did not take what an attempt found in its sources; asked again shortly.",
+    "child_did_not_start": "A child process ended before it could take an order; the attempt failed and may be retried.",
     "claim_failed": "The dispatcher could not claim runs; tried again after a pause.",
     "draining": "The daemon was asked to stop: runs in hand may finish within the drain budget.",
     "draining_skipped": "A second signal came: what is in hand goes back to its queue now.",
@@ -71,6 +72,7 @@ EVENTS: dict[str, str] = {
     "stopped": "The daemon has stopped in order.",
     "store_is_back": "The store answers again.",
     "store_outage": "The store does not answer.",
+    "survivors_killed": "Children of a daemon that died were still alive; they were ended before anything else began.",
     "tick_failed": "The scheduler could not ask the store for due schedules; tried again.",
 }
 """Names of events, in the past or present tense as they read in a line, with what they mean for an operator."""
