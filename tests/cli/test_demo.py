@@ -1,0 +1,137 @@
+"""The demo does what a newcomer is told it does, and succeeds only if every count agrees."""
+
+import re
+import sqlite3
+import subprocess
+import sys
+import zipfile
+from contextlib import closing
+from pathlib import Path
+
+import httpx2
+import msgspec
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+
+from etlplus.cli.demo import truth
+from etlplus.cli.demo.daemon import Kept
+from etlplus.jobs.outcome import Figures, SinkOutcome
+
+ROOT = Path(__file__).parents[2]
+LAST_LINE = re.compile(
+    r"demo: ok rows_read=336776 rows_loaded=320960 rows_quarantined=15816 rows_filtered=0 seconds=\d+\.\d"
+)
+
+
+def demo(*arguments: str, timeout_s: float = 120) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "etlplus", "demo", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        check=False,
+    )
+
+
+@pytest.mark.slow
+def test_the_demo_ends_with_figures_that_reconcile(tmp_path):
+    """All flights of a year go through every layer; the last line tells the figures, and nothing keeps running."""
+    done = demo("--dir", str(tmp_path / "demo"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert LAST_LINE.fullmatch(done.stdout.splitlines()[-1])
+    assert "the daemon stopped in order (status 0)" in done.stdout
+    listed = subprocess.run(["ps", "-eo", "command="], capture_output=True, text=True, check=True)
+    assert str(tmp_path) not in listed.stdout
+
+
+@pytest.mark.slow
+def test_a_kept_daemon_answers_until_it_is_stopped(tmp_path):
+    """--keep prints credentials that work; a second demo there is refused; --stop ends it, and is fine twice."""
+    folder = tmp_path / "demo"
+    kept_demo = demo("--keep", "--dir", str(folder))
+    try:
+        assert kept_demo.returncode == 0, kept_demo.stdout + kept_demo.stderr
+        kept = msgspec.json.decode((folder / "kept.json").read_bytes(), type=Kept)
+        assert {kept.rest, kept.websocket, kept.password, kept.token} <= set(kept_demo.stdout.split())
+        answer = httpx2.get(f"{kept.rest}/api/v1/runs", headers={"Authorization": f"Bearer {kept.token}"})
+        assert answer.json()["items"][0]["state"] == "succeeded"
+        assert (folder / "kept.json").stat().st_mode & 0o077 == 0
+        refused = demo("--dir", str(folder))
+        assert (refused.returncode, "make stop" in refused.stderr) == (6, True)
+    finally:
+        stopped = demo("--stop", "--dir", str(folder))
+    assert (stopped.returncode, stopped.stdout) == (0, "demo: the daemon has stopped\n")
+    with pytest.raises(httpx2.TransportError):
+        httpx2.get(f"{kept.rest}/api/health")
+    assert demo("--stop", "--dir", str(folder)).stdout == "demo: no daemon is running\n"
+
+
+def test_the_data_is_found_by_the_record_of_its_package():
+    """The package cannot be imported on a new Python; its files can be found all the same."""
+    data = truth.find_data()
+    assert zipfile.is_zipfile(data.flights)
+    assert data.airports.read_text().startswith("faa,")
+
+
+def small(folder: Path) -> truth.Data:
+    """Five flights: one fine, one to an unknown airport, one that never left, one both, one fine."""
+    (folder / "airports.csv").write_text("faa,name\nATL,Atlanta\n")
+    (folder / "airlines.csv").write_text("carrier,name\nAA,American\n")
+    with zipfile.ZipFile(folder / "flights.csv.zip", "w") as archive:
+        archive.writestr("flights.csv", "dep_time,dest\n1,ATL\n1,XXX\nNA,ATL\nNA,XXX\n2,ATL\n")
+    return truth.Data(folder / "flights.csv.zip", folder / "airlines.csv", folder / "airports.csv")
+
+
+def test_the_truth_is_counted_from_the_sources_alone(tmp_path):
+    """Each rule is counted by itself, and who breaks both is quarantined once."""
+    counted = truth.count(small(tmp_path))
+    assert (counted.rows, counted.without_airport, counted.without_departure, counted.without_both) == (5, 2, 2, 1)
+    assert counted.quarantined == 3
+
+
+def destinations(folder: Path, rows: int, groups: list[int]) -> tuple[Path, Path]:
+    with closing(sqlite3.connect(folder / "x.sqlite")) as connection, connection:
+        connection.execute("CREATE TABLE flights (dest)")
+        connection.executemany("INSERT INTO flights VALUES (?)", [("ATL",)] * rows)
+    parquet.write_table(pa.table({"flights": groups}), folder / "x.parquet")
+    return folder / "x.sqlite", folder / "x.parquet"
+
+
+GOOD = Figures(
+    rows_read=5,
+    rows_loaded=2,
+    rows_quarantined=3,
+    broken_rules={"dest_known": 2, "departed": 2},
+    sinks=(
+        SinkOutcome("flights", "sqlite", "transactional", "replace", 2, 1),
+        SinkOutcome("delays", "parquet", "publish", "replace", 2, 1),
+    ),
+)
+
+
+def test_counts_that_agree_are_no_problem(tmp_path):
+    """The figures of a right load pass."""
+    places = destinations(tmp_path, 2, [1, 1])
+    assert truth.disagreements(truth.count(small(tmp_path)), GOOD, places[0], "flights", places[1]) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "rows", "groups", "said"),
+    [
+        ({"rows_read": 4}, 2, [1, 1], "rows read: 4"),
+        ({"rows_quarantined": 4}, 2, [1, 1], "rows quarantined: 4"),
+        ({"rows_loaded": 3}, 3, [2, 1], "rows loaded: 3"),
+        ({"broken_rules": {"a": 2, "b": 1}}, 2, [1, 1], "break a rule: [1, 2]"),
+        ({}, 3, [2, 1], "rows in the table: 3"),
+        ({}, 2, [1, 1, 0], "rows in the Parquet file: [3]"),
+        ({}, 2, [1, 2], "flights counted in the Parquet file: 3"),
+    ],
+)
+def test_a_count_that_differs_fails_the_demo(tmp_path, changes, rows, groups, said):
+    """A lost, doubled or invented row anywhere is told with both numbers."""
+    places = destinations(tmp_path, rows, groups)
+    figures = msgspec.structs.replace(GOOD, **changes)
+    problems = truth.disagreements(truth.count(small(tmp_path)), figures, places[0], "flights", places[1])
+    assert any(said in problem.message for problem in problems)

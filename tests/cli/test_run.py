@@ -1,0 +1,82 @@
+"""One pipeline file is loaded in the foreground, without a daemon, and nothing is left behind."""
+
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from etlplus.cli.exits import Exit
+
+PIPELINE = """\
+name: people
+sources:
+  people: {type: csv, path: people.csv}
+steps:
+  - id: valid
+    type: validate
+    input: people
+    rules:
+      - {id: has_birth, check: born is not null, action: quarantine}
+sinks:
+  - {id: table, type: sqlite, input: valid, path: people.sqlite, table: people, mode: replace}
+"""
+
+
+def run(folder: Path, text: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    (folder / "people.csv").write_text("name,born\nAda,1815\nBlaise,1623\nNobody,\n")
+    (folder / "people.yaml").write_text(text)
+    command = [sys.executable, "-m", "etlplus", "run", str(folder / "people.yaml"), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.mark.slow
+def test_a_pipeline_file_is_loaded_and_summed_up(tmp_path):
+    """Paths start at the file's own folder; the balance goes to standard output, progress to standard error."""
+    done = run(tmp_path, PIPELINE)
+    assert done.returncode == Exit.OK, done.stderr
+    assert "3 read = 2 loaded" in done.stdout
+    assert "rule has_birth: 1 rows broke it" in done.stdout
+    with closing(sqlite3.connect(tmp_path / "people.sqlite")) as connection:
+        assert connection.execute("SELECT count(*) FROM people").fetchone() == (2,)
+    assert {file.name for file in tmp_path.iterdir()} == {"people.csv", "people.yaml", "people.sqlite"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("old", "new", "place", "said"),
+    [
+        ("check: born", "check: bron", ":9:26: ", "bron"),
+        ("mode: replace", "mod: replace", ":11:", "did you mean 'mode'?"),
+        ("input: valid", "input: valdi", ":11:", "did you mean 'valid'?"),
+        ("born is not null", "born is not", ":9:", ""),
+    ],
+)
+def test_a_mistake_is_told_by_line_before_anything_runs(tmp_path, old, new, place, said):
+    """A wrong key, name, column or expression ends with the place in the file, and no destination is touched."""
+    done = run(tmp_path, PIPELINE.replace(old, new))
+    assert done.returncode == Exit.INVALID
+    assert f"people.yaml{place}" in done.stderr
+    assert said in done.stderr
+    assert not (tmp_path / "people.sqlite").exists()
+
+
+@pytest.mark.slow
+def test_a_source_that_is_not_there_fails_with_a_sentence(tmp_path):
+    """The run fails, says which file it wanted, and leaves no destination."""
+    done = run(tmp_path, PIPELINE.replace("path: people.csv", "path: gone.csv"))
+    assert done.returncode in (Exit.FAILED, Exit.INVALID)
+    assert "gone.csv" in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "people.sqlite").exists()
+
+
+@pytest.mark.slow
+def test_refused_rows_are_kept_in_a_data_directory_of_ones_own(tmp_path):
+    """--data-dir keeps the state and the refused rows for later."""
+    done = run(tmp_path, PIPELINE, "--data-dir", str(tmp_path / "state"))
+    assert done.returncode == Exit.OK, done.stderr
+    kept = [file for file in (tmp_path / "state").rglob("*.ndjson") if "Nobody" in file.read_text()]
+    assert len(kept) == 1
