@@ -33,6 +33,7 @@ from etlplus.jobs.model import Run
 from etlplus.jobs.outcome import Cancelled, Failed, Progress, Result, Returned, RunError
 from etlplus.runtime import Actor, Exit, MailboxFull
 from etlplus.store.contract import Claimed, LeaseStore, Outcome
+from etlplus.telemetry import about_run
 
 log = structlog.get_logger()
 
@@ -114,7 +115,8 @@ class Runner(Actor[Carrying]):
         """Execute the attempt; its result is kept in the slot before anybody hears of it."""
         reports = _Reports(self, self._store, claimed.run, self._standing)
         try:
-            self._slot.result = await self._execute(claimed, lease, reports)
+            with about_run(claimed.run.id, claimed.run.attempt):
+                self._slot.result = await self._execute(claimed, lease, reports)
         finally:
             self._ended.set()
         return self._slot.result
