@@ -1,0 +1,82 @@
+"""
+The limit on request bodies, at the seam before the framework: a body is read whole, within bytes and time, or refused.
+
+All bodies of ours are small documents, so nothing is lost by reading them first, and no version of the framework behind can
+be made to buffer more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import trio
+
+from etlplus.web.problems import CONTENT_TYPE, body
+
+Message = dict[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+READ_WITHIN_S = 20.0
+
+
+class BodyLimit:
+    """An ASGI application around another."""
+
+    def __init__(self, app: Callable[[Message, Receive, Send], Awaitable[None]], max_bytes: int) -> None:
+        self._app = app
+        self._max_bytes = max_bytes
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return  # there is no WebSocket on this port, and Hypercorn answers 500 to who tries
+        whole: bytes | None = None
+        with trio.move_on_after(READ_WITHIN_S):
+            whole = await self._read(scope, receive)
+            if whole is None:
+                await _refuse(send, 413, "too_large", f"the body is larger than {self._max_bytes} bytes")
+                return
+        if whole is None:
+            await _refuse(send, 408, "too_slow", f"the body did not arrive within {READ_WITHIN_S:.0f} s")
+            return
+        await self._app(scope, _replay(whole, receive), send)
+
+    async def _read(self, scope: Message, receive: Receive) -> bytes | None:
+        """The body, or None when it is too large."""
+        for name, value in scope["headers"]:
+            if name == b"content-length" and (not value.isdigit() or int(value) > self._max_bytes):
+                return None
+        parts = bytearray()
+        while True:
+            message = await receive()
+            if message["type"] != "http.request":
+                return bytes(parts)
+            parts += message.get("body", b"")
+            if len(parts) > self._max_bytes:
+                return None
+            if not message.get("more_body", False):
+                return bytes(parts)
+
+
+def _replay(whole: bytes, receive: Receive) -> Receive:
+    first = True
+
+    async def replayed() -> Message:
+        nonlocal first
+        if not first:
+            return await receive()
+        first = False
+        return {"type": "http.request", "body": whole, "more_body": False}
+
+    return replayed
+
+
+async def _refuse(send: Send, status: int, code: str, detail: str) -> None:
+    data = body(status, code, detail, "none")
+    headers = [
+        (b"content-type", CONTENT_TYPE.encode()),
+        (b"content-length", str(len(data)).encode()),
+        (b"connection", b"close"),
+    ]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": data})

@@ -1,0 +1,199 @@
+"""
+REST: the table of routes as a Quart application over the service.
+
+One path for every request: limit, token, body, call, answer. Whatever goes wrong on it becomes a problem document; what we
+did not expect is logged with the request's id, and the client learns that id and nothing else.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+import structlog
+import trio
+from quart import Request as QuartRequest
+from quart import Response, request
+from quart_trio import QuartTrio
+from werkzeug.exceptions import HTTPException
+
+import etlplus
+from etlplus.errors import EtlplusError, Invalid, Problem, TooMany, Unauthenticated
+from etlplus.service.contract import Contract
+from etlplus.web import openapi
+from etlplus.web.limits import RateLimit, Verdict
+from etlplus.web.problems import CONTENT_TYPE, HttpError, body, of_error
+from etlplus.web.routes import ROUTES, Request, Route
+
+log = structlog.get_logger()
+
+HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+BURST = 200
+PER_S = 100.0
+SIGN_IN_BURST = 10
+SIGN_IN_PER_S = 0.2
+KEY_MAX = 200
+
+
+class Rest:
+    """The application; ``app`` is what the listener serves."""
+
+    def __init__(self, service: Contract) -> None:
+        self._service = service
+        self._general = RateLimit(burst=BURST, per_s=PER_S)
+        self._sign_in = RateLimit(burst=SIGN_IN_BURST, per_s=SIGN_IN_PER_S)
+        self._decoders = {route.body: msgspec.json.Decoder(route.body) for route in ROUTES if route.body is not None}
+        self._document = msgspec.json.encode(openapi.document(etlplus.__version__))
+        self.app = QuartTrio("etlplus", static_folder=None)
+        for route in ROUTES:
+            self._add(route)
+        self.app.add_url_rule(openapi.PATH, "openapi", self._openapi, methods=["GET"])
+        self.app.register_error_handler(HTTPException, self._not_routed)
+
+    def _add(self, route: Route) -> None:
+        async def handle(**path: str) -> Response:
+            return await self._answer(route, path)
+
+        self.app.add_url_rule(route.path, route.name, handle, methods=[route.method])
+
+    async def _openapi(self) -> Response:
+        return _response(200, self._document, "application/json", _request_id())
+
+    async def _not_routed(self, error: HTTPException) -> Response:
+        """What the framework itself refuses: 404, 405 and their like."""
+        status, request_id = error.code or 500, _request_id()
+        code = {404: "no_such_path", 405: "method_not_allowed"}.get(status, "bad_request")
+        headers = {name: value for name, value in error.get_headers() if name == "Allow"}
+        return _response(status, body(status, code, error.description or "", request_id), CONTENT_TYPE, request_id, headers)
+
+    async def _answer(self, route: Route, path: dict[str, str]) -> Response:
+        request_id = _request_id()
+        token = _bearer(request)
+        verdict = self._count(route)
+        headers = _limit_headers(verdict)
+        try:
+            if not verdict.allowed:
+                raise TooMany("too many requests", retry_after_s=verdict.retry_after_s)
+            return await self._call(route, path, token, request_id, headers)
+        except HttpError as error:
+            data = body(error.status, error.code, error.detail, request_id)
+            return _response(error.status, data, CONTENT_TYPE, request_id, headers | error.headers)
+        except EtlplusError as error:
+            status, more, data = of_error(error, request_id, had_token=token is not None)
+            if status == 500:
+                log.error("request_failed", request=request_id, route=route.name, exc_info=error)
+            return _response(status, data, CONTENT_TYPE, request_id, headers | more)
+        except Exception as error:  # noqa: BLE001 - the last line of defence: told with an id, logged in full
+            log.error("request_failed", request=request_id, route=route.name, exc_info=error)
+            data = body(500, "internal", "something went wrong on our side", request_id)
+            return _response(500, data, CONTENT_TYPE, request_id, headers)
+
+    async def _call(
+        self, route: Route, path: dict[str, str], token: str | None, request_id: str, headers: dict[str, str]
+    ) -> Response:
+        service = self._service
+        if route.signed_in:
+            if token is None:
+                raise Unauthenticated("this needs a bearer token")
+            service = service.acting_as(who := await service.identity.authenticate(token))
+            if route.permission is not None:
+                who.must(route.permission)
+        asked = Request(path, _query(route), await self._body(route), _key(), _version(route))
+        answer = await route.call(service, asked)
+        if isinstance(answer, bytes):
+            return _response(200, answer, "text/plain; version=0.0.4; charset=utf-8", request_id, headers)
+        if route.etag:
+            headers = headers | {"ETag": f'"{answer.version}"'}
+        data = b"" if route.status == 204 else msgspec.json.encode(answer)
+        return _response(route.status, data, "application/json", request_id, headers)
+
+    def _count(self, route: Route) -> Verdict:
+        """Open doors that take a password are limited far more strictly; the key is the client's address."""
+        limit = self._sign_in if route.body is not None and not route.signed_in else self._general
+        return limit.ask(request.remote_addr or "", trio.current_time())
+
+    async def _body(self, route: Route) -> Any:
+        if route.body is None:
+            return None
+        if request.mimetype != "application/json":
+            raise HttpError(415, "unsupported_media_type", "the body must be application/json")
+        try:
+            return self._decoders[route.body].decode(await request.get_data())
+        except msgspec.ValidationError as error:
+            raise Invalid("the body is not accepted", [_problem(error)]) from None
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise HttpError(400, "malformed_json", f"the body is no JSON: {error}") from None
+
+
+def _problem(error: msgspec.ValidationError) -> Problem:
+    """The sentence and the place, which msgspec joins as ``sentence - at `$.a.b[0]```."""
+    sentence, _, place = str(error).partition(" - at `$")
+    pointer = place.rstrip("`").replace("[", ".").replace("]", "").replace(".", "/")
+    return Problem(sentence, pointer)
+
+
+def _query(route: Route) -> dict[str, str]:
+    for name in request.args:
+        if name not in route.query:
+            accepted = ", ".join(route.query) or "none"
+            raise Invalid("the query is not accepted", [Problem(f"there is no parameter {name!r}", f"/{name}", suggestion=accepted)])
+        if len(request.args.getlist(name)) > 1:
+            raise Invalid("the query is not accepted", [Problem(f"{name} is given twice", f"/{name}")])
+    return request.args.to_dict()
+
+
+def _key() -> str | None:
+    key = request.headers.get("Idempotency-Key")
+    if key is not None and not 1 <= len(key) <= KEY_MAX:
+        raise Invalid("the Idempotency-Key is not accepted", [Problem("its length is wrong", suggestion=f"1 to {KEY_MAX}")])
+    return key
+
+
+def _version(route: Route) -> int | None:
+    if not route.versioned:
+        return None
+    given = request.headers.get("If-Match")
+    if given is None:
+        raise HttpError(428, "precondition_required", "send If-Match with the ETag of the version you know")
+    bare = given.strip().strip('"')
+    if not bare.isdecimal():
+        raise HttpError(412, "stale_version", "If-Match names no version of ours")
+    return int(bare)
+
+
+def _bearer(asked: QuartRequest) -> str | None:
+    kind, _, token = asked.headers.get("Authorization", "").partition(" ")
+    return token.strip() if kind.lower() == "bearer" and token.strip() else None
+
+
+def _request_id() -> str:
+    """The client's own id for the request if it is harmless, else a new one."""
+    given = request.headers.get("X-Request-Id", "")
+    return given if given.isascii() and given.replace("-", "").isalnum() and len(given) <= 64 else secrets.token_hex(8)
+
+
+def _limit_headers(verdict: Verdict) -> dict[str, str]:
+    return {
+        "X-RateLimit-Limit": str(verdict.limit),
+        "X-RateLimit-Remaining": str(verdict.remaining),
+        "X-RateLimit-Reset": str(verdict.reset_s),
+    }
+
+
+def _response(
+    status: int, data: bytes, content_type: str, request_id: str, headers: dict[str, str] | None = None
+) -> Response:
+    response = Response(data, status=status, content_type=content_type)
+    for name, value in (HEADERS | (headers or {}) | {"X-Request-Id": request_id}).items():
+        response.headers[name] = value
+    return response
+
+
