@@ -37,7 +37,7 @@ class JobView(msgspec.Struct, frozen=True):
     retry: RetryPolicy
     schedule: IntervalSchedule | None
     timeout_s: float | None
-    memory_limit_bytes: int
+    memory_limit_bytes: int | None
     paused: bool
     created_at: datetime
     updated_at: datetime
@@ -117,4 +117,3 @@ class Reject(msgspec.Struct, frozen=True):
 def job_view(job: Job) -> JobView:
     """What a person sees of a job."""
     return msgspec.convert(job, JobView, from_attributes=True)
-
