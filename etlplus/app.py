@@ -12,8 +12,8 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import ExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
@@ -44,9 +44,10 @@ from etlplus.actors.runner import Runner
 from etlplus.actors.standing import Slot, Standing
 from etlplus.engines.contract import Engine, Lease, boottime_s
 from etlplus.engines.local import LocalOptions, open_local
+from etlplus.engines.tenancy import hold, machine
 from etlplus.jobs.ids import Ids
 from etlplus.jobs.model import Worker
-from etlplus.runtime import Dynamic, Intensity, Name, Spawner, Supervisor, child, open_system, rest_for_one
+from etlplus.runtime import Dynamic, Intensity, Name, Spawner, Supervisor, child, lone, open_system, rest_for_one
 from etlplus.service.bootstrap import Bootstrap
 from etlplus.service.house import House
 from etlplus.service.local import Service
@@ -56,7 +57,6 @@ from etlplus.settings import Settings
 from etlplus.store.contract import Store
 from etlplus.store.opening import open_store
 from etlplus.telemetry import Meters, catalog
-from etlplus.engines.tenancy import hold, machine
 
 if TYPE_CHECKING:
     from etlplus.runtime import System
@@ -73,7 +73,7 @@ WEDGED_EXIT = 70
 
 
 @asynccontextmanager
-async def open_service(settings: Settings | None = None, *, edge: bool = False) -> AsyncIterator[Service]:
+async def open_service(settings: Settings | None = None, *, edge: bool = False) -> AsyncGenerator[Service]:
     """
     The whole service, for as long as the block runs.
 
@@ -97,17 +97,16 @@ async def open_service(settings: Settings | None = None, *, edge: bool = False) 
             finally:
                 leave.set()
     except BaseExceptionGroup as group:
-        if len(group.exceptions) > 1:
-            raise
-        raise group.exceptions[0] from group.exceptions[0].__cause__
+        error = lone(group)
+        raise error from error.__cause__
 
 
 async def _keep_house(
     settings: Settings, edge: bool, leave: trio.Event, *, task_status: trio.TaskStatus[Service]
 ) -> None:
     """The house's one task: open, shield, serve, close in reverse."""
-    data_dir = Path(settings.data_dir).absolute()
-    with trio.CancelScope() as scope, hold(data_dir):
+    data_dir = _data_dir(settings)
+    with trio.CancelScope() as scope, hold(data_dir), ExitStack() as closing:
         slots = settings.engine.slots or os.cpu_count() or 1
         options = LocalOptions(data_dir=data_dir, slots=slots, memory_limit_bytes=settings.engine.memory_limit_bytes)
         url = settings.store.url or f"sqlite:{data_dir / 'store.sqlite'}"
@@ -120,13 +119,27 @@ async def _keep_house(
                 house = await _furnish(settings, data_dir, store, engine, standing, newsroom, system)
                 service = Service(house)
                 if edge:
-                    from etlplus.web.edge import open_edge
+                    from etlplus.web.edge import EdgeOptions, open_edge
 
-                    await open_edge(service, system.ref(EDGE), settings)
+                    options = EdgeOptions(
+                        host=settings.server.host,
+                        port=settings.server.port,
+                        body_max_bytes=settings.server.body_max_bytes,
+                        connections_max=settings.server.connections_max,
+                        monitoring_host=settings.monitoring.websocket.host,
+                        monitoring_port=settings.monitoring.websocket.port,
+                        watchers_max=settings.monitoring.websocket.connections_max,
+                        heartbeat_s=settings.monitoring.websocket.heartbeat_s,
+                    )
+                    await open_edge(service, system.ref(EDGE), options, closing)
                 scope.shield = True
                 task_status.started(service)
                 await leave.wait()
             await store.leave(standing.worker.id, now=standing.now())
+
+
+def _data_dir(settings: Settings) -> Path:
+    return Path(settings.data_dir).absolute()
 
 
 def new_standing(slots: int) -> Standing:

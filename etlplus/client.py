@@ -8,7 +8,7 @@ back as the same kinds that the service raises in process.
 from __future__ import annotations
 
 import builtins
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 from urllib.parse import quote, urlsplit
@@ -116,7 +116,7 @@ class Wire:
         raise _error(answer)
 
     @asynccontextmanager
-    async def watch(self, topics: tuple[str, ...]) -> AsyncIterator[WebSocketConnection]:
+    async def watch(self, topics: tuple[str, ...]) -> AsyncGenerator[WebSocketConnection]:
         """A monitoring connection that has asked for these topics."""
         headers = [(b"Authorization", f"Bearer {self.token}".encode())]
         try:
@@ -197,7 +197,9 @@ class ClientRuns:
 
     async def start(self, job: str, params: dict[str, Any] | None = None, *, key: str | None = None) -> RunView:
         headers = {"Idempotency-Key": key} if key is not None else {}
-        return await self._wire.ask(RunView, "POST", f"{_job(job)}/runs", body={"params": params or {}}, headers=headers)
+        return await self._wire.ask(
+            RunView, "POST", f"{_job(job)}/runs", body={"params": params or {}}, headers=headers
+        )
 
     async def list(
         self, *, job: str | None = None, state: str | None = None, limit: int = 50, cursor: str | None = None
@@ -215,7 +217,9 @@ class ClientRuns:
         return await self._wire.ask(RunView, "POST", f"{_run(run)}/cancel")
 
     async def rejects(self, run: str, *, limit: int = 50, cursor: str | None = None) -> Page[Reject]:
-        return await self._wire.ask(Page[Reject], "GET", f"{_run(run)}/rejects", query={"limit": limit, "cursor": cursor})
+        return await self._wire.ask(
+            Page[Reject], "GET", f"{_run(run)}/rejects", query={"limit": limit, "cursor": cursor}
+        )
 
     async def follow(self, run: str) -> AsyncGenerator[News]:
         """The news of one run, from how it stands now to its end; a lost connection is made again.
@@ -351,7 +355,7 @@ class Client:
 
 
 @asynccontextmanager
-async def connect(url: str, *, token: str | None = None, websocket_url: str | None = None) -> AsyncIterator[Client]:
+async def connect(url: str, *, token: str | None = None, websocket_url: str | None = None) -> AsyncGenerator[Client]:
     """
     A client of the daemon at ``url``.
 

@@ -42,7 +42,7 @@ class Completer(Actor[Completing]):
     async def started(self) -> None:
         self._flush()
 
-    async def stopping(self, exit: Exit) -> None:
+    async def stopping(self, exit: Exit) -> None:  # noqa: A002 - the field's word
         """Settle what is left; the runners have stopped before."""
         try:
             while self._standing.outbox:

@@ -18,4 +18,3 @@ def tell_if_there(ref: Ref[A], message: Tell[A]) -> bool:
     except ActorStopped:
         return False
     return True
-

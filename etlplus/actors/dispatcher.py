@@ -100,8 +100,6 @@ class Dispatcher(Actor[Dispatching]):
         lost = [run for run in running if run.worker_id == worker and run.id not in carried]
         for run in lost:
             result = Returned("the claim's answer was lost")
-            self._standing.outbox.append(
-                Outcome(run_id=run.id, attempt=run.attempt, worker_id=worker, result=result)
-            )
+            self._standing.outbox.append(Outcome(run_id=run.id, attempt=run.attempt, worker_id=worker, result=result))
         if lost:
             tell_if_there(self.ctx.ref(COMPLETER), Flush())

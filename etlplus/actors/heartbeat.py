@@ -13,7 +13,7 @@ from datetime import timedelta
 import structlog
 
 from etlplus.actors.courtesy import tell_if_there
-from etlplus.actors.messages import DISPATCHER, BeatFailed, Beaten, Beating, BeatNow, CancelHere, Wake
+from etlplus.actors.messages import DISPATCHER, Beaten, BeatFailed, Beating, BeatNow, CancelHere, Wake
 from etlplus.actors.standing import Standing
 from etlplus.runtime import Actor
 from etlplus.store.contract import LeaseStore
@@ -71,5 +71,3 @@ class Heartbeat(Actor[Beating]):
         sent_at_s = self._standing.boottime_s()
         await self._store.join(self._standing.worker, now=self._standing.now())
         self._standing.lease.move(sent_at_s + self._expiry_s)
-
-

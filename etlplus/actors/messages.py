@@ -215,4 +215,3 @@ RESCUE = Name[Rescuing]("rescue")
 def runner_name(slot: int) -> Name[Carrying]:
     """The name of the runner that owns a slot, counted from 0."""
     return Name[Carrying](f"runner-{slot}")
-

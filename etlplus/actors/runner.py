@@ -60,7 +60,7 @@ class Runner(Actor[Carrying]):
             crashed = RunError("internal", "the runner crashed while it carried the attempt", retryable=True)
             self._settle(self._slot.result or Failed(crashed))
 
-    async def stopping(self, exit: Exit) -> None:
+    async def stopping(self, exit: Exit) -> None:  # noqa: A002 - the field's word
         """Let the attempt in hand finish within the drain budget, else give the run back."""
         if self._slot.claimed is None:
             return

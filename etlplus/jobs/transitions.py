@@ -121,7 +121,9 @@ def _settle_failure(run: Run, job: Job, result: Failed, now: datetime, rng: Rand
     if run.cancel_requested:
         return _finish(run, Happening.CANCELLED, now, detail, error=result.error)
     if not may_retry(result.error, attempts_spent=spent, attempts_max=run.attempts_max):
-        return _finish(run, Happening.FAILED, now, detail, error=result.error, figures=result.figures, attempts_spent=spent)
+        return _finish(
+            run, Happening.FAILED, now, detail, error=result.error, figures=result.figures, attempts_spent=spent
+        )
     wait = timedelta(seconds=backoff_s(job.retry, spent, rng))
     return _change(
         run,

@@ -19,6 +19,7 @@ from etlplus.runtime.errors import (
     SystemFailed,
     Unhandled,
 )
+from etlplus.runtime.groups import lone
 from etlplus.runtime.messages import Ask, Tell
 from etlplus.runtime.ref import Name, Ref
 from etlplus.runtime.specs import (
@@ -73,6 +74,7 @@ __all__ = [
     "TreeSnapshot",
     "Unhandled",
     "child",
+    "lone",
     "one_for_all",
     "one_for_one",
     "open_system",

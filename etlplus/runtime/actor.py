@@ -68,8 +68,7 @@ class Incarnation(Protocol):
 
     cell: Cell
     nursery: trio.Nursery
-
-    def find(self, name: str) -> Cell: ...
+    find: Callable[[str], Cell]
 
 
 class Context(Generic[A]):
@@ -104,9 +103,7 @@ class Context(Generic[A]):
         """Tell this actor something again and again, ``seconds`` apart give or take the share ``jitter``."""
         return self._timer(key, self._every(seconds, message, jitter))
 
-    def pipe(
-        self, work: Awaitable[T], ok: Callable[[T], Tell[A]], bad: Callable[[Exception], Tell[A]]
-    ) -> Task:
+    def pipe(self, work: Awaitable[T], ok: Callable[[T], Tell[A]], bad: Callable[[Exception], Tell[A]]) -> Task:
         """Do long work beside the mailbox; its value or its error comes back as a message that cannot be refused."""
         task = Task()
         self._incarnation.nursery.start_soon(self._pipe, task, work, ok, bad)

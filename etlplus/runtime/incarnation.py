@@ -8,7 +8,7 @@ per message.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, cast
 
 import trio
 
@@ -30,6 +30,7 @@ class Life:
         self.find = find
         self.ready = trio.Event()
         self.scope = trio.CancelScope()
+        self.nursery: trio.Nursery
         self._shutdown_s = shutdown_s
         self._in_hand: Asked | None = None
         self._table: dict[type, Callable[[Any], Any]] = {}
@@ -37,7 +38,8 @@ class Life:
     async def run(self, make: Callable[[], Actor[Any]]) -> None:
         """Live until stopped; raises whatever the actor crashed with."""
         try:
-            async with trio.open_nursery() as self.nursery:
+            async with trio.open_nursery() as nursery:
+                self.nursery = nursery
                 actor = make()
                 actor.ctx = Context(self)
                 self._table = handlers_of(actor)
@@ -110,12 +112,14 @@ class Life:
         self._in_hand = None
 
     async def _call(self, message: Any, deadline: float) -> Any:
-        method = self._table.get(type(message))
+        method = self._table.get(cast("type[Any]", type(message)))
         if method is None:
             raise Unhandled(self.cell.path, message)
         token = handling.set((self.cell, deadline))
         try:
             result = method(message)
-            return await result if isinstance(result, Coroutine) else result
+            if isinstance(result, Coroutine):
+                return await cast("Coroutine[Any, Any, Any]", result)
+            return result
         finally:
             handling.reset(token)

@@ -32,7 +32,9 @@ class Tell(msgspec.Struct, Generic[To], metaclass=MessageMeta):
     """A message that expects no answer."""
 
     @classmethod
-    def handler(cls, method: Callable[[A, Self], Awaitable[None] | None]) -> Callable[[A, Self], Awaitable[None] | None]:
+    def handler(
+        cls, method: Callable[[A, Self], Awaitable[None] | None]
+    ) -> Callable[[A, Self], Awaitable[None] | None]:
         """Mark the method that handles this message; it may be sync or async."""
         setattr(method, HANDLES, cls)
         return method

@@ -86,8 +86,8 @@ def child(
     restart: Restart = permanent,
     shutdown: float = 5.0,
     start_within: float = 30.0,
-    mailbox: Mailbox = Mailbox(),  # noqa: B008 - immutable
-    backoff: Backoff = Backoff(),  # noqa: B008 - immutable
+    mailbox: Mailbox = Mailbox(),
+    backoff: Backoff = Backoff(),
 ) -> Child[A]:
     """An actor of a tree.
 
@@ -106,7 +106,7 @@ class Supervisor:
         self,
         *children: Child[Any] | Supervisor,
         strategy: Strategy = one_for_one,
-        intensity: Intensity = Intensity(),  # noqa: B008 - immutable
+        intensity: Intensity = Intensity(),
         name: str = "supervisor",
     ) -> None:
         self.children = children
@@ -128,6 +128,6 @@ class Spawn(Ask[Spawner, Ref[Any]]):
 class Dynamic(Supervisor):
     """A supervisor that begins empty and starts children when asked: ``await ref.ask(Spawn(child(...)))``."""
 
-    def __init__(self, name: Name[Spawner], *, intensity: Intensity = Intensity()) -> None:  # noqa: B008 - immutable
+    def __init__(self, name: Name[Spawner], *, intensity: Intensity = Intensity()) -> None:
         super().__init__(name=name.value, intensity=intensity)
         self.address = name

@@ -16,6 +16,7 @@ import trio
 
 from etlplus.runtime.cell import STOP, Asked, Cell, Exit
 from etlplus.runtime.errors import GaveUp, StartFailed
+from etlplus.runtime.groups import split_cancelled
 from etlplus.runtime.incarnation import Life
 from etlplus.runtime.ref import Ref
 from etlplus.runtime.specs import Child, Dynamic, Spawn, Supervisor, permanent, temporary
@@ -99,7 +100,7 @@ class ActorNode:
         raise StartFailed(f"{self.path} was not ready within {self.spec.start_within_s} s")
 
     def _keep_crash(self, error: BaseException) -> None:
-        cancelled, crash = _split(error)
+        cancelled, crash = split_cancelled(error)
         if crash is not None:
             self.error = crash
             if trio.current_time() - self._ready_at > self.spec.backoff.reset_after_s:
@@ -161,7 +162,9 @@ class SupervisorNode:
         self.spec = spec
         self.path = f"{path}/{spec.name}" if path else spec.name
         self._directory = directory
-        self.children: list[ActorNode | SupervisorNode] = [node_of(each, self.path, directory) for each in spec.children]
+        self.children: list[ActorNode | SupervisorNode] = [
+            node_of(each, self.path, directory) for each in spec.children
+        ]
         self.cell = directory.add(spec.address.value, self.path, 64) if isinstance(spec, Dynamic) else None
         self.crashes: deque[BaseException] = deque(maxlen=HISTORY_MAX)
         self.ended = trio.Event()
@@ -189,7 +192,7 @@ class SupervisorNode:
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as error:  # noqa: BLE001 - split below
-            cancelled, self.error = _split(error)
+            cancelled, self.error = split_cancelled(error)
             if self.error is not None:
                 self.crashes.append(self.error)
             if cancelled is not None:
@@ -352,15 +355,3 @@ def node_of(spec: Child[Any] | Supervisor, path: str, directory: Directory) -> A
     if isinstance(spec, Supervisor):
         return SupervisorNode(spec, path, directory)
     return ActorNode(spec, path, directory)
-
-
-def _split(error: BaseException) -> tuple[BaseException | None, BaseException | None]:
-    """The cancelled part and the rest of what a task raised; a group of one is unwrapped."""
-    if isinstance(error, trio.Cancelled):
-        return error, None
-    if isinstance(error, BaseExceptionGroup):
-        cancelled, rest = error.split(trio.Cancelled)
-        while isinstance(rest, BaseExceptionGroup) and len(rest.exceptions) == 1:
-            rest = rest.exceptions[0]
-        return cancelled, rest
-    return None, error

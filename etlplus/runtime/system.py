@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from random import Random
 from typing import Any, TypeVar
@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 import trio
 
 from etlplus.runtime.errors import SystemFailed
+from etlplus.runtime.groups import lone
 from etlplus.runtime.ref import Name, Ref
 from etlplus.runtime.specs import Supervisor
 from etlplus.runtime.supervision import Directory, SupervisorNode
@@ -30,7 +31,7 @@ CrashHook = Callable[[str, BaseException], None]
 
 
 def _print_crash(path: str, error: BaseException) -> None:
-    print(f"{path} crashed: {error!r}", file=sys.stderr)
+    sys.stderr.write(f"{path} crashed: {error!r}\n")
 
 
 class DeadLetter(tuple[str, str, str]):
@@ -97,7 +98,7 @@ async def open_system(
     drain: float = 30.0,
     seed: int | None = None,
     on_crash: CrashHook = _print_crash,
-) -> AsyncIterator[System]:
+) -> AsyncGenerator[System]:
     """Start a tree, and stop it when the block is left.
 
     Args:
@@ -118,6 +119,5 @@ async def open_system(
             finally:
                 system.stop()
     except BaseExceptionGroup as group:
-        if len(group.exceptions) > 1:
-            raise
-        raise group.exceptions[0] from group.exceptions[0].__cause__
+        error = lone(group)
+        raise error from error.__cause__

@@ -7,7 +7,7 @@ comes again, and its version says so.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -49,7 +49,7 @@ class EventsFacet(Facet):
     """See ``contract.Events``."""
 
     @asynccontextmanager
-    async def watch(self, topics: tuple[str, ...] = (ALL_RUNS,), *, capacity: int = 256) -> AsyncIterator[LocalFeed]:
+    async def watch(self, topics: tuple[str, ...] = (ALL_RUNS,), *, capacity: int = 256) -> AsyncGenerator[LocalFeed]:
         self.who.must("runs:read")
         for topic in topics:
             _refuse_unknown(topic)

@@ -39,4 +39,6 @@ def checked_limit(limit: int) -> int:
     """The size of a page, or Invalid when it is not between 1 and 500."""
     if 1 <= limit <= LIMIT_MAX:
         return limit
-    raise Invalid("the page size is out of range", [Problem(f"limit is {limit}", "/limit", suggestion=f"1 to {LIMIT_MAX}")])
+    raise Invalid(
+        "the page size is out of range", [Problem(f"limit is {limit}", "/limit", suggestion=f"1 to {LIMIT_MAX}")]
+    )

@@ -36,7 +36,9 @@ class Passwords:
         """
         if not LENGTH_MIN <= len(password) <= LENGTH_MAX:
             accepted = f"{LENGTH_MIN} to {LENGTH_MAX} characters, any of them"
-            raise Invalid("the password is not accepted", [Problem("its length is wrong", "/password", suggestion=accepted)])
+            raise Invalid(
+                "the password is not accepted", [Problem("its length is wrong", "/password", suggestion=accepted)]
+            )
         return await self._in_thread(self._hasher.hash, password)
 
     async def verify(self, stored: str | None, password: str) -> bool:

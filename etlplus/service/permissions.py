@@ -15,12 +15,21 @@ import msgspec
 from etlplus.errors import Forbidden
 
 Permission = Literal[
-    "jobs:read", "jobs:write", "runs:read", "runs:start", "runs:cancel", "quarantine:read", "system:read", "metrics:read"
+    "jobs:read",
+    "jobs:write",
+    "runs:read",
+    "runs:start",
+    "runs:cancel",
+    "quarantine:read",
+    "system:read",
+    "metrics:read",
 ]
 
 _READER: frozenset[Permission] = frozenset({"jobs:read", "runs:read", "system:read"})
-_OPERATOR: frozenset[Permission] = _READER | {"runs:start", "runs:cancel", "quarantine:read", "metrics:read"}
-_EDITOR: frozenset[Permission] = _OPERATOR | {"jobs:write"}
+_OPERATES: frozenset[Permission] = frozenset({"runs:start", "runs:cancel", "quarantine:read", "metrics:read"})
+_EDITS: frozenset[Permission] = frozenset({"jobs:write"})
+_OPERATOR = _READER | _OPERATES
+_EDITOR = _OPERATOR | _EDITS
 
 ROLES: dict[str, frozenset[Permission]] = {
     "viewer": _READER,

@@ -82,7 +82,9 @@ def _state_named(state: str) -> RunState:
         return RunState(state)
     except ValueError:
         accepted = ", ".join(RunState)
-        raise Invalid("there is no such state", [Problem(f"state is {state!r}", "/state", suggestion=accepted)]) from None
+        raise Invalid(
+            "there is no such state", [Problem(f"state is {state!r}", "/state", suggestion=accepted)]
+        ) from None
 
 
 def _offset(cursor: str | None) -> int:

@@ -58,7 +58,9 @@ class TokenService:
 
     def __init__(self, secret: str, *, ttl_s: float) -> None:
         if len(secret.encode()) < SECRET_BYTES_MIN:
-            problem = Problem("the secret is too short", "/auth/secret", suggestion=f"at least {SECRET_BYTES_MIN} bytes")
+            problem = Problem(
+                "the secret is too short", "/auth/secret", suggestion=f"at least {SECRET_BYTES_MIN} bytes"
+            )
             raise Misconfigured("tokens cannot be signed", [problem])
         self._secret = secret
         self._ttl_s = ttl_s

@@ -4,7 +4,7 @@ Opening a store by its address.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from random import Random
@@ -15,7 +15,7 @@ from etlplus.store.sqlite.body import open_sqlite
 
 
 @asynccontextmanager
-async def open_store(url: str, *, rng: Random | None = None) -> AsyncIterator[Store]:
+async def open_store(url: str, *, rng: Random | None = None) -> AsyncGenerator[Store]:
     """The store at ``sqlite:PATH`` or ``sqlite::memory:``, closed on leaving.
 
     Args:

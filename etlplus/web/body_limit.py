@@ -17,13 +17,14 @@ from etlplus.web.problems import CONTENT_TYPE, body
 Message = dict[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
+Application = Callable[[Message, Receive, Send], Awaitable[None]]
 READ_WITHIN_S = 20.0
 
 
 class BodyLimit:
     """An ASGI application around another."""
 
-    def __init__(self, app: Callable[[Message, Receive, Send], Awaitable[None]], max_bytes: int) -> None:
+    def __init__(self, app: Application, max_bytes: int) -> None:
         self._app = app
         self._max_bytes = max_bytes
 

@@ -9,20 +9,36 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import cast
 
 import trio
 from hypercorn.trio.worker_context import WorkerContext
 
 from etlplus.runtime import Actor, Exit, Name, Ref, Spawn, Spawner, Tell, child
 from etlplus.service.local import Service
-from etlplus.settings import Settings
-from etlplus.web.body_limit import BodyLimit
+from etlplus.web.body_limit import Application, BodyLimit
 from etlplus.web.guard import Guard, Handle, accept, open_socket
 from etlplus.web.http import Connection, config
 from etlplus.web.monitoring import Windows
 from etlplus.web.rest import Rest
 
 CLOSE_WITHIN_S = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeOptions:
+    """Where to listen, and for how many: connections count at a time, a silent watcher is sent a heartbeat."""
+
+    host: str
+    port: int
+    body_max_bytes: int
+    connections_max: int
+    monitoring_host: str
+    monitoring_port: int
+    watchers_max: int
+    heartbeat_s: float
 
 
 class Listening:
@@ -38,7 +54,9 @@ class Broke(Tell[Listening]):
 class Listener(Actor[Listening]):
     """Accepts on one socket until told to stop; then lets what is in hand finish, for a while."""
 
-    def __init__(self, listening: socket.socket, guard: Guard, handle: Handle, drain: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self, listening: socket.socket, guard: Guard, handle: Handle, drain: Callable[[], Awaitable[None]]
+    ) -> None:
         self._listening = listening
         self._guard = guard
         self._handle = handle
@@ -49,7 +67,7 @@ class Listener(Actor[Listening]):
         self._accepting = trio.CancelScope()
         self.ctx.pipe(self._serve(), lambda _: Broke("the accept loop ended"), lambda error: Broke(str(error)))
 
-    async def stopping(self, exit: Exit) -> None:
+    async def stopping(self, exit: Exit) -> None:  # noqa: A002 - the field's word
         self._accepting.cancel()
         await self._drain()
         with trio.move_on_after(CLOSE_WITHIN_S):
@@ -68,37 +86,47 @@ class Listener(Actor[Listening]):
             self._closed.set()
 
 
-async def open_edge(service: Service, edge: Ref[Spawner], settings: Settings) -> None:
-    """Listen for REST and for the live monitoring; the ports that were taken are noted in the house."""
-    ports, rest, live = service.house.ports, settings.server, settings.monitoring.websocket
-    rest_socket, live_socket = open_socket(rest.host, rest.port), open_socket(live.host, live.port)
+async def open_edge(service: Service, edge: Ref[Spawner], options: EdgeOptions, closing: ExitStack) -> None:
+    """Listen for REST and for the live monitoring; the ports that were taken are noted in the house.
+
+    ``closing`` closes the listening sockets once the tree is gone.
+    """
+    ports = service.house.ports
+    rest_socket = closing.enter_context(open_socket(options.host, options.port))
+    live_socket = closing.enter_context(open_socket(options.monitoring_host, options.monitoring_port))
     ports.rest, ports.monitoring = rest_socket.getsockname()[1], live_socket.getsockname()[1]
-    await edge.ask(Spawn(child(Name[Listening]("rest"), _rest(service, rest_socket, settings), shutdown=CLOSE_WITHIN_S + 1)))
     await edge.ask(
-        Spawn(child(Name[Listening]("monitoring"), _monitoring(service, live_socket, settings), shutdown=CLOSE_WITHIN_S + 1))
+        Spawn(child(Name[Listening]("rest"), _rest(service, rest_socket, options), shutdown=CLOSE_WITHIN_S + 1))
+    )
+    await edge.ask(
+        Spawn(
+            child(
+                Name[Listening]("monitoring"), _monitoring(service, live_socket, options), shutdown=CLOSE_WITHIN_S + 1
+            )
+        )
     )
 
 
-def _rest(service: Service, listening: socket.socket, settings: Settings) -> Callable[[], Listener]:
-    guard = Guard(settings.server.connections_max)
-    app = BodyLimit(Rest(service).app, settings.server.body_max_bytes)
+def _rest(service: Service, listening: socket.socket, options: EdgeOptions) -> Callable[[], Listener]:
+    guard = Guard(options.connections_max)
+    app = BodyLimit(cast("Application", Rest(service).app), options.body_max_bytes)
 
     def make() -> Listener:
-        context, options = WorkerContext(None), config()
+        context, protocol = WorkerContext(None), config()
 
         async def handle(stream: trio.SocketStream) -> None:
-            await Connection(app, options, context, stream).run()
+            await Connection(app, protocol, context, stream).run()
 
         return Listener(listening, guard, handle, context.terminated.set)
 
     return make
 
 
-def _monitoring(service: Service, listening: socket.socket, settings: Settings) -> Callable[[], Listener]:
-    guard = Guard(settings.monitoring.websocket.connections_max)
+def _monitoring(service: Service, listening: socket.socket, options: EdgeOptions) -> Callable[[], Listener]:
+    guard = Guard(options.watchers_max)
 
     def make() -> Listener:
-        windows = Windows(service, heartbeat_s=settings.monitoring.websocket.heartbeat_s)
+        windows = Windows(service, heartbeat_s=options.heartbeat_s)
         return Listener(listening, guard, windows.handle, windows.drain)
 
     return make

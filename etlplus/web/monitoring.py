@@ -106,7 +106,9 @@ class Windows:
     async def _serve(self, request: WebSocketRequest, who: Principal) -> None:
         connection = None
         with trio.move_on_after(HANDSHAKE_WITHIN_S):
-            connection = await request.accept(subprotocol=PROTOCOL if PROTOCOL in request.proposed_subprotocols else None)
+            connection = await request.accept(
+                subprotocol=PROTOCOL if PROTOCOL in request.proposed_subprotocols else None
+            )
         if connection is not None:
             await _Watcher(self._service.acting_as(who), who, connection).watch(self._heartbeat_s, self._draining)
 

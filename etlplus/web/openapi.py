@@ -17,7 +17,10 @@ PATH = "/api/v1/openapi.json"
 
 def document(version: str) -> dict[str, Any]:
     """The whole document."""
-    named = [ProblemBody, *(kind for route in ROUTES for kind in (route.body, route.answer) if kind not in (None, bytes))]
+    named = [
+        ProblemBody,
+        *(kind for route in ROUTES for kind in (route.body, route.answer) if kind not in (None, bytes)),
+    ]
     schemas, components = msgspec.json.schema_components(named, ref_template="#/components/schemas/{name}")
     of_kind = dict(zip(map(repr, named), schemas, strict=True))
     paths: dict[str, dict[str, Any]] = {}
@@ -50,7 +53,10 @@ def _operation(route: Route, of_kind: dict[str, Any]) -> dict[str, Any]:
     if route.permission:
         operation["x-permission"] = route.permission
     if route.body is not None:
-        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": of_kind[repr(route.body)]}}}
+        operation["requestBody"] = {
+            "required": True,
+            "content": {"application/json": {"schema": of_kind[repr(route.body)]}},
+        }
     return operation
 
 

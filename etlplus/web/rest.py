@@ -8,7 +8,6 @@ did not expect is logged with the request's id, and the client learns that id an
 from __future__ import annotations
 
 import secrets
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -72,7 +71,9 @@ class Rest:
         status, request_id = error.code or 500, _request_id()
         code = {404: "no_such_path", 405: "method_not_allowed"}.get(status, "bad_request")
         headers = {name: value for name, value in error.get_headers() if name == "Allow"}
-        return _response(status, body(status, code, error.description or "", request_id), CONTENT_TYPE, request_id, headers)
+        return _response(
+            status, body(status, code, error.description or "", request_id), CONTENT_TYPE, request_id, headers
+        )
 
     async def _answer(self, route: Route, path: dict[str, str]) -> Response:
         request_id = _request_id()
@@ -91,7 +92,7 @@ class Rest:
             if status == 500:
                 log.error("request_failed", request=request_id, route=route.name, exc_info=error)
             return _response(status, data, CONTENT_TYPE, request_id, headers | more)
-        except Exception as error:  # noqa: BLE001 - the last line of defence: told with an id, logged in full
+        except Exception as error:
             log.error("request_failed", request=request_id, route=route.name, exc_info=error)
             data = body(500, "internal", "something went wrong on our side", request_id)
             return _response(500, data, CONTENT_TYPE, request_id, headers)
@@ -144,7 +145,8 @@ def _query(route: Route) -> dict[str, str]:
     for name in request.args:
         if name not in route.query:
             accepted = ", ".join(route.query) or "none"
-            raise Invalid("the query is not accepted", [Problem(f"there is no parameter {name!r}", f"/{name}", suggestion=accepted)])
+            unknown = Problem(f"there is no parameter {name!r}", f"/{name}", suggestion=accepted)
+            raise Invalid("the query is not accepted", [unknown])
         if len(request.args.getlist(name)) > 1:
             raise Invalid("the query is not accepted", [Problem(f"{name} is given twice", f"/{name}")])
     return request.args.to_dict()
@@ -153,7 +155,9 @@ def _query(route: Route) -> dict[str, str]:
 def _key() -> str | None:
     key = request.headers.get("Idempotency-Key")
     if key is not None and not 1 <= len(key) <= KEY_MAX:
-        raise Invalid("the Idempotency-Key is not accepted", [Problem("its length is wrong", suggestion=f"1 to {KEY_MAX}")])
+        raise Invalid(
+            "the Idempotency-Key is not accepted", [Problem("its length is wrong", suggestion=f"1 to {KEY_MAX}")]
+        )
     return key
 
 
@@ -195,5 +199,3 @@ def _response(
     for name, value in (HEADERS | (headers or {}) | {"X-Request-Id": request_id}).items():
         response.headers[name] = value
     return response
-
-

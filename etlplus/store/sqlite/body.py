@@ -5,14 +5,12 @@ The SQLite body of the store: on a file, with a writer thread and readers beside
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
 from random import Random
 from typing import Any, TypeVar
-
-import trio
 
 from etlplus.errors import StoreUnavailable
 from etlplus.jobs.model import Attempt, Job, JobDraft, NewRun, Run, RunEvent, User, UserDraft, Worker
@@ -149,7 +147,7 @@ class SqliteStore:
 
 
 @asynccontextmanager
-async def open_sqlite(path: Path | None, rng: Random) -> AsyncIterator[SqliteStore]:
+async def open_sqlite(path: Path | None, rng: Random) -> AsyncGenerator[SqliteStore]:
     """The store in a file, or in memory when ``path`` is None.
 
     Raises:

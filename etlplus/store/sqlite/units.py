@@ -206,13 +206,13 @@ class Units:
         ids = [row[0] for row in db.execute(due, (now.timestamp(), limit))]
         runs = [_write(db, *transitions.come_due(found(_run(db, run_id), "run", run_id), now)) for run_id in ids]
         due_jobs = "SELECT doc FROM job WHERE next_at <= ? ORDER BY next_at LIMIT ?"
-        for job in many(db, Job, due_jobs, now.timestamp(), limit - len(runs)):
-            runs.append(self._fire(db, job, now))
-        return runs
+        jobs = many(db, Job, due_jobs, now.timestamp(), limit - len(runs))
+        return runs + [self._fire(db, job, now) for job in jobs]
 
     def _fire(self, db: Db, job: Job, now: datetime) -> Run:
         """Make the run of a due schedule; what an outage missed is made up for by this one."""
-        assert job.schedule is not None and job.next_at is not None
+        assert job.schedule is not None
+        assert job.next_at is not None
         run = self._enqueue(db, NewRun(job_id=job.id, cause=SCHEDULED), now)
         db.execute("INSERT INTO tick VALUES (?, ?, ?)", (job.id, job.next_at.timestamp(), run.id))
         _put_job(db, replace(job, next_at=next_after(job.schedule, job.updated_at, now)))

@@ -11,7 +11,7 @@ from __future__ import annotations
 import queue
 import sqlite3
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Protocol, TypeVar
 
@@ -171,7 +171,7 @@ class ThreadWriter:
 
 
 @asynccontextmanager
-async def open_thread_writer(db: sqlite3.Connection) -> AsyncIterator[ThreadWriter]:
+async def open_thread_writer(db: sqlite3.Connection) -> AsyncGenerator[ThreadWriter]:
     """A writer in a thread of its own; leaving finishes what was handed in, also when cancelled."""
     writer = ThreadWriter(db)
     try:
