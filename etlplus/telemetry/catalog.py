@@ -57,6 +57,7 @@ EVENTS: dict[str, str] = {
     "bounds_wait": "The store did not take what an attempt found in its sources; asked again shortly.",
     "child_did_not_start": "A child process ended before it could take an order; the attempt failed and may be retried.",
     "claim_failed": "The dispatcher could not claim runs; tried again after a pause.",
+    "connection_failed": "A client's connection ended in a way we did not foresee; told once per kind, then counted.",
     "draining": "The daemon was asked to stop: runs in hand may finish within the drain budget.",
     "draining_skipped": "A second signal came: what is in hand goes back to its queue now.",
     "engine_broke": "The engine raised something it never should; the attempt failed and may be retried.",
@@ -65,6 +66,7 @@ EVENTS: dict[str, str] = {
     "outcomes_not_settled": "The daemon stops with outcomes that the store never took; a rescue will repeat those runs.",
     "outcomes_wait": "The store did not take outcomes; they are kept and offered again.",
     "progress_not_told": "Watchers were too busy for one report of progress; the next one will do.",
+    "request_failed": "A request met a mistake of ours; its id is in the client's answer.",
     "rescue_failed": "The rescue could not ask the store; tried again after its grace.",
     "runs_rescued": "Runs of a dead worker went back to their queue.",
     "serving": "The daemon listens at the named ports.",
@@ -74,5 +76,6 @@ EVENTS: dict[str, str] = {
     "store_outage": "The store does not answer.",
     "survivors_killed": "Children of a daemon that died were still alive; they were ended before anything else began.",
     "tick_failed": "The scheduler could not ask the store for due schedules; tried again.",
+    "watcher_does_not_read": "A watcher did not take a message in time; its connection was closed.",
 }
 """Names of events, in the past or present tense as they read in a line, with what they mean for an operator."""

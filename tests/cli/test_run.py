@@ -48,7 +48,7 @@ def test_a_pipeline_file_is_loaded_and_summed_up(tmp_path):
 @pytest.mark.parametrize(
     ("old", "new", "place", "said"),
     [
-        ("check: born", "check: bron", ":9:26: ", "bron"),
+        ("check: born", "check: bron", ":9:25: ", "bron"),
         ("mode: replace", "mod: replace", ":11:", "did you mean 'mode'?"),
         ("input: valid", "input: valdi", ":11:", "did you mean 'valid'?"),
         ("born is not null", "born is not", ":9:", ""),
