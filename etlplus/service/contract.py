@@ -133,11 +133,16 @@ class Feed(Protocol):
     you hold. A watcher that falls ``capacity`` events behind is let go: iteration ends and ``lagged`` is True.
     """
 
-    node: str
-    epoch: str
-    position: int
-    snapshot: list[RunView]
-    lagged: bool
+    @property
+    def node(self) -> str: ...
+    @property
+    def epoch(self) -> str: ...
+    @property
+    def position(self) -> int: ...
+    @property
+    def snapshot(self) -> list[RunView]: ...
+    @property
+    def lagged(self) -> bool: ...
 
     def __aiter__(self) -> AsyncIterator[bytes]: ...
 
