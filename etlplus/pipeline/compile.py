@@ -44,14 +44,19 @@ class Compiled:
         row = self.con.execute(sql).fetchone()
         return int(row[0]) if row else 0
 
+    def rows(self, relation: str) -> int:
+        """How many rows a source or step has."""
+        return self.count(f"select count(*) from {quoted(relation)}")
+
     def build(self) -> None:
         """Carry out every step in order; stops at the first step with problems."""
         for at, step in enumerate(self.plan.steps):
-            self._step(step, f"/steps/{at}")
+            self.step(step, f"/steps/{at}")
             if self.problems:
                 return
 
-    def _step(self, step: AnyStep, pointer: str) -> None:
+    def step(self, step: AnyStep, pointer: str) -> None:
+        """Carry out one step whose inputs exist, or add to ``problems``."""
         match step:
             case Derive():
                 self._derive(step, pointer)

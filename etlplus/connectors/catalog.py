@@ -1,0 +1,19 @@
+"""From a plan's sink to the destination that writes it: the one place that knows all kinds. Called by the load."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from etlplus.connectors.contract import Claim, Destination
+from etlplus.connectors.parquet_file import ParquetDestination
+from etlplus.connectors.sqlite_table import SqliteDestination
+from etlplus.pipeline.plan import ParquetFile, SqliteTable
+
+
+def destination(sink: SqliteTable | ParquetFile, path: Path, claim: Claim, work_dir: Path) -> Destination:
+    """The destination of ``sink`` at ``path``, in the hands of ``claim``'s attempt."""
+    match sink:
+        case SqliteTable():
+            return SqliteDestination(path, sink.table, sink.mode, claim, work_dir)
+        case ParquetFile():
+            return ParquetDestination(path, claim)

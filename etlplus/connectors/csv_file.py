@@ -1,0 +1,113 @@
+"""
+CSV files as sources: unpacked, bounded by their checksum, and cut into records again to find one row's own bytes.
+
+The dialect is fixed (comma, double quote, a header), so that DuckDB and the second pass over the bytes agree on what a
+record is. Called by the load; parsing values is DuckDB's part.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import shutil
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, cast
+
+import msgspec
+
+from etlplus.connectors.contract import ConnectorFailed
+
+DIALECT = "delim = ',', quote = '\"', escape = '\"', header = true"
+
+
+class Bounds(msgspec.Struct, frozen=True):
+    """Exactly which bytes a run reads. Times in nanoseconds since 1970, sizes in bytes."""
+
+    path: str
+    size: int
+    mtime_ns: int
+    sha256: str
+
+
+def bounds(path: Path) -> Bounds:
+    """The file as it is now. Raises ConnectorFailed (source_unreadable)."""
+    try:
+        with path.open("rb") as file:
+            checksum = hashlib.file_digest(file, "sha256").hexdigest()
+        size, mtime_ns = stamp(path)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    return Bounds(str(path), size, mtime_ns, checksum)
+
+
+def stamp(path: Path) -> tuple[int, int]:
+    """Size and time of last change: what tells cheaply that a file was changed while it was read."""
+    found = path.stat()
+    return found.st_size, found.st_mtime_ns
+
+
+def unpack(path: Path, into: Path) -> Path:
+    """The plain file: ``path`` itself, or its only content, unpacked to ``into``. Raises ConnectorFailed."""
+    if path.suffix.lower() not in {".zip", ".gz"}:
+        return path
+    try:
+        with opened(path) as packed, into.open("wb") as plain:
+            shutil.copyfileobj(packed, plain, 1 << 20)
+    except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise _unreadable(path, error) from error
+    return into
+
+
+def opened(path: Path) -> IO[bytes]:
+    """The CSV's bytes, whatever they are packed in. Raises OSError, BadZipFile, or ConnectorFailed for more members."""
+    match path.suffix.lower():
+        case ".gz":
+            return cast("IO[bytes]", gzip.open(path, "rb"))
+        case ".zip":
+            with zipfile.ZipFile(path) as archive:
+                members = [info for info in archive.infolist() if not info.is_dir()]
+                if len(members) != 1:
+                    said = f"{path} holds {len(members)} files, and exactly one is expected"
+                    raise ConnectorFailed("source_unreadable", said)
+                return archive.open(members[0])
+        case _:
+            return path.open("rb")
+
+
+def records(path: Path) -> Iterator[bytes]:
+    """The file's data records in order, each with its own bytes but without its line's end; the header is left out."""
+    with path.open("rb") as file:
+        found = _records(file)
+        header = next(found, b"")
+        skips_blank = b"," in header
+        yield from (record for record in found if record or not skips_blank)
+
+
+def _records(file: IO[bytes]) -> Iterator[bytes]:
+    whole = b""
+    for line in file:
+        whole += line
+        if b'"' not in whole or not _open_quote(whole):
+            yield whole.rstrip(b"\r\n")
+            whole = b""
+    if whole:
+        yield whole.rstrip(b"\r\n")
+
+
+def _open_quote(text: bytes) -> bool:
+    """Whether the text ends inside a quoted field. A quote opens a field only at the field's start."""
+    inside = False
+    at_start = True
+    for byte in text:
+        if byte == 0x22 and (inside or at_start):
+            inside, at_start = not inside, inside  # a quote right after a closing one opens it again
+        else:
+            at_start = not inside and byte == 0x2C
+    return inside
+
+
+def _unreadable(path: Path, error: Exception) -> ConnectorFailed:
+    return ConnectorFailed("source_unreadable", f"{path} cannot be read: {error}", retryable=isinstance(error, OSError))

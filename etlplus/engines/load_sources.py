@@ -1,0 +1,129 @@
+"""
+The sources of one load: resolved, frozen, unpacked, and read into tables of the load's own DuckDB.
+
+Every source table has the row's position in ``__row``, counted from 1, and no other column that starts with ``__``.
+After the last source is read, the connection loses its way to files for good. Called by the load.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import msgspec
+
+from etlplus.connectors import csv_file
+from etlplus.connectors.contract import ConnectorFailed
+from etlplus.engines.control import Control, LoadFailed
+from etlplus.engines.order import LoadOrder
+from etlplus.jobs.outcome import RunError
+from etlplus.pipeline.compile import ROW, quoted
+from etlplus.pipeline.plan import Csv, Param, Pipeline
+
+MEMORY_SHARE = 0.6  # of the attempt's memory; the rest is for Python, Arrow batches and the destinations
+
+
+def resolve(path: str | Param, order: LoadOrder, plan: Pipeline) -> Path:
+    """Where a path of the plan leads in this run. Raises LoadFailed (invalid_plan) for a parameter without a text."""
+    if isinstance(path, Param):
+        value: Any = (plan.params | order.params).get(path.param)
+        if not isinstance(value, str) or not value:
+            said = f"parameter {path.param!r} must be given as a text, and is {value!r}"
+            raise LoadFailed(RunError("invalid_plan", said))
+        path = value
+    return Path(order.base_dir, path).absolute()
+
+
+def connect(order: LoadOrder) -> duckdb.DuckDBPyConnection:
+    """An empty DuckDB within the attempt's limits. One thread: order and positions of rows are the files' own."""
+    con = duckdb.connect(
+        ":memory:",
+        config={
+            "threads": 1,
+            "memory_limit": f"{int(order.memory_limit_bytes * MEMORY_SHARE) // 1024}KiB",
+            "temp_directory": order.work_dir,
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+        },
+    )
+    con.execute("set TimeZone = 'UTC'")
+    return con
+
+
+def lock(con: duckdb.DuckDBPyConnection) -> None:
+    """From here on SQL can neither touch a file nor change a setting."""
+    con.execute("set enable_external_access = false")
+    con.execute("set lock_configuration = true")
+
+
+class Sources:
+    """The plan's source files, all bound to the bytes that this run reads."""
+
+    def __init__(self, order: LoadOrder, plan: Pipeline) -> None:
+        self._order = order
+        self._plan = plan
+        self._paths = {name: resolve(source.path, order, plan) for name, source in plan.sources.items()}
+        self._bounds: dict[str, csv_file.Bounds] = {}
+        self._plain: dict[str, Path] = {}
+        self.rows: dict[str, int] = {}
+
+    @property
+    def bytes_total(self) -> int:
+        """The size of all files as they lie there, packed ones packed."""
+        return sum(found.size for found in self._bounds.values())
+
+    def freeze(self, control: Control) -> None:
+        """Bind the run to the files' present bytes, or find that they still are what an earlier attempt has bound."""
+        self._bounds = {name: csv_file.bounds(path) for name, path in self._paths.items()}
+        if self._order.bounds is None:
+            control.freeze(msgspec.to_builtins(self._bounds))
+            return
+        for name, found in self._bounds.items():
+            frozen: dict[str, Any] = self._order.bounds.get(name) or {}
+            if (found.size, found.sha256) != (frozen.get("size"), frozen.get("sha256")):
+                raise _changed(name, self._paths[name])
+
+    def read(self, name: str, con: duckdb.DuckDBPyConnection) -> None:
+        """The source as a table."""
+        into = Path(self._order.work_dir, f"source.{name}.csv")
+        self._plain[name] = csv_file.unpack(self._paths[name], into)
+        scan(con, name, self._plan.sources[name], self._plain[name])
+        (self.rows[name],) = con.execute(f"select count(*) from {quoted(name)}").fetchall()[0]
+        self.still_frozen(name)
+
+    def records(self, name: str) -> Any:
+        """The source's data records as bytes, in order."""
+        return csv_file.records(self._plain[name])
+
+    def still_frozen(self, name: str) -> None:
+        """Raises LoadFailed (source_changed) when the file was written to since it was frozen."""
+        frozen = self._bounds[name]
+        try:
+            if csv_file.stamp(self._paths[name]) == (frozen.size, frozen.mtime_ns):
+                return
+        except OSError as error:
+            raise ConnectorFailed("source_unreadable", str(error), retryable=True) from error
+        raise _changed(name, self._paths[name])
+
+
+def scan(con: duckdb.DuckDBPyConnection, name: str, source: Csv, file: Path) -> None:
+    """Read one CSV file into a table; types come from all of its rows, or from the plan."""
+    nulls = ", ".join(map(_literal, source.nulls))
+    types = ", ".join(f"{_literal(column)}: {_literal(kind)}" for column, kind in source.columns.items())
+    declared = f", types = {{{types}}}" if types else ""
+    rows = f"read_csv({_literal(str(file))}, {csv_file.DIALECT}, nullstr = [{nulls}], sample_size = -1{declared})"
+    con.execute(f'create temp table {quoted(name)} as select row_number() over () as "{ROW}", * from {rows}')
+    reserved = [column for column in con.table(quoted(name)).columns if column.startswith("__") and column != ROW]
+    if reserved:
+        said = f"source {name!r}: column names that start with __ are reserved: {', '.join(reserved)}"
+        raise LoadFailed(RunError("data_error", said))
+
+
+def _changed(name: str, path: Path) -> LoadFailed:
+    said = f"source {name!r} ({path}) is no longer the file that this run began with; start a new run to read it"
+    return LoadFailed(RunError("source_changed", said))
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
