@@ -116,9 +116,10 @@ async def _keep_house(
             tree = staff(store, engine, standing, newsroom, settings, dead=await _predecessors(store))
             budget_s = settings.shutdown.drain_s + STOP_MARGIN_S
             async with open_system(tree, name="etlplus", drain=budget_s, on_crash=_log_crash) as system:
-                house = await _furnish(settings, data_dir, store, engine, standing, newsroom, system)
+                house = _furnish(settings, data_dir, store, engine, standing, newsroom, system)
                 service = Service(house)
                 if edge:
+                    await _offer_bootstrap(house)
                     from etlplus.web.edge import EdgeOptions, open_edge
 
                     options = EdgeOptions(
@@ -221,7 +222,14 @@ def staff(
     )
 
 
-async def _furnish(
+async def _offer_bootstrap(house: House) -> None:
+    """Let somebody become the first admin. Only a service with a front door needs that; an embedder is the owner."""
+    if not await house.store.has_users():
+        house.bootstrap.issue()
+        log.info("bootstrap_token_issued", file=str(house.bootstrap.path))
+
+
+def _furnish(
     settings: Settings,
     data_dir: Path,
     store: Store,
@@ -231,10 +239,6 @@ async def _furnish(
     system: System,
 ) -> House:
     secret = settings.auth.secret or kept_secret(data_dir / "token-secret")
-    bootstrap = Bootstrap(data_dir / "bootstrap-token")
-    if not await store.has_users():
-        bootstrap.issue()
-        log.info("bootstrap_token_issued", file=str(bootstrap.path))
     registry = CollectorRegistry()
     house = House(
         store=store,
@@ -247,7 +251,7 @@ async def _furnish(
         tree=system.tree,
         tokens=TokenService(secret, ttl_s=settings.auth.token_ttl_s),
         passwords=Passwords(),
-        bootstrap=bootstrap,
+        bootstrap=Bootstrap(data_dir / "bootstrap-token"),
         registry=registry,
         data_dir=data_dir,
         node=standing.worker.node,
