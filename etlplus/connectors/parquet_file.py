@@ -14,7 +14,7 @@ import fcntl
 import hashlib
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -82,7 +82,7 @@ class ParquetDestination:
         with self._failing():
             with self._temp.open("wb") as file, parquet.ParquetWriter(file, batches.schema) as writer:
                 for batch in batches:
-                    writer.write_batch(batch)
+                    writer.write_batch(batch)  # pyright: ignore[reportUnknownMemberType]  # the wheel is untyped
                     self._rows += batch.num_rows
                     tick(batch.num_rows)
             _sync(self._temp)
@@ -145,7 +145,7 @@ class ParquetDestination:
                     file.unlink(missing_ok=True)
 
     @contextmanager
-    def _locked(self) -> Iterator[None]:
+    def _locked(self) -> Generator[None, None, None]:
         deadline = time.monotonic() + LOCKED_S
         with self._lock.open("ab") as file:
             while True:
@@ -160,7 +160,7 @@ class ParquetDestination:
             yield
 
     @contextmanager
-    def _failing(self) -> Iterator[None]:
+    def _failing(self) -> Generator[None, None, None]:
         try:
             yield
         except OSError as error:

@@ -8,7 +8,7 @@ littered while the load runs. The commit attaches it and is one short ``BEGIN IM
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -143,7 +143,7 @@ class SqliteDestination:
         return msgspec.json.decode(found[0], type=Token) if found else None
 
     @contextmanager
-    def _failing(self) -> Iterator[None]:
+    def _failing(self) -> Generator[None, None, None]:
         try:
             yield
         except sqlite3.Error as error:

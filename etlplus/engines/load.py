@@ -116,6 +116,7 @@ class _Load:
             if compiled.problems:
                 self._control.check()
                 raise LoadFailed(_invalid(Invalid("the pipeline does not fit its data", compiled.problems)))
+            compiled.release(at + 1)
             self._tell("transforming", (at + 1) / len(self._plan.steps))
         self._hold_rules(compiled)
         return compiled

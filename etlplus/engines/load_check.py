@@ -20,7 +20,7 @@ from etlplus.engines import load_sources
 from etlplus.engines.control import LoadFailed
 from etlplus.engines.order import LoadOrder
 from etlplus.errors import Invalid, Problem
-from etlplus.pipeline.compile import Compiled
+from etlplus.pipeline.compile import Compiled, inputs
 from etlplus.pipeline.document import convert
 from etlplus.pipeline.expressions import admit
 from etlplus.pipeline.plan import Aggregate, AnyStep, Derive, Filter, Join, Pipeline, Validate
@@ -86,7 +86,7 @@ def _look(
 def _steps(con: duckdb.DuckDBPyConnection, plan: Pipeline, known: set[str]) -> list[Problem]:
     problems: list[Problem] = []
     for at, step in enumerate(plan.steps):
-        needs = {step.input} | ({step.lookup} if isinstance(step, Join) else set())
+        needs = set(inputs(step))
         if needs <= known:
             compiled = Compiled(con, plan)
             found = _tried(compiled, step, f"/steps/{at}")

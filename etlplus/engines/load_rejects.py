@@ -88,7 +88,8 @@ def _refused(con: duckdb.DuckDBPyConnection, plan: Pipeline, source: str) -> Ite
     ]
     if not parts:
         return
-    query = f"select position, list(distinct reason order by reason) from ({' union all '.join(parts)}) group by position order by position"
+    both = " union all ".join(parts)
+    query = f"select position, list(distinct reason order by reason) from ({both}) group by position order by position"
     for batch in con.sql(query).to_arrow_reader(BATCH_ROWS):
         positions: list[int]
         reasons: list[list[str]]

@@ -33,6 +33,7 @@ class Compiled:
     counts: list[StepCount] = field(default_factory=list[StepCount])
     problems: list[Problem] = field(default_factory=list[Problem])
     broken: dict[str, int] = field(default_factory=dict[str, int])
+    _released: set[str] = field(default_factory=set[str])
 
     def columns(self, relation: str) -> tuple[str, ...]:
         """The columns that a source or step offers to people."""
@@ -68,6 +69,28 @@ class Compiled:
                 self._validate(step, pointer)
             case Aggregate():
                 self._aggregate(step, pointer)
+
+    def release(self, done: int) -> None:
+        """Drop the tables that neither a step after the first ``done`` ones nor a sink will read, to free their memory.
+        What a validation has judged stays, for its rejects.
+        """
+        rest = [name for step in self.plan.steps[done:] for name in inputs(step)]
+        wanted = {table for name in [*rest, *(sink.input for sink in self.plan.sinks)] for table in self._tables(name)}
+        for name in [*self.plan.sources, *(step.id for step in self.plan.steps[:done])]:
+            if name not in wanted and name not in self._released and self._tables(name) == {name}:
+                self.con.execute(f"drop table {quoted(name)}")
+                self._released.add(name)
+
+    def _tables(self, name: str) -> set[str]:
+        """The tables whose rows ``name`` shows: itself, or what stands behind a view."""
+        step = next((step for step in self.plan.steps if step.id == name), None)
+        match step:
+            case Derive():
+                return self._tables(step.input)
+            case Validate():
+                return {f"__judged_{name}"}
+            case _:
+                return {name}
 
     def _admit(self, text: str, step: AnyStep, pointer: str, *, aggregate: bool = False) -> str:
         sql, problems = admit(text, self.columns(step.input), pointer=pointer, aggregate=aggregate)
@@ -165,6 +188,11 @@ class Compiled:
             self.count(f'select coalesce(sum("__size"), 0) from {quoted(step.id)}'),
         )
         self.counts.append(StepCount(step.id, "aggregate", rows_in, out, matched=sizes))
+
+
+def inputs(step: AnyStep) -> tuple[str, ...]:
+    """The names of all relations that a step reads."""
+    return (step.input, step.lookup) if isinstance(step, Join) else (step.input,)
 
 
 def _any_of(rules: list[Rule]) -> str:
