@@ -4,8 +4,9 @@ The dispatcher: claims runs when slots are free, and hands each to the runner th
 Woken by whoever enqueues, frees a slot or renews the lease; a slow poll catches what other nodes enqueue and what nobody
 announced. One claim is under way at a time, for exactly as many runs as there are free slots.
 
-A claim whose answer was lost (the call was cancelled, or this actor crashed) leaves runs that the store counts as ours and
-nobody carries. They are handed back by an outcome *returned* as soon as they are seen: see ``_give_back``.
+A claim whose answer was lost (the store failed after it took effect, or this actor crashed) leaves runs that the store
+counts as ours and nobody carries. After any such doubt, the next claim that is answered is followed by a look at what the
+store says we hold; what lies in no slot and in no outbox is given back.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from etlplus.actors.messages import (
     runner_name,
 )
 from etlplus.actors.standing import Standing
-from etlplus.jobs.model import RunState
+from etlplus.jobs.model import Run, RunState
 from etlplus.jobs.outcome import Returned
 from etlplus.runtime import Actor
 from etlplus.store.contract import Claimed, Outcome, RunFilter, Store
@@ -36,6 +37,7 @@ from etlplus.store.contract import Claimed, Outcome, RunFilter, Store
 log = structlog.get_logger()
 
 RETRY_AFTER_S = 0.5
+HELD_MAX = 1000
 
 
 class Dispatcher(Actor[Dispatching]):
@@ -47,9 +49,9 @@ class Dispatcher(Actor[Dispatching]):
         self._poll_s = poll_s
         self._margin_s = margin_s
         self._under_way = False
+        self._doubt = True
 
     async def started(self) -> None:
-        await self._give_back()
         self.ctx.every(self._poll_s, Wake(), key="poll", jitter=0.2)
         self._claim()
 
@@ -68,8 +70,8 @@ class Dispatcher(Actor[Dispatching]):
             self._claim()
 
     @ClaimFailed.handler
-    async def failed(self, message: ClaimFailed) -> None:
-        self._under_way = False
+    def failed(self, message: ClaimFailed) -> None:
+        self._under_way, self._doubt = False, True
         log.warning("claim_failed", worker=self._standing.worker.id, error=message.error)
         self.ctx.after(RETRY_AFTER_S, Wake(), key="retry")
 
@@ -89,17 +91,28 @@ class Dispatcher(Actor[Dispatching]):
 
     async def _ask_store(self, free: int) -> tuple[Claimed, ...]:
         worker = self._standing.worker.id
-        return tuple(await self._store.claim(worker, limit=free, now=self._standing.now()))
+        claimed = tuple(await self._store.claim(worker, limit=free, now=self._standing.now()))
+        if self._doubt:
+            self._give_back(await self._held(worker), worker, claimed)
+            self._doubt = False
+        return claimed
 
-    async def _give_back(self) -> None:
-        """Return the runs that the store counts as this worker's and that lie in no slot and in no outbox."""
-        worker = self._standing.worker.id
-        carried = {slot.claimed.run.id for slot in self._standing.slots if slot.claimed is not None}
-        carried |= {outcome.run_id for outcome in self._standing.outbox}
-        running = await self._store.runs(RunFilter(states=(RunState.RUNNING,)), limit=1000)
-        lost = [run for run in running if run.worker_id == worker and run.id not in carried]
-        for run in lost:
-            result = Returned("the claim's answer was lost")
-            self._standing.outbox.append(Outcome(run_id=run.id, attempt=run.attempt, worker_id=worker, result=result))
+    async def _held(self, worker: str) -> list[Run]:
+        """What the store counts as this worker's; read after a claim, so that no earlier claim can still take effect."""
+        running = await self._store.runs(RunFilter(states=(RunState.RUNNING,)), limit=HELD_MAX)
+        return [run for run in running if run.worker_id == worker]
+
+    def _give_back(self, held: list[Run], worker: str, claimed: tuple[Claimed, ...]) -> None:
+        """Return what is held and neither carried, nor ended, nor claimed just now."""
+        known = {each.run.id for each in claimed}
+        known |= {slot.claimed.run.id for slot in self._standing.slots if slot.claimed is not None}
+        known |= {outcome.run_id for outcome in self._standing.outbox}
+        result = Returned("the claim's answer was lost")
+        lost = [
+            Outcome(run_id=run.id, attempt=run.attempt, worker_id=worker, result=result)
+            for run in held
+            if run.id not in known
+        ]
         if lost:
+            self._standing.outbox.extend(lost)
             tell_if_there(self.ctx.ref(COMPLETER), Flush())
