@@ -34,17 +34,11 @@ def entry(arguments: Sequence[str] | None = None) -> int:
         parser.print_help()
         return Exit.USAGE
     try:
-        return chosen.act(chosen)
-    except BrokenPipeError:
-        # Who read our output has gone, as `| head` does; keep the interpreter from complaining when it flushes.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return Exit.OK
-    except KeyboardInterrupt:
-        return Exit.INTERRUPTED
-    except EtlplusError as error:
-        return _told([error])
-    except BaseExceptionGroup as group:
-        return _told_group(group)
+        status = chosen.act(chosen)
+        sys.stdout.flush()
+    except (Exception, KeyboardInterrupt, BaseExceptionGroup) as error:  # noqa: BLE001 - told, or raised again
+        return _told(error)
+    return status
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -61,21 +55,28 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _told(errors: Sequence[EtlplusError]) -> Exit:
-    for error in errors:
-        print(f"etlplus: {error}", file=sys.stderr)
-    return exit_of(errors[0])
+def _told(error: BaseException) -> Exit:
+    """Say what went wrong, in a sentence where it is ours to say. Any other error is a mistake and keeps its traceback.
 
-
-def _told_group(group: BaseExceptionGroup[BaseException]) -> Exit:
-    """Trio hands errors out in groups; ours are told in a sentence, any other is a mistake and keeps its traceback."""
-    leaves = list(_leaves(group))
+    Trio hands errors out in groups, and a group may hold several.
+    """
+    leaves = list(_leaves(error))
     if any(isinstance(leaf, KeyboardInterrupt) for leaf in leaves):
         return Exit.INTERRUPTED
+    if all(isinstance(leaf, BrokenPipeError) for leaf in leaves):
+        return _unread()
     ours = [leaf for leaf in leaves if isinstance(leaf, EtlplusError)]
     if len(ours) < len(leaves):
-        raise group
-    return _told(ours)
+        raise error
+    for told in ours:
+        print(f"etlplus: {told}", file=sys.stderr)
+    return exit_of(ours[0])
+
+
+def _unread() -> Exit:
+    """Who read our output has gone, as `| head` does. Nothing more is written, also not by the interpreter as it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return Exit.OK
 
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:

@@ -20,7 +20,7 @@ from etlplus.settings.options import Option, options, sections
 from etlplus.settings.places import positions
 
 PREFIX = "ETLPLUS_"
-OTHER_VARIABLES = frozenset({"ETLPLUS_CONFIG", "ETLPLUS_URL", "ETLPLUS_TOKEN"})
+OTHER_VARIABLES = frozenset({"ETLPLUS_CONFIG", "ETLPLUS_PASSWORD", "ETLPLUS_TOKEN", "ETLPLUS_URL"})
 """Variables with our prefix that choose the file or speak to the client, and are no options."""
 
 

@@ -1,0 +1,156 @@
+"""Commands speak to a running daemon: what they print can be read by people and, with --json, by programs."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from etlplus.cli.exits import Exit
+
+pytestmark = pytest.mark.slow
+
+PIPELINE = """\
+name: people
+sources:
+  people: {type: csv, path: people.csv}
+steps:
+  - id: valid
+    type: validate
+    input: people
+    rules:
+      - {id: has_birth, check: born is not null, action: quarantine}
+sinks:
+  - {id: table, type: sqlite, input: valid, path: people.sqlite, table: people, mode: replace}
+"""
+
+
+class Shell:
+    """A person's shell in a folder, with the address of the daemon and, once signed in, a token."""
+
+    def __init__(self, folder: Path, url: str) -> None:
+        self.folder = folder
+        self.environ = {**os.environ, "ETLPLUS_URL": url, "ETLPLUS_PASSWORD": "correct horse battery"}
+
+    def __call__(self, *arguments: str, **changes: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "etlplus", *arguments],
+            cwd=self.folder,
+            env=self.environ | changes,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    def said(self, *arguments: str) -> str:
+        done = self(*arguments)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+
+@pytest.fixture(scope="module")
+def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
+    folder = tmp_path_factory.mktemp("shell")
+    command = [sys.executable, "-m", "etlplus", "serve"]
+    for option in ("data_dir=data", "server.port=0", "monitoring.websocket.port=0", "log.format=json"):
+        command += ["--set", option]
+    daemon = subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True)
+    assert daemon.stderr is not None
+    try:
+        serving = next(line for line in map(json.loads, daemon.stderr) if line["event"] == "serving")
+        shell = Shell(folder, f"http://127.0.0.1:{serving['rest']}")
+        (folder / "people.csv").write_text("name,born\nAda,1815\nBlaise,1623\nNobody,\n")
+        (folder / "people.yaml").write_text(PIPELINE)
+        token = (folder / "data" / "bootstrap-token").read_text().strip()
+        shell.environ["ETLPLUS_TOKEN"] = shell.said("sign-in", "ada", "--first", token).strip()
+        yield shell
+        daemon.send_signal(signal.SIGTERM)
+        remaining = daemon.stderr.read()
+        assert daemon.wait(timeout=30) == 0, remaining
+    finally:
+        daemon.kill()
+        daemon.wait()
+        daemon.stderr.close()
+
+
+def test_a_job_is_defined_run_and_looked_at(shell: Shell):
+    """The way of a newcomer: create, start and follow, list, show, and look at what was refused."""
+    assert shell.said("jobs", "create", "people.yaml").startswith("people (")
+    followed = shell("runs", "start", "people", "--follow")
+    assert followed.returncode == 0, followed.stderr
+    assert "3 read = 2 loaded" in followed.stdout
+    listed = json.loads(shell.said("runs", "list", "--job", "people", "--state", "succeeded", "--json"))
+    (run,) = listed["items"]
+    assert run["id"] in shell.said("runs", "list")
+    shown = shell.said("runs", "show", run["id"])
+    assert "3 read = 2 loaded" in shown
+    assert "HAPPENED" in shown
+    assert "Nobody" in shell.said("runs", "rejects", run["id"])
+    assert shell.said("runs", "follow", run["id"]) == followed.stdout
+    finished = shell("runs", "cancel", run["id"])
+    assert finished.returncode == Exit.CONFLICT
+    assert "people" in shell.said("jobs", "list")
+    assert json.loads(shell.said("jobs", "show", "people", "--json"))["version"] == 1
+
+
+def test_a_job_can_be_replaced_and_deleted(shell: Shell):
+    """Creating twice is a conflict, replacing raises the version, and a deleted job is gone."""
+    assert shell("jobs", "create", "people.yaml", "--name", "twice").returncode == 0
+    assert shell("jobs", "create", "people.yaml", "--name", "twice").returncode == Exit.CONFLICT
+    assert "version 2" in shell.said("jobs", "create", "people.yaml", "--name", "twice", "--replace")
+    assert shell.said("jobs", "delete", "twice") == ""
+    gone = shell("jobs", "show", "twice")
+    assert (gone.returncode, "twice" in gone.stderr) == (Exit.NOT_FOUND, True)
+
+
+def test_a_mistake_that_only_the_daemon_finds_is_told_by_line(shell: Shell):
+    """The daemon answers with pointers; the person reads line and column of the file, and nothing is stored."""
+    (shell.folder / "wrong.yaml").write_text(PIPELINE.replace("born is", "bron is").replace("name: people", "name: x"))
+    for command in ("check", "create"):
+        done = shell("jobs", command, "wrong.yaml")
+        assert done.returncode == Exit.INVALID
+        assert "wrong.yaml:9:25: " in done.stderr
+    assert shell.said("jobs", "check", "people.yaml") == "people.yaml: valid\n"
+    assert shell("jobs", "show", "x").returncode == Exit.NOT_FOUND
+
+
+def test_a_wrong_password_and_a_wrong_token_are_refused(shell: Shell):
+    """Who is not signed in is told so, with a status of its own."""
+    assert shell("sign-in", "ada", ETLPLUS_PASSWORD="wrong").returncode == Exit.NOT_ALLOWED
+    assert shell("runs", "list", ETLPLUS_TOKEN="wrong").returncode == Exit.NOT_ALLOWED
+    assert shell("sign-in", "eve", "--first", "guess").returncode == Exit.NOT_ALLOWED
+
+
+def test_a_daemon_that_is_not_there_is_told_as_such(shell: Shell):
+    """No daemon is a sentence and a status that says: try later."""
+    done = shell("runs", "list", "--url", "http://127.0.0.1:9")
+    assert done.returncode == Exit.UNAVAILABLE
+    assert "no daemon answers at http://127.0.0.1:9" in done.stderr
+
+
+def test_a_second_daemon_on_the_same_data_is_refused(shell: Shell):
+    """Two daemons would fight over one directory; the second says so and ends."""
+    done = shell("serve", "--set", "data_dir=data", "--set", "server.port=0", "--set", "monitoring.websocket.port=0")
+    assert done.returncode == Exit.CONFLICT
+    assert "data" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_output_that_nobody_reads_any_more_is_no_error(shell: Shell):
+    """`etlplus … | head -1` ends quietly."""
+    shell("jobs", "create", "people.yaml", "--name", "piped", "--replace")
+    command = f"{sys.executable} -m etlplus jobs list | true"
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", command],
+        cwd=shell.folder,
+        env=shell.environ,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
