@@ -112,7 +112,7 @@ class Wire:
         except httpx2.TransportError as error:
             raise Unavailable(f"no daemon answers at {self._url}: {error}") from error
         if answer.is_success:
-            return msgspec.json.decode(answer.content, type=kind) if kind is not None else None  # type: ignore[return-value]
+            return msgspec.json.decode(answer.content, type=kind) if kind is not None else None  # type: ignore[return-value]  # no kind asked, no value given
         raise _error(answer)
 
     @asynccontextmanager

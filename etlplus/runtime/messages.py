@@ -25,7 +25,7 @@ class MessageMeta(msgspec.StructMeta):
     def __new__(mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **options: Any) -> MessageMeta:
         options.setdefault("frozen", True)
         options.setdefault("gc", False)
-        return super().__new__(mcs, name, bases, namespace, **options)  # type: ignore[no-any-return]
+        return super().__new__(mcs, name, bases, namespace, **options)  # type: ignore[no-any-return]  # the metaclass is untyped
 
 
 class Tell(msgspec.Struct, Generic[To], metaclass=MessageMeta):

@@ -34,7 +34,7 @@ class Connection(TCPServer):
     """See the module. ``context.terminated`` ends idle connections at shutdown."""
 
     def __init__(self, app: Any, options: Config, context: WorkerContext, stream: trio.SocketStream) -> None:
-        super().__init__(ASGIWrapper(app), options, context, {}, _BoundedStream(stream))  # type: ignore[arg-type]
+        super().__init__(ASGIWrapper(app), options, context, {}, _BoundedStream(stream))  # type: ignore[arg-type]  # hypercorn asks for the very class, and uses less
 
 
 class _BoundedStream(trio.abc.Stream):
@@ -52,7 +52,7 @@ class _BoundedStream(trio.abc.Stream):
         self._first = False
         return data
 
-    async def send_all(self, data: bytes) -> None:  # type: ignore[override]
+    async def send_all(self, data: bytes) -> None:  # type: ignore[override]  # trio's own name, narrower type
         # Hypercorn shields this without a bound; the bound lies inside of its shield.
         with trio.move_on_after(SEND_WITHIN_S) as limit:
             await self._stream.send_all(data)
