@@ -4,7 +4,7 @@ Admission by memory: attempts go in while the sum of their limits fits into the 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 import trio
@@ -20,7 +20,7 @@ class Admission:
         self._freed = trio.Event()
 
     @asynccontextmanager
-    async def admit(self, wanted_bytes: int) -> AsyncIterator[None]:
+    async def admit(self, wanted_bytes: int) -> AsyncGenerator[None]:
         """Wait until there is room; an attempt larger than the whole budget goes in alone."""
         async with self._turn:
             while self._used_bytes and self._used_bytes + wanted_bytes > self._budget_bytes:

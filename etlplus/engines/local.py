@@ -1,50 +1,37 @@
 """
 The local engine: each attempt in a child process of this machine.
 
-A fresh child costs a third of a second, so one warm spare per slot waits; a child carries one load and ends, which gives
-its memory back. Attempts are admitted while the sum of their memory limits stays within the budget. Rows never enter this
-process: it sends the plan and hears progress, counts and the outcome.
+Attempts are admitted while the sum of their memory limits stays within the budget. Rows never enter this process: it sends
+the plan and hears progress, counts and the outcome. Memory is watched where the system has /proc.
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import AsyncIterator
+import sys
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import structlog
 import trio
-from msgspec.structs import replace
 
 from etlplus.engines.admission import Admission
-from etlplus.engines.clock import boottime_s
+from etlplus.engines.attempt import Attempt
+from etlplus.engines.children import Children
 from etlplus.engines.contract import EngineStatistics, Lease, Reports, Work
-from etlplus.engines.frames import (
-    Broken,
-    Check,
-    Checked,
-    Done,
-    Ended,
-    Extend,
-    Freeze,
-    GarbledFrame,
-    Load,
-    Reported,
-    Stored,
-)
+from etlplus.engines.frames import Check, Checked
 from etlplus.engines.order import LoadOrder
-from etlplus.engines.process import ChildLost, ChildProcess, kill_survivors, spawn
+from etlplus.engines.process import ChildLost
+from etlplus.engines.survivors import kill_survivors
 from etlplus.errors import Problem, Unavailable
-from etlplus.jobs.outcome import Failed, Result, Returned, RunError, Succeeded
+from etlplus.jobs.outcome import Failed, Result, Returned, RunError
 
 log = structlog.get_logger()
-
-MEMORY_LOOK_S = 0.25
-LEASE_MARGIN_S = 0.5
-CHECK_WITHIN_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,51 +39,41 @@ class LocalOptions:
     """How the local engine works.
 
     ``memory_limit_bytes`` holds for attempts that name none; ``memory_budget_bytes`` bounds the sum over all attempts.
-    ``stop_grace_s`` is what a child gets to roll back before it is killed.
+    ``spares`` is the number of ready children that wait, by default one per slot. ``stop_grace_s`` is what a child gets to
+    roll back before it is ended by signals; ``ready_within_s`` to load its libraries; ``check_within_s`` to check a plan.
     """
 
     data_dir: Path
     slots: int
+    spares: int | None = None
     memory_limit_bytes: int = 1024**3
     memory_budget_bytes: int = 16 * 1024**3
     stop_grace_s: float = 3.0
-    child_module: str = "etlplus.engines.child"
+    ready_within_s: float = 60.0
+    check_within_s: float = 60.0
+    child_command: tuple[str, ...] = (sys.executable, "-m", "etlplus.engines.child")
 
 
 class Local:
     """See the module. Made by ``open_local``."""
 
-    def __init__(self, options: LocalOptions, nursery: trio.Nursery) -> None:
+    def __init__(self, options: LocalOptions, children: Children) -> None:
         self._options = options
-        self._nursery = nursery
-        self._records = options.data_dir / "children"
-        self._rejects = options.data_dir / "rejects"
-        self._work = options.data_dir / "work"
+        self._children = children
         self._admission = Admission(options.memory_budget_bytes)
-        self._spares: list[ChildProcess] = []
-        self._working: set[ChildProcess] = set()
-        self._refill = trio.Event()
-        self._spawned = self._killed = 0
-
-    def prepare(self) -> None:
-        """Make the folders, and end what a dead daemon left."""
-        shutil.rmtree(self._work, ignore_errors=True)
-        for folder in (self._records, self._rejects, self._work):
-            folder.mkdir(parents=True, exist_ok=True)
-        if survivors := kill_survivors(self._records):
-            log.warning("survivors_killed", pids=survivors)
+        self._checking = trio.CapacityLimiter(max(1, options.slots))
+        self._orders = count(1)
 
     async def execute(self, work: Work, lease: Lease, reports: Reports) -> Result:
-        limit = work.memory_limit_bytes or self._options.memory_limit_bytes
-        async with self._admission.admit(limit):
-            order = self._order(work, limit)
-            try:
-                async with self._child() as child:
-                    return await _Attempt(child, lease, reports, limit).carry(Load(order, lease.deadline))
-            except ChildLost as lost:
-                return Failed(RunError("engine_lost", str(lost), retryable=True))
-            finally:
-                shutil.rmtree(order.work_dir, ignore_errors=True)
+        limit_bytes = work.memory_limit_bytes or self._options.memory_limit_bytes
+        try:
+            async with self._admission.admit(limit_bytes), self._ordered(work, limit_bytes) as order:
+                async with self._children.one() as child:
+                    return await Attempt(child, lease, reports, limit_bytes).carry(order)
+        except ChildLost as lost:
+            if self._children.closed:
+                return Returned("the engine is closed")
+            return Failed(RunError("engine_lost", str(lost), retryable=True))
 
     async def check(self, plan: dict[str, Any], params: dict[str, Any], base_dir: str) -> tuple[Problem, ...]:
         """See the contract.
@@ -104,190 +81,90 @@ class Local:
         Raises:
             Unavailable: no child could say.
         """
-        work = Work(run_id="check", attempt=0, job_id="check", job_name="check", plan=plan, params=params, base_dir=base_dir)
-        order = self._order(work, self._options.memory_limit_bytes)
+        work = Work(
+            run_id="check", attempt=0, job_id="check", job_name="check", plan=plan, params=params, base_dir=base_dir
+        )
         try:
-            async with self._child() as child:
+            async with (
+                self._checking,
+                self._ordered(work, self._options.memory_limit_bytes) as order,
+                self._children.one() as child,
+            ):
                 await child.send(Check(order))
-                with trio.move_on_after(CHECK_WITHIN_S):
+                with trio.move_on_after(self._options.check_within_s):
                     if isinstance(answer := await child.receive(), Checked):
                         return answer.problems
-                    raise Unavailable(f"the pipeline could not be checked: {await child.obituary()}")
-                raise Unavailable(f"the pipeline could not be checked within {CHECK_WITHIN_S:.0f} s")
-        except (ChildLost, GarbledFrame) as lost:
+                    raise ChildLost(await child.obituary())
+                child.kill()
+                raise ChildLost(f"it took longer than {self._options.check_within_s:g} s")
+        except ChildLost as lost:
             raise Unavailable(f"the pipeline could not be checked: {lost}") from lost
-        finally:
-            shutil.rmtree(order.work_dir, ignore_errors=True)
 
     def statistics(self) -> EngineStatistics:
-        return EngineStatistics(
-            working=len(self._working),
-            spares=len(self._spares),
-            rss_bytes=sum(child.rss_bytes() for child in [*self._working, *self._spares]),
-            spawned=self._spawned,
-            killed=self._killed,
-        )
-
-    async def keep_spares(self) -> None:
-        """Have one ready child per slot waiting, for as long as the engine is open."""
-        try:
-            while True:
-                while len(self._spares) < self._options.slots:
-                    await self._add_spare()
-                self._refill = trio.Event()
-                await self._refill.wait()
-        finally:
-            with trio.CancelScope(shield=True):
-                for child in self._spares:
-                    child.kill()
-                    await child.end(grace_s=self._options.stop_grace_s)
-                self._spares.clear()
-
-    async def _add_spare(self) -> None:
-        child = await self._spawn()
-        try:
-            await child.wait_ready()
-        except ChildLost as lost:
-            log.error("child_did_not_start", error=str(lost))
-            await child.end(grace_s=0)
-            await trio.sleep(1)  # a machine that cannot start one will not start the next any sooner
-        except BaseException:
-            with trio.CancelScope(shield=True):
-                child.kill()
-                await child.end(grace_s=0)
-            raise
-        else:
-            child.fresh = False
-            self._spares.append(child)
-
-    async def _spawn(self) -> ChildProcess:
-        with trio.CancelScope(shield=True):  # a process that was started must not be forgotten half-way
-            child = await spawn(self._records, self._options.child_module)
-        self._spawned += 1
-        self._nursery.start_soon(child.drain_errors)
-        return child
+        return self._children.statistics()
 
     @asynccontextmanager
-    async def _child(self) -> AsyncIterator[ChildProcess]:
-        """A ready child for one order; none is left when the block is over."""
-        child = await self._take()
-        self._working.add(child)
+    async def _ordered(self, work: Work, limit_bytes: int) -> AsyncGenerator[LoadOrder]:
+        """The order for a child, with a private folder that is gone when the block is over."""
+        work_dir = _folder(self._options, "work") / f"{work.run_id}.{work.attempt}.{next(self._orders)}"
         try:
-            if child.fresh:
-                await child.wait_ready()
-            yield child
+            work_dir.mkdir()
+        except OSError as error:
+            raise ChildLost(f"no folder could be made for the attempt: {error}") from error
+        try:
+            yield LoadOrder(
+                run_id=work.run_id,
+                attempt=work.attempt,
+                job_id=work.job_id,
+                job_name=work.job_name,
+                plan=work.plan,
+                params=work.params,
+                interval=work.interval,
+                bounds=work.bounds,
+                base_dir=work.base_dir or ".",
+                work_dir=str(work_dir),
+                rejects_dir=str(_folder(self._options, "rejects")),
+                memory_limit_bytes=limit_bytes,
+            )
         finally:
-            self._working.discard(child)
-            with trio.CancelScope(shield=True):
-                await child.end(grace_s=self._options.stop_grace_s)
-
-    async def _take(self) -> ChildProcess:
-        while self._spares:
-            child = self._spares.pop(0)
-            self._refill.set()
-            if child.alive:
-                return child
-            await child.end(grace_s=0)
-        return await self._spawn()
-
-    def _order(self, work: Work, limit: int) -> LoadOrder:
-        work_dir = self._work / f"{work.run_id}.{work.attempt}.{boottime_s():.6f}"
-        work_dir.mkdir()
-        return LoadOrder(
-            run_id=work.run_id,
-            attempt=work.attempt,
-            job_id=work.job_id,
-            job_name=work.job_name,
-            plan=work.plan,
-            params=work.params,
-            interval=work.interval,
-            bounds=work.bounds,
-            base_dir=work.base_dir or ".",
-            work_dir=str(work_dir),
-            rejects_dir=str(self._rejects),
-            memory_limit_bytes=limit,
-        )
-
-
-class _Attempt:
-    """One attempt in the hands of one child."""
-
-    def __init__(self, child: ChildProcess, lease: Lease, reports: Reports, limit_bytes: int) -> None:
-        self._child = child
-        self._lease = lease
-        self._reports = reports
-        self._limit_bytes = limit_bytes
-        self._ended_by: Result | None = None
-
-    async def carry(self, order: Load) -> Result:
-        await self._child.send(order)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._extend)
-            nursery.start_soon(self._watch_lease)
-            nursery.start_soon(self._watch_memory)
-            result = await self._listen()
-            nursery.cancel_scope.cancel()
-        return result
-
-    async def _listen(self) -> Result:
-        """Hear the child out. What was decided here about its end counts more than how the child ended."""
-        try:
-            while (frame := await self._child.receive()) is not None:
-                match frame:
-                    case Reported(progress):
-                        self._reports.progress(progress)
-                    case Freeze(bounds):
-                        await self._reports.freeze(bounds)
-                        await self._child.send(Stored())
-                    case Done(figures):
-                        self._child.rss_bytes()
-                        return Succeeded(replace(figures, memory_peak_bytes=self._child.rss_peak_bytes))
-                    case Broken(error):
-                        return Failed(error)
-                    case Ended(reason):
-                        return self._ended_by or Returned(reason)
-                    case _:
-                        raise GarbledFrame(f"{type(frame).__name__} was not expected")
-        except GarbledFrame as error:
-            self._child.kill()
-            return Failed(RunError("engine_lost", f"the child cannot be understood: {error}", retryable=True))
-        return self._ended_by or Failed(RunError("engine_lost", await self._child.obituary(), retryable=True))
-
-    async def _extend(self) -> None:
-        """Send each new deadline of the lease on. A child that does not read is found by its own silence elsewhere."""
-        while True:
-            await self._lease.wait_moved()
-            try:
-                await self._child.send(Extend(self._lease.deadline))
-            except ChildLost:
-                return
-
-    async def _watch_lease(self) -> None:
-        """The child ends itself at the deadline; this is for one that does not."""
-        while (left_s := self._lease.deadline + LEASE_MARGIN_S - boottime_s()) > 0:
-            with trio.move_on_after(left_s):
-                await self._lease.wait_moved()
-        self._ended_by = Returned("the lease ran out")
-        self._child.kill()
-
-    async def _watch_memory(self) -> None:
-        while True:
-            await trio.sleep(MEMORY_LOOK_S)
-            if (used := self._child.rss_bytes()) > self._limit_bytes:
-                said = f"the load used {used // 2**20} MiB of its {self._limit_bytes // 2**20} MiB and was ended"
-                self._ended_by = Failed(RunError("out_of_memory", said, retryable=True))
-                self._child.kill()
-                return
+            await _remove(work_dir)
 
 
 @asynccontextmanager
-async def open_local(options: LocalOptions) -> AsyncIterator[Local]:
-    """The local engine; leaving it leaves no process behind."""
+async def open_local(options: LocalOptions) -> AsyncGenerator[Local]:
+    """The local engine; leaving it leaves no process behind. An attempt still in hand then is returned.
+
+    Raises:
+        OSError: the folders of the data directory cannot be made.
+    """
+    records, rejects, work = (_folder(options, name) for name in ("children", "rejects", "work"))
+    records.mkdir(parents=True, exist_ok=True)
+    if survivors := await kill_survivors(records):
+        log.warning("survivors_killed", pids=survivors)
+    await _remove(work)
+    for folder in (rejects, work):
+        folder.mkdir(exist_ok=True)
     async with trio.open_nursery() as nursery:
-        engine = Local(options, nursery)
-        engine.prepare()
-        nursery.start_soon(engine.keep_spares)
+        children = Children(
+            nursery,
+            options.child_command,
+            records,
+            spares=options.slots if options.spares is None else options.spares,
+            ready_within_s=options.ready_within_s,
+            grace_s=options.stop_grace_s,
+        )
+        nursery.start_soon(children.keep_spares)
         try:
-            yield engine
+            yield Local(options, children)
         finally:
-            nursery.cancel_scope.cancel()
+            await children.close()
+
+
+def _folder(options: LocalOptions, name: str) -> Path:
+    return options.data_dir / name
+
+
+async def _remove(folder: Path) -> None:
+    """Remove a folder, in a thread since spilled data may be large; what cannot be removed goes at the next start."""
+    with trio.CancelScope(shield=True):
+        await trio.to_thread.run_sync(partial(shutil.rmtree, folder, ignore_errors=True))
