@@ -42,8 +42,8 @@ class Compiled:
 
     def count(self, sql: str) -> int:
         """One number."""
-        row = self.con.execute(sql).fetchone()
-        return int(row[0]) if row else 0
+        ((number,),) = self.con.execute(sql).fetchall()  # to the end: a half-read result keeps the connection busy
+        return int(number)
 
     def rows(self, relation: str) -> int:
         """How many rows a source or step has."""
@@ -98,6 +98,8 @@ class Compiled:
         if not problems:
             try:
                 self.con.sql(f"select {sql} as x from {quoted(step.input)} limit 0")
+            except duckdb.InterruptException:
+                raise
             except duckdb.Error as error:
                 self.problems.append(Problem(str(error).splitlines()[0], pointer, "expression"))
         return sql

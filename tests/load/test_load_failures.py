@@ -1,0 +1,184 @@
+"""What goes wrong around a load is named, says whether trying again helps, and leaves the destinations whole."""
+
+from __future__ import annotations
+
+import fcntl
+import resource
+import sqlite3
+import threading
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from etlplus.connectors import parquet_file, sqlite_table
+from etlplus.engines.control import Interrupted, LoadFailed
+from etlplus.engines.load import load
+
+
+def failure(order: Any, control: Any) -> tuple[str, bool, str]:
+    with pytest.raises(LoadFailed) as failed:
+        load(order, control)
+    return failed.value.error.code, failed.value.error.retryable, failed.value.error.message
+
+
+def test_a_missing_source_is_unreadable(desk: Any, calm: Any) -> None:
+    """A file that is not there may come; the message names it."""
+    desk.source.unlink()
+    code, retryable, message = failure(desk.order(), calm)
+    assert (code, retryable) == ("source_unreadable", True)
+    assert "orders.csv" in message
+
+
+def test_a_broken_archive_is_unreadable(desk: Any, calm: Any) -> None:
+    """A zip that is none will not become one."""
+    desk.source = desk.source.rename(desk.folder / "orders.zip")
+    assert failure(desk.order(), calm)[:2] == ("source_unreadable", False)
+
+
+def test_a_changed_source_is_not_read_by_a_second_attempt(desk: Any, calm: Any, expected: Any) -> None:
+    """A retry reads what the first attempt froze, or says that it cannot."""
+    load(desk.order(), calm)
+    assert (desk.rows(), desk.totals()) == expected
+    assert calm.frozen is not None
+    desk.source.write_text("id,shop,price\n9,z,90\n")
+    code, retryable, _ = failure(desk.order("run2", bounds=calm.frozen), calm)
+    assert (code, retryable) == ("source_changed", False)
+    assert desk.rows() == expected[0]
+
+
+def test_a_source_that_changes_under_the_reader_is_noticed(desk: Any, calm: Any) -> None:
+    """Bytes that were not frozen are never loaded."""
+    calm.freeze = lambda bounds: desk.source.write_text("id,shop,price\n9,z,90\n")
+    assert failure(desk.order(), calm)[0] == "source_changed"
+
+
+def test_a_locked_destination_is_unavailable(desk: Any, calm: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another writer's lock ends the attempt after the waiting time, and the next attempt may succeed."""
+    monkeypatch.setattr(sqlite_table, "LOCKED_S", 0.05)
+    with closing(sqlite3.connect(desk.database, isolation_level=None)) as other:
+        other.execute("create table theirs (x)")
+        calm.on_fault = lambda point: (
+            other.execute("begin exclusive") and None if point == "before_commit:rows" else None
+        )
+        code, retryable, message = failure(desk.order(), calm)
+    assert (code, retryable) == ("destination_unavailable", True)
+    assert "locked" in message
+    assert len(load(desk.order(attempt=2), type(calm)()).sinks) == 2
+
+
+def test_a_locked_parquet_file_is_unavailable(desk: Any, calm: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A publisher that holds the lock too long is not waited for."""
+    monkeypatch.setattr(parquet_file, "LOCKED_S", 0.05)
+    with Path(f"{desk.sums}.lock").open("ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert failure(desk.order(), calm)[:2] == ("destination_unavailable", True)
+
+
+@pytest.mark.parametrize("point", ["", "before_stage:sums", "before_commit:rows", "before_commit:sums"])
+def test_a_vanished_folder_is_unavailable(desk: Any, calm: Any, point: str) -> None:
+    """A folder that goes away, at the start or in the middle, is a failure that a retry may outlive."""
+
+    def vanish(at: str) -> None:
+        if at == point:
+            desk.out.rename(desk.folder / "elsewhere")
+
+    calm.on_fault = vanish
+    vanish("")
+    assert failure(desk.order(), calm)[:2] == ("destination_unavailable", True)
+
+
+def test_a_full_database_is_full(desk: Any, calm: Any, expected: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLite without room for the new rows keeps the old ones."""
+    load(desk.order(), calm)
+    desk.source.write_text("id,shop,price\n" + "".join(f"{n},{'x' * 200},1\n" for n in range(2, 2000)))
+    opened = sqlite_table.connect
+
+    def small(path: Path) -> sqlite3.Connection:
+        db = opened(path)
+        if path == desk.database:
+            db.execute("pragma max_page_count = 8")
+        return db
+
+    monkeypatch.setattr(sqlite_table, "connect", small)
+    assert failure(desk.order("run2"), calm)[:2] == ("destination_full", True)
+    assert (desk.rows(), desk.totals()) == expected
+
+
+def test_a_full_disk_is_full(desk: Any, calm: Any) -> None:
+    """A Parquet file that the system refuses to let grow is removed, and nothing is published."""
+    desk.plan = desk.plan | {"sinks": [{"id": "sums", "type": "parquet", "input": "valid", "path": {"param": "sums"}}]}
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def shrink(point: str) -> None:
+        if point == "before_stage:sums":
+            resource.setrlimit(resource.RLIMIT_FSIZE, (64, before[1]))
+
+    calm.on_fault = shrink
+    try:
+        result = failure(desk.order(), calm)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert result[:2] == ("destination_full", True)
+    assert [file.name for file in desk.out.iterdir()] == ["sums.parquet.lock"]
+
+
+def test_something_that_is_no_database_will_not_become_one(desk: Any, calm: Any) -> None:
+    """A retry cannot help when the destination is another kind of file; the file is left alone."""
+    desk.database.write_text("precious notes " * 100)
+    assert failure(desk.order(), calm)[:2] == ("destination_unavailable", False)
+    assert desk.database.read_text().startswith("precious notes")
+
+
+def test_a_rule_that_fails_ends_the_load_with_its_count(desk: Any, calm: Any) -> None:
+    """The action ``fail`` commits nothing and says how many rows broke which rule."""
+    rule = {"id": "cheap", "check": "price < 50", "action": "fail"}
+    filtered, _, _ = desk.plan["steps"]
+    steps = [filtered, {"id": "valid", "type": "validate", "input": "big", "rules": [rule]}]
+    desk.plan = desk.plan | {"steps": steps, "sinks": desk.plan["sinks"][:1]}
+    code, retryable, message = failure(desk.order(), calm)
+    assert (code, retryable) == ("data_error", False)
+    assert "'cheap' is broken by 2 rows" in message
+    assert not desk.database.exists()
+
+
+def test_a_lookup_that_doubles_rows_cannot_be_committed(desk: Any, calm: Any) -> None:
+    """A broken ledger keeps every sink from committing."""
+    join = {"id": "j", "type": "join", "input": "orders", "with": "orders", "on": {"shop": "shop"}, "take": {"o": "id"}}
+    sink = desk.plan["sinks"][0] | {"input": "j"}
+    desk.plan = desk.plan | {"steps": [join], "sinks": [sink]}
+    assert failure(desk.order(), calm)[0] == "ledger_mismatch"
+    assert not desk.database.exists()
+
+
+def test_a_parameter_without_a_value_is_named(desk: Any, calm: Any) -> None:
+    """A load cannot begin without its paths."""
+    code, _, message = failure(desk.order(params={"orders": "x"}), calm)
+    assert code == "invalid_plan"
+    assert "'db'" in message
+
+
+@pytest.mark.slow
+def test_a_running_query_can_be_interrupted(desk: Any, calm: Any) -> None:
+    """The callback ends a query of hundreds of millions of rows from another thread, as Interrupted, not as a failure."""
+    desk.source.write_text("id,shop,price\n" + "2,a,1\n" * 30_000)
+    join = {"id": "j", "type": "join", "input": "orders", "with": "orders", "on": {"shop": "shop"}, "take": {"o": "id"}}
+    desk.plan = desk.plan | {"steps": [join], "sinks": [desk.plan["sinks"][0] | {"input": "j"}]}
+    over = threading.Event()
+    callbacks: list[Any] = []
+    calm.on_interrupt = callbacks.append
+
+    def insist() -> None:
+        while not over.wait(0.05):  # an interrupt between two queries stops neither
+            callbacks[0]()
+
+    thread = threading.Thread(target=insist)
+    calm.report = lambda told: thread.start() if told.phase == "transforming" and not thread.ident else None
+    try:
+        with pytest.raises(Interrupted):
+            load(desk.order(), calm)
+    finally:
+        over.set()
+        thread.join()
+    assert not desk.database.exists()
