@@ -110,4 +110,5 @@ def _open_quote(text: bytes) -> bool:
 
 
 def _unreadable(path: Path, error: Exception) -> ConnectorFailed:
-    return ConnectorFailed("source_unreadable", f"{path} cannot be read: {error}", retryable=isinstance(error, OSError))
+    may_come_back = isinstance(error, OSError) and not isinstance(error, gzip.BadGzipFile)
+    return ConnectorFailed("source_unreadable", f"{path} cannot be read: {error}", retryable=may_come_back)

@@ -57,7 +57,7 @@ def load(order: LoadOrder, control: Control) -> Figures:
     except duckdb.OutOfMemoryException as error:
         raise LoadFailed(RunError("out_of_memory", str(error), retryable=True)) from error
     except duckdb.IOException as error:
-        raise LoadFailed(RunError("source_unreadable", str(error), retryable=True)) from error
+        raise LoadFailed(RunError("internal", f"the work folder failed: {error}", retryable=True)) from error
     except duckdb.Error as error:
         raise LoadFailed(RunError("data_error", str(error))) from error
 
@@ -71,6 +71,7 @@ class _Load:
         self._started = time.monotonic()
         self._plan = _decoded(order)
         self._sinks = {sink.id: self._destination(at) for at, sink in enumerate(self._plan.sinks)}
+        _hold_apart(self._sinks)
         self._sources = load_sources.Sources(order, self._plan)
         self._proofs: dict[str, Token] = {}
         self._staged: dict[str, int] = {}
@@ -199,6 +200,15 @@ def _decoded(order: LoadOrder) -> Pipeline:
     if problems := misplaced(plan):
         raise LoadFailed(_invalid(Invalid("the pipeline cannot be used", problems)))
     return plan
+
+
+def _hold_apart(sinks: dict[str, Destination]) -> None:
+    """Two sinks of one run in one place would each find the other's commit in the way."""
+    owners: dict[str, str] = {}
+    for name, sink in sinks.items():
+        if (other := owners.setdefault(sink.target, name)) != name:
+            said = f"sinks {other!r} and {name!r} both write {sink.target}; give each a place of its own"
+            raise LoadFailed(RunError("invalid_plan", said))
 
 
 def _invalid(error: Invalid) -> RunError:

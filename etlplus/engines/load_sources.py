@@ -7,6 +7,7 @@ After the last source is read, the connection loses its way to files for good. C
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -88,11 +89,14 @@ class Sources:
         """The source as a table."""
         into = Path(self._order.work_dir, f"source.{name}.csv")
         self._plain[name] = csv_file.unpack(self._paths[name], into)
-        scan(con, name, self._plan.sources[name], self._plain[name])
+        try:
+            scan(con, name, self._plan.sources[name], self._plain[name])
+        except duckdb.IOException as error:
+            raise ConnectorFailed("source_unreadable", f"{self._paths[name]}: {error}", retryable=True) from error
         (self.rows[name],) = con.execute(f"select count(*) from {quoted(name)}").fetchall()[0]
         self.still_frozen(name)
 
-    def records(self, name: str) -> Any:
+    def records(self, name: str) -> Iterator[bytes]:
         """The source's data records as bytes, in order."""
         return csv_file.records(self._plain[name])
 

@@ -159,6 +159,15 @@ def test_a_parameter_without_a_value_is_named(desk: Any, calm: Any) -> None:
     assert "'db'" in message
 
 
+def test_two_sinks_in_one_place_are_refused(desk: Any, calm: Any) -> None:
+    """They would overwrite each other; nothing is written."""
+    main = desk.plan["sinks"][0]
+    desk.plan = desk.plan | {"sinks": [main, main | {"id": "again"}]}
+    code, _, message = failure(desk.order(), calm)
+    assert code == "invalid_plan"
+    assert "'rows' and 'again'" in message
+
+
 @pytest.mark.slow
 def test_a_running_query_can_be_interrupted(desk: Any, calm: Any) -> None:
     """The callback ends a query of hundreds of millions of rows from another thread, as Interrupted, not as a failure."""
