@@ -172,7 +172,7 @@ class World:
                 for node in nodes:
                     node.store.calm = True
                 with trio.fail_after(LIMIT_S):
-                    while await self.store.runs(RunFilter(states=tuple(LIVE_STATES)), limit=1):
+                    while await self.store.runs(RunFilter(states=tuple(LIVE_STATES)), limit=1):  # noqa: ASYNC110 - the clock is virtual
                         await trio.sleep(1)
                 stop.set()
             self.runs = await self.store.runs(limit=1000)
@@ -188,7 +188,7 @@ class World:
 def play(seed: int) -> World:
     """Play one seed to its end, with Trio's own choices seeded too."""
     world = World(seed)
-    core: Any = trio._core._run  # noqa: SLF001 - Trio's switch for deterministic scheduling has no public name
+    core: Any = trio._core._run
     allowed, core._ALLOW_DETERMINISTIC_SCHEDULING = core._ALLOW_DETERMINISTIC_SCHEDULING, True
     state = core._r.getstate()
     core._r.seed(seed)

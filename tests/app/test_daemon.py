@@ -1,0 +1,181 @@
+"""The daemon as an operator meets it: killed, stopped, doubled."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from contextlib import aclosing
+from pathlib import Path
+
+import pytest
+import trio
+
+from etlplus.actors.news import ProgressNews
+from etlplus.client import Client
+from etlplus.jobs.model import JobDraft
+from etlplus.jobs.views import RunView
+
+sys.path.insert(0, str(Path(__file__).parent))
+from conftest import ROWS, Daemon, rows_in, wait_gone
+
+pytestmark = pytest.mark.slow
+
+
+async def until_loading(client: Client, run: RunView) -> None:
+    """Wait until the attempt has read rows."""
+    async with aclosing(client.runs.follow(run.id)) as news:
+        async for told in news:
+            if isinstance(told, ProgressNews) and told.progress.rows_read:
+                return
+
+
+async def to_the_end(client: Client, run: str) -> RunView:
+    """Follow a run until it has ended."""
+    async with aclosing(client.runs.follow(run)) as news:
+        async for _ in news:
+            pass
+    return await client.runs.get(run)
+
+
+async def test_a_killed_daemon_leaves_no_orphan_and_its_run_is_resumed(
+    daemons: Callable[[], Daemon], copy_job: Callable[..., JobDraft], tmp_path: Path
+) -> None:
+    """kill -9 in the middle of a load: no child after 2 s; the next daemon rescues the run, and the figures are exact."""
+    first = daemons()
+    await first.wait_ready()
+    async with first.client() as client:
+        job = await client.jobs.create(copy_job())
+        run = await client.runs.start(job.id)
+        await until_loading(client, run)
+        children = first.children()
+        first.end(signal.SIGKILL)
+    await first.wait_ended()
+    assert children
+    await wait_gone(children, 2.5)
+    second = daemons()
+    await second.wait_ready()
+    async with second.client() as client:
+        ended = await to_the_end(client, run.id)
+        detail = await client.runs.detail(run.id)
+    assert (ended.state, ended.attempt) == ("succeeded", 2)
+    assert [attempt.ended for attempt in detail.attempts] == ["lost", "succeeded"]
+    assert ended.figures is not None
+    assert (ended.figures.rows_read, ended.figures.rows_loaded, rows_in(tmp_path / "copy.sqlite")) == (ROWS, ROWS, ROWS)
+
+
+async def test_a_killed_child_costs_one_attempt(
+    daemons: Callable[[], Daemon], copy_job: Callable[..., JobDraft], tmp_path: Path
+) -> None:
+    """kill -9 of the children: the attempt fails as engine_lost, the next one is exact."""
+    daemon = daemons()
+    await daemon.wait_ready()
+    async with daemon.client() as client:
+        job = await client.jobs.create(copy_job())
+        run = await client.runs.start(job.id)
+        await until_loading(client, run)
+        for child in daemon.children():
+            os.kill(child, signal.SIGKILL)
+        ended = await to_the_end(client, run.id)
+        detail = await client.runs.detail(run.id)
+    assert ended.state == "succeeded"
+    assert detail.attempts[0].error is not None
+    assert detail.attempts[0].error.code == "engine_lost"
+    assert rows_in(tmp_path / "copy.sqlite") == ROWS
+
+
+@pytest.mark.parametrize("signals", [1, 2])
+async def test_a_stopped_daemon_finishes_or_returns_what_it_has_in_hand(
+    daemons: Callable[[], Daemon], copy_job: Callable[..., JobDraft], tmp_path: Path, signals: int
+) -> None:
+    """SIGTERM drains and ends with 0; a second one skips draining. Either way the run ends well, here or next time."""
+    first = daemons()
+    await first.wait_ready()
+    async with first.client() as client:
+        job = await client.jobs.create(copy_job())
+        run = await client.runs.start(job.id)
+        await until_loading(client, run)
+        first.end(signal.SIGTERM)
+        if signals == 2:
+            with trio.fail_after(10):
+                while not first.events("draining"):  # noqa: ASYNC110 - a log file cannot be waited for
+                    await trio.sleep(0.01)
+            first.end(signal.SIGTERM)
+    assert await first.wait_ended() == 0
+    second = daemons()
+    await second.wait_ready()
+    async with second.client() as client:
+        ended = await to_the_end(client, run.id)
+        ways = [attempt.ended for attempt in (await client.runs.detail(run.id)).attempts]
+    assert ended.state == "succeeded"
+    assert ways in (["succeeded"], ["returned", "succeeded"])
+    assert rows_in(tmp_path / "copy.sqlite") == ROWS
+
+
+async def test_a_cancelled_run_leaves_nothing_behind(
+    daemons: Callable[[], Daemon], copy_job: Callable[..., JobDraft], tmp_path: Path
+) -> None:
+    """Cancelling a running run stops its child and shows none of its rows."""
+    daemon = daemons()
+    await daemon.wait_ready()
+    async with daemon.client() as client:
+        job = await client.jobs.create(copy_job())
+        run = await client.runs.start(job.id)
+        await until_loading(client, run)
+        await client.runs.cancel(run.id)
+        assert (await to_the_end(client, run.id)).state == "cancelled"
+        status = await client.system.status()
+    assert status.slots_busy == 0
+    database = tmp_path / "copy.sqlite"
+    assert not database.exists() or "t" not in tables_in(database)
+
+
+def tables_in(database: Path) -> set[str]:
+    import sqlite3
+
+    db = sqlite3.connect(database)
+    try:
+        return {row[0] for row in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    finally:
+        db.close()
+
+
+async def test_a_directory_serves_one_daemon(daemons: Callable[[], Daemon], tmp_path: Path) -> None:
+    """A second daemon on the same data directory is refused with a sentence that names the first."""
+    first = daemons()
+    await first.wait_ready()
+    second = daemons()
+    assert await second.wait_ended() != 0
+    assert f"in use by process {first.process.pid}" in (tmp_path / "daemon.log").read_text()
+
+
+async def test_twenty_runs_at_once_all_succeed_and_the_daemon_stays_small(
+    daemons: Callable[[], Daemon], copy_job: Callable[..., JobDraft], tmp_path: Path
+) -> None:
+    """Twenty jobs with destinations of their own, started at once over REST; the daemon's memory stays under 150 MB."""
+    small = tmp_path / "small.csv"
+    small.write_text("n\n" + "".join(f"{n}\n" for n in range(1000)))
+    daemon = daemons()
+    await daemon.wait_ready()
+    async with daemon.client() as client:
+        runs: list[str] = []
+
+        async def start(number: int) -> None:
+            draft = copy_job(f"copy{number}")
+            pipeline = draft.pipeline | {"sources": {"numbers": {"type": "csv", "path": str(small)}}}
+            job = await client.jobs.create(JobDraft(name=draft.name, pipeline=pipeline))
+            runs.append((await client.runs.start(job.id)).id)
+
+        async with trio.open_nursery() as nursery:
+            for number in range(20):
+                nursery.start_soon(start, number)
+        ended = [await to_the_end(client, run) for run in runs]
+        pages = resident_pages(daemon.process.pid)
+    assert [run.state for run in ended] == ["succeeded"] * 20
+    assert pages * os.sysconf("SC_PAGE_SIZE") <= 150 * 1024 * 1024
+    assert {rows_in(tmp_path / f"copy{number}.sqlite") for number in range(20)} == {1000}
+
+
+def resident_pages(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1])

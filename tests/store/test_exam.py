@@ -1,0 +1,323 @@
+"""What every body of the store must do: sat by SQLite in a file and in memory."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+import trio
+
+from etlplus.errors import Conflict, NotFound, StoreUnavailable
+from etlplus.jobs.model import IntervalSchedule, Job, JobDraft, NewRun, RetryPolicy, RunState, UserDraft, Worker
+from etlplus.jobs.outcome import Cancelled, Failed, Figures, Result, Returned, RunError, Succeeded
+from etlplus.store.contract import Claimed, Outcome, Settled, Store
+from etlplus.store.opening import open_store
+
+NOW = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)
+DONE = Succeeded(Figures(rows_read=3, rows_loaded=3))
+BROKEN = Failed(RunError("data_error", "bad", retryable=True))
+
+
+def at(seconds: float) -> datetime:
+    return NOW + timedelta(seconds=seconds)
+
+
+@pytest.fixture(params=["memory", "file"])
+async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncGenerator[Store]:
+    url = "sqlite::memory:" if request.param == "memory" else f"sqlite:{tmp_path / 'store.sqlite'}"
+    async with open_store(url, rng=Random(1)) as opened:
+        yield opened
+
+
+async def a_job(store: Store, **options: Any) -> Job:
+    return await store.save_job(JobDraft(**({"name": "job", "pipeline": {"a": 1}} | options)), now=NOW)
+
+
+async def a_worker(store: Store, name: str = "w", expires_s: float = 20) -> None:
+    worker = Worker(
+        id=name, node="n", pid=1, boot_id="b", started_at=NOW, beat_at=NOW, expires_at=at(expires_s), slots=2
+    )
+    await store.join(worker, now=NOW)
+
+
+async def a_claim(store: Store, *, worker: str = "w", limit: int = 1, seconds: float = 0) -> list[Claimed]:
+    return await store.claim(worker, limit=limit, now=at(seconds))
+
+
+async def told(store: Store, claimed: Claimed, result: Result, *, worker: str = "w", seconds: float = 1) -> Settled:
+    outcome = Outcome(run_id=claimed.run.id, attempt=claimed.run.attempt, worker_id=worker, result=result)
+    (settled,) = await store.acknowledge([outcome], now=at(seconds))
+    return settled
+
+
+async def test_a_job_has_versions_and_a_run_keeps_its_own(store: Store) -> None:
+    """Saving again makes the next version; a run goes on with the definition it was made from."""
+    job = await a_job(store)
+    (run,) = await store.enqueue([NewRun(job_id=job.id)], now=NOW)
+    second = await store.save_job(JobDraft(name="job", pipeline={"a": 2}), now=at(1), job_id=job.id, expected_version=1)
+    assert (second.version, second.pipeline, run.job_version) == (2, {"a": 2}, 1)
+    await a_worker(store)
+    (claimed,) = await a_claim(store)
+    assert claimed.job.pipeline == {"a": 1}
+
+
+async def test_a_stale_version_and_a_taken_name_are_conflicts(store: Store) -> None:
+    """Who did not see the newest version does not overwrite it."""
+    job = await a_job(store)
+    with pytest.raises(Conflict) as stale:
+        await store.save_job(JobDraft(name="job", pipeline={}), now=NOW, job_id=job.id, expected_version=7)
+    with pytest.raises(Conflict) as taken:
+        await a_job(store)
+    with pytest.raises(NotFound):
+        await store.save_job(JobDraft(name="x", pipeline={}), now=NOW, job_id="nobody")
+    assert (stale.value.reason, taken.value.reason) == ("stale_version", "name_taken")
+
+
+async def test_a_job_in_use_is_not_deleted(store: Store) -> None:
+    """A job goes when its runs have ended; they stay."""
+    job = await a_job(store)
+    (run,) = await store.enqueue([NewRun(job_id=job.id)], now=NOW)
+    with pytest.raises(Conflict, match="unfinished"):
+        await store.delete_job(job.id, now=NOW)
+    await store.cancel(run.id, now=NOW)
+    await store.delete_job(job.id, now=NOW)
+    assert await store.job_named("job") is None
+    assert (await store.run(run.id)).state is RunState.CANCELLED
+
+
+async def test_a_unique_key_makes_asking_twice_harmless(store: Store) -> None:
+    """While the first is unfinished, the second wish is answered with it; all or none of a wish list is stored."""
+    job = await a_job(store)
+    wish = NewRun(job_id=job.id, unique_key="k")
+    (first,) = await store.enqueue([wish], now=NOW)
+    (again,) = await store.enqueue([wish], now=NOW)
+    assert first.id == again.id
+    with pytest.raises(NotFound):
+        await store.enqueue([NewRun(job_id=job.id), NewRun(job_id="nobody")], now=NOW)
+    assert (await store.counts()).runs["queued"] == 1
+
+
+async def test_no_run_is_given_to_two(store: Store) -> None:
+    """Workers that claim at once share the queue; the best rank has gone first."""
+    job, urgent = await a_job(store, priority=5), await a_job(store, name="urgent")
+    await store.enqueue([NewRun(job_id=job.id)] * 20, now=NOW)
+    (first,) = await store.enqueue([NewRun(job_id=urgent.id)], now=NOW)
+    await a_worker(store, "early")
+    assert [each.run.id for each in await a_claim(store, worker="early")] == [first.id]
+    got: list[Claimed] = []
+
+    async def work(name: str) -> None:
+        await a_worker(store, name)
+        while claimed := await a_claim(store, worker=name, limit=3):
+            got.extend(claimed)
+
+    async with trio.open_nursery() as nursery:
+        for name in ("a", "b", "c"):
+            nursery.start_soon(work, name)
+    ids = [claimed.run.id for claimed in got]
+    assert len(ids) == len(set(ids)) == 20
+
+
+async def test_only_a_worker_with_a_lease_may_claim(store: Store) -> None:
+    """Who has not joined, or whose lease is over, gets nothing."""
+    await a_worker(store, expires_s=20)
+    for name, seconds in (("stranger", 0.0), ("w", 20.0)):
+        with pytest.raises(Conflict) as refused:
+            await a_claim(store, worker=name, seconds=seconds)
+        assert refused.value.reason == "lease_lost"
+
+
+async def test_an_outcome_is_applied_once_and_only_from_its_holder(store: Store) -> None:
+    """Wrong attempt, wrong worker, told twice: stale, counted, and nothing changes."""
+    job = await a_job(store)
+    await store.enqueue([NewRun(job_id=job.id)], now=NOW)
+    await a_worker(store)
+    (claimed,) = await a_claim(store)
+    wrong = Outcome(run_id=claimed.run.id, attempt=2, worker_id="w", result=DONE)
+    stranger = Outcome(run_id=claimed.run.id, attempt=1, worker_id="x", result=DONE)
+    assert [each.applied for each in await store.acknowledge([wrong, stranger], now=NOW)] == [False, False]
+    settled = await told(store, claimed, DONE)
+    assert settled.applied
+    assert settled.run is not None
+    assert (settled.run.state, settled.run.figures) == (RunState.SUCCEEDED, DONE.figures)
+    assert not (await told(store, claimed, BROKEN)).applied
+    assert (await store.run(claimed.run.id)).state is RunState.SUCCEEDED
+    assert (await store.counts()).stale_results == 3
+
+
+async def test_a_failed_attempt_waits_comes_due_and_is_tried_until_none_is_left(store: Store) -> None:
+    """Retry by policy: scheduled, then queued by the tick, then failed for good."""
+    job = await a_job(store, retry=RetryPolicy(attempts_max=2, base_s=10, jitter=0))
+    await store.enqueue([NewRun(job_id=job.id)], now=NOW)
+    await a_worker(store, expires_s=1000)
+    (claimed,) = await a_claim(store)
+    settled = await told(store, claimed, BROKEN, seconds=1)
+    assert settled.run is not None
+    assert (settled.run.state, settled.run.run_at) == (RunState.SCHEDULED, at(11))
+    assert await store.tick(now=at(10.9)) == []
+    assert [run.state for run in await store.tick(now=at(11))] == [RunState.QUEUED]
+    (again,) = await a_claim(store, seconds=12)
+    last = await told(store, again, BROKEN, seconds=13)
+    assert last.run is not None
+    assert (last.run.state, last.run.attempt, last.run.attempts_spent) == (RunState.FAILED, 2, 2)
+    assert [attempt.ended for attempt in await store.attempts(claimed.run.id)] == ["failed", "failed"]
+
+
+async def test_what_cannot_be_helped_is_not_tried_again(store: Store) -> None:
+    """An error that says so fails the run at its first attempt."""
+    job = await a_job(store)
+    await store.enqueue([NewRun(job_id=job.id)], now=NOW)
+    await a_worker(store)
+    (claimed,) = await a_claim(store)
+    settled = await told(store, claimed, Failed(RunError("invalid_plan", "no")))
+    assert settled.run is not None
+    assert settled.run.state is RunState.FAILED
+
+
+async def test_a_returned_attempt_does_not_count(store: Store) -> None:
+    """A worker that drains gives the run back as it was."""
+    job = await a_job(store, retry=RetryPolicy(attempts_max=1))
+    await store.enqueue([NewRun(job_id=job.id)], now=NOW)
+    await a_worker(store)
+    (claimed,) = await a_claim(store)
+    settled = await told(store, claimed, Returned("drain"))
+    assert settled.run is not None
+    assert (settled.run.state, settled.run.attempts_spent) == (RunState.QUEUED, 0)
+    (again,) = await a_claim(store)
+    assert again.run.attempt == 2
+    assert [run.id for run in await store.leave("w", now=NOW)] == [again.run.id]
+    assert (await store.run(again.run.id)).state is RunState.QUEUED
+
+
+async def test_a_lost_worker_loses_its_runs_and_its_voice(store: Store) -> None:
+    """After the lease is over the run is queued again, and what the lost worker still says is stale."""
+    job = await a_job(store)
+    await store.enqueue([NewRun(job_id=job.id)], now=NOW)
+    await a_worker(store, expires_s=20)
+    (claimed,) = await a_claim(store)
+    assert await store.rescue(now=at(19)) == []
+    (rescued,) = await store.rescue(now=at(20))
+    assert (rescued.id, rescued.state, rescued.rescues) == (claimed.run.id, RunState.QUEUED, 1)
+    assert not (await told(store, claimed, DONE, seconds=21)).applied
+    assert not (await store.beat("w", now=at(21), expires_at=at(41))).alive
+
+
+async def test_a_run_that_keeps_losing_workers_is_set_aside(store: Store) -> None:
+    """The third lost worker makes it poison."""
+    job = await a_job(store)
+    await store.enqueue([NewRun(job_id=job.id)], now=NOW)
+    for number in range(3):
+        await a_worker(store, f"w{number}")
+        await a_claim(store, worker=f"w{number}")
+        (run,) = await store.rescue(now=NOW, dead=[f"w{number}"])
+    assert (run.state, run.error and run.error.code) == (RunState.FAILED, "worker_lost")
+
+
+async def test_cancelling_waits_for_the_worker_only_while_it_carries(store: Store) -> None:
+    """A waiting run is cancelled at once; a running one is marked, the beat tells, and the worker's word ends it."""
+    job = await a_job(store)
+    waiting, running = await store.enqueue([NewRun(job_id=job.id, run_at=at(99)), NewRun(job_id=job.id)], now=NOW)
+    assert (await store.cancel(waiting.id, now=NOW)).state is RunState.CANCELLED
+    await a_worker(store)
+    (claimed,) = await a_claim(store)
+    assert (await store.cancel(running.id, now=NOW)).cancel_requested
+    assert (await store.beat("w", now=at(1), expires_at=at(21))).cancel == (running.id,)
+    settled = await told(store, claimed, Cancelled())
+    assert settled.run is not None
+    assert settled.run.state is RunState.CANCELLED
+    with pytest.raises(Conflict, match="already"):
+        await store.cancel(running.id, now=NOW)
+
+
+async def test_the_first_bounds_are_kept(store: Store) -> None:
+    """Whoever freezes second, or holds nothing, changes nothing; the next attempt finds the first bounds."""
+    job = await a_job(store)
+    await store.enqueue([NewRun(job_id=job.id)], now=NOW)
+    await a_worker(store)
+    (claimed,) = await a_claim(store)
+    assert await store.freeze(claimed.run.id, 1, {"size": 1}, now=NOW)
+    assert not await store.freeze(claimed.run.id, 1, {"size": 2}, now=NOW)
+    assert not await store.freeze(claimed.run.id, 9, {"size": 3}, now=NOW)
+    await told(store, claimed, Returned("drain"))
+    (again,) = await a_claim(store)
+    assert again.run.bounds == {"size": 1}
+
+
+async def test_a_schedule_fires_once_for_each_nominal_time_however_many_tick(store: Store) -> None:
+    """Two nodes tick at once: one run; after an outage: one run, and the next time lies ahead."""
+    job = await a_job(store, schedule=IntervalSchedule(every_s=60, start_at=at(60)))
+    made: list[Any] = []
+
+    async def tick(seconds: float) -> None:
+        made.extend(await store.tick(now=at(seconds)))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(tick, 60.0)
+        nursery.start_soon(tick, 60.0)
+    assert [run.cause for run in made] == ["schedule"]
+    await tick(60 * 10 + 5)
+    assert len(made) == 2
+    assert (await store.job(job.id)).next_at == at(60 * 11)
+
+
+async def test_there_is_one_first_user(store: Store) -> None:
+    """Of any number of callers at once, one makes the first admin."""
+    won: list[str] = []
+
+    async def bootstrap(name: str) -> None:
+        draft = UserDraft(name=name, password_hash="h", role="admin")
+        with suppress(Conflict):
+            won.append((await store.claim_bootstrap(draft, now=NOW)).name)
+
+    async with trio.open_nursery() as nursery:
+        for number in range(8):
+            nursery.start_soon(bootstrap, f"u{number}")
+    assert len(won) == 1
+    user = await store.user_named(won[0])
+    assert user is not None
+    assert (await store.bump_epoch(user.id)).auth_epoch == 2
+
+
+async def test_a_cancelled_caller_leaves_no_half_of_anything(store: Store) -> None:
+    """Cancelled after any number of cancel points, a unit took effect wholly or not at all, and the next one works."""
+    job = await a_job(store)
+    for cut in range(6):
+        with trio.CancelScope() as scope:
+
+            async def cancel_after(points: int, scope: trio.CancelScope = scope) -> None:
+                for _ in range(points):
+                    await trio.lowlevel.checkpoint()
+                scope.cancel()
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(cancel_after, cut)
+                await store.enqueue([NewRun(job_id=job.id)] * 3, now=NOW)
+        await store.ping()
+        queued = (await store.counts()).runs["queued"]
+        assert queued % 3 == 0
+        assert len(await store.runs(limit=1000)) == queued
+
+
+async def test_every_transition_leaves_an_event_and_no_gap(store: Store) -> None:
+    """The history of a run tells its whole life, version by version."""
+    job = await a_job(store)
+    (run,) = await store.enqueue([NewRun(job_id=job.id)], now=NOW)
+    await a_worker(store)
+    (claimed,) = await a_claim(store)
+    await told(store, claimed, DONE)
+    events = await store.events(run.id)
+    assert [(event.version, event.kind) for event in events] == [(1, "enqueued"), (2, "claimed"), (3, "succeeded")]
+    assert [event.version for event in await store.events(run.id, after_version=2)] == [3]
+
+
+async def test_a_closed_store_says_so(tmp_path: Path) -> None:
+    """Whoever calls after the end gets StoreUnavailable, not silence."""
+    async with open_store(f"sqlite:{tmp_path / 's'}") as store:
+        await store.ping()
+    with pytest.raises(StoreUnavailable):
+        await store.ping()
