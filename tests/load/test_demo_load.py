@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from importlib.metadata import files
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from pyarrow import parquet
 
@@ -16,6 +19,26 @@ from etlplus.engines.load import check, load
 from etlplus.pipeline.document import read
 
 DEMO = Path(__file__).parents[2] / "config/demo/flights.yaml"
+
+
+CHILD = """
+import sys
+from pathlib import Path
+import msgspec
+from etlplus.engines.load import load
+from etlplus.engines.order import LoadOrder
+
+class Calm:
+    def report(self, progress): pass
+    def freeze(self, bounds): pass
+    def check(self): pass
+    def on_interrupt(self, callback): pass
+    def fault(self, point): pass
+
+load(msgspec.json.decode(sys.stdin.buffer.read(), type=LoadOrder), Calm())
+status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+print(status["VmHWM"].split()[0])  # ru_maxrss would remember the parent's peak, too
+"""
 
 
 @pytest.fixture
@@ -48,3 +71,12 @@ def test_the_demo_accounts_for_every_flight_and_a_second_run_replaces(demo: Any,
         assert [(sink.rows, sink.guarantee) for sink in figures.sinks] == [(320_960, "transactional"), (185, "publish")]
     assert {told.phase for told in calm.heard} == {"reading", "transforming", "loading", "committing"}
     assert calm.heard[-1].share == 1.0
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="the peak is read from /proc")
+def test_the_demo_stays_within_its_memory(demo: Any) -> None:
+    """A process of its own with a limit of 512 MB needs less than 350 MB at its peak."""
+    order = msgspec.json.encode(demo("run1"))
+    done = subprocess.run([sys.executable, "-c", CHILD], input=order, stdout=subprocess.PIPE, timeout=60, check=True)
+    assert int(done.stdout) < 350 * 1024
