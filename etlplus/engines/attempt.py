@@ -9,14 +9,12 @@ import trio
 
 from etlplus.engines.clock import boottime_s
 from etlplus.engines.contract import Lease, Reports
-from etlplus.engines.frames import Broken, Done, Ended, Extend, Freeze, Load, Reported, Stored
+from etlplus.engines.frames import Broken, Cancel, Done, Ended, Extend, Freeze, Load, Reported, Stored
 from etlplus.engines.order import LoadOrder
 from etlplus.engines.process import ChildLost, ChildProcess
 from etlplus.jobs.outcome import Failed, Result, Returned, RunError, Succeeded
 
 MEMORY_LOOK_S = 0.25
-LEASE_LOOK_S = 5.0
-"""A suspended machine does not wake a sleeper at the deadline, so the clock is looked at this often."""
 LEASE_MARGIN_S = 0.5
 """The child ends itself at the deadline and rolls back; one that has not ended by then is killed."""
 LEASE_OVER = Returned("the lease ran out")
@@ -25,11 +23,12 @@ LEASE_OVER = Returned("the lease ran out")
 class Attempt:
     """See the module. ``carry`` is called once."""
 
-    def __init__(self, child: ChildProcess, lease: Lease, reports: Reports, limit_bytes: int) -> None:
+    def __init__(self, child: ChildProcess, lease: Lease, reports: Reports, limit_bytes: int, grace_s: float) -> None:
         self._child = child
         self._lease = lease
         self._reports = reports
         self._limit_bytes = limit_bytes
+        self._grace_s = grace_s
         self._told_deadline = lease.deadline
         self._hearing = trio.CancelScope()
         self._ended_by: Result | None = None
@@ -50,6 +49,12 @@ class Attempt:
             try:
                 with self._hearing:
                     result = await self._hear()
+            except trio.Cancelled:
+                nursery.cancel_scope.shield = True  # else the nursery would pass the cancellation on over a result
+                if not isinstance(result := await self._hear_out(), Succeeded):
+                    nursery.cancel_scope.shield = False
+                    raise
+                self._ended_by = None  # it committed, whatever was decided meanwhile
             except Exception as error:  # noqa: BLE001 - raised again below, bare instead of in the nursery's group
                 failure = error
             nursery.cancel_scope.cancel()
@@ -81,6 +86,17 @@ class Attempt:
                 case frame:
                     raise ChildLost(f"the child cannot be understood: {type(frame).__name__} was not expected")
 
+    async def _hear_out(self) -> Result | None:
+        """After the cancellation: the load may have committed before it could be stopped. None when it did not say."""
+        with trio.move_on_after(self._grace_s, shield=True):
+            try:
+                await self._child.send(Cancel())
+                return await self._hear()
+            except ChildLost:
+                return None
+        self._child.kill()
+        return None
+
     async def _extend(self) -> None:
         """Send each new deadline on. A child that does not read any more is found by those who wait for it."""
         while True:
@@ -94,9 +110,7 @@ class Attempt:
                 return
 
     async def _watch_lease(self) -> None:
-        while (left_s := self._lease.deadline - boottime_s()) > 0:
-            with trio.move_on_after(min(left_s, LEASE_LOOK_S)):
-                await self._lease.wait_moved()
+        await self._lease.wait_over()
         await trio.sleep(LEASE_MARGIN_S)
         self._end(LEASE_OVER)
 

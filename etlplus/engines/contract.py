@@ -13,6 +13,9 @@ from etlplus.engines.clock import boottime_s
 from etlplus.errors import Problem
 from etlplus.jobs.outcome import Progress, Result
 
+LOOK_S = 1.0
+"""A suspended machine does not wake a sleeper at the deadline, so the clock is looked at this often."""
+
 __all__ = ["Engine", "EngineStatistics", "Lease", "Reports", "Work", "boottime_s"]
 
 
@@ -36,6 +39,12 @@ class Lease:
     async def wait_moved(self) -> None:
         """Wait until the deadline is set anew."""
         await self._moved.wait()
+
+    async def wait_over(self) -> None:
+        """Wait until the deadline has passed, wherever it is moved meanwhile."""
+        while (left_s := self.deadline - boottime_s()) > 0:
+            with trio.move_on_after(min(left_s, LOOK_S)):
+                await self.wait_moved()
 
 
 class Work(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,7 +91,8 @@ class Engine(Protocol):
         """Carry an attempt to its end.
 
         Never raises for anything the load did. Cancelling this call ends the attempt in order, leaves no process behind,
-        and raises Cancelled. Past the lease's deadline the attempt is ended and the result is Returned.
+        and raises Cancelled, unless the load had committed by then: that is a success, and returned as one.
+        Past the deadline of the lease the attempt is ended, and the result is Returned.
         """
         ...
 

@@ -21,10 +21,10 @@ import structlog
 import trio
 
 from etlplus.engines.admission import Admission
-from etlplus.engines.attempt import Attempt
+from etlplus.engines.attempt import LEASE_OVER, Attempt
 from etlplus.engines.children import Children
 from etlplus.engines.contract import EngineStatistics, Lease, Reports, Work
-from etlplus.engines.frames import Check, Checked
+from etlplus.engines.frames import Check, Checked, FrameTooLarge
 from etlplus.engines.order import LoadOrder
 from etlplus.engines.process import ChildLost
 from etlplus.engines.survivors import kill_survivors
@@ -67,13 +67,17 @@ class Local:
     async def execute(self, work: Work, lease: Lease, reports: Reports) -> Result:
         limit_bytes = work.memory_limit_bytes or self._options.memory_limit_bytes
         try:
-            async with self._admission.admit(limit_bytes), self._ordered(work, limit_bytes) as order:
-                async with self._children.one() as child:
-                    return await Attempt(child, lease, reports, limit_bytes).carry(order)
+            async with self._admission.admit(limit_bytes, lease) as admitted:
+                if not admitted:
+                    return LEASE_OVER
+                async with self._ordered(work, limit_bytes) as order, self._children.one() as child:
+                    return await Attempt(child, lease, reports, limit_bytes, self._options.stop_grace_s).carry(order)
         except ChildLost as lost:
             if self._children.closed:
                 return Returned("the engine is closed")
             return Failed(RunError("engine_lost", str(lost), retryable=True))
+        except FrameTooLarge as large:
+            return Failed(RunError("invalid_plan", f"the attempt cannot be sent to its child: {large}"))
 
     async def check(self, plan: dict[str, Any], params: dict[str, Any], base_dir: str) -> tuple[Problem, ...]:
         """See the contract.

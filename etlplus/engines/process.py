@@ -43,6 +43,7 @@ class ChildProcess:
         self._last_words: deque[bytes] = deque()
         self._drained = trio.Event()
         self._buffer = bytearray()
+        self._taken = 0
         self.pid = process.pid
         self.was_killed = False
 
@@ -71,11 +72,14 @@ class ChildProcess:
         Raises:
             ChildLost: it sent what is no frame; it has been killed.
         """
+        self._taken = 0
         try:
-            return await read_report(self._read)
+            frame = await read_report(self._read)
         except GarbledFrame as error:
             self.kill()
             raise ChildLost(f"the child cannot be understood: {error}; {await self.obituary()}") from error
+        del self._buffer[: self._taken]  # only now: a reader that is cancelled inside a frame leaves it whole
+        return frame
 
     async def wait_ready(self, within_s: float) -> None:
         """Wait until the child has loaded its libraries.
@@ -174,13 +178,14 @@ class ChildProcess:
             os.killpg(self.pid, number)
 
     async def _read(self, amount: int) -> bytes:
-        while len(self._buffer) < amount:
+        end = self._taken + amount
+        while len(self._buffer) < end:
             part = await self._stdout.receive_some(RECEIVE_BYTES)
             if not part:
                 break
             self._buffer += part
-        data = bytes(self._buffer[:amount])
-        del self._buffer[:amount]
+        data = bytes(self._buffer[self._taken : end])
+        self._taken += len(data)
         return data
 
 
@@ -200,6 +205,7 @@ async def spawn(command: Sequence[str], records: Path) -> ChildProcess:
                 stderr=subprocess.PIPE,
                 start_new_session=True,
             )
+        assert process is not None  # the scope is never cancelled
         return ChildProcess(process, remember(records, process.pid))
     except OSError as error:
         if process is not None:
