@@ -42,7 +42,8 @@ class Children:
         self._ready_within_s = ready_within_s
         self._grace_s = grace_s
         self._spares: list[ChildProcess] = []
-        self._working: set[ChildProcess] = set()
+        self._working: dict[ChildProcess, trio.CancelScope] = {}
+        self._one_ended = trio.Event()
         self._refill = trio.Event()
         self._keeping = trio.CancelScope()
         self._kept = trio.Event()
@@ -54,19 +55,23 @@ class Children:
         """A ready child for one order; it is gone when the block is over.
 
         Raises:
-            ChildLost: none could be had.
+            ChildLost: none could be had, or the engine was closed before the block was over.
         """
         child = await self._take_spare()
         ready = child is not None
         child = child or await self._spawn()
-        self._working.add(child)
+        self._working[child] = scope = trio.CancelScope()
         try:
-            if not ready:
-                await child.wait_ready(self._ready_within_s)
-            yield child
+            with scope:
+                if not ready:
+                    await child.wait_ready(self._ready_within_s)
+                yield child
         finally:
             await self._end(child, self._grace_s)
-            self._working.discard(child)
+            del self._working[child]
+            self._one_ended.set()
+        if scope.cancelled_caught:
+            raise ChildLost("the engine is closed")
 
     def statistics(self) -> EngineStatistics:
         return EngineStatistics(
@@ -90,17 +95,20 @@ class Children:
             self._kept.set()
 
     async def close(self) -> None:
-        """End everybody, and take no more orders. Whoever waits for a working child finds it killed, and reaps it."""
+        """End everybody, and take no more orders; returns when all are reaped. Whoever waits for a working child is let go."""
         self.closed = True
         self._keeping.cancel()
         with trio.CancelScope(shield=True):
             await self._kept.wait()
-            for child in self._working:
-                child.kill()
+            for scope in self._working.values():
+                scope.cancel()
             async with trio.open_nursery() as nursery:
                 for child in self._spares:
                     nursery.start_soon(self._end, child, self._grace_s)
-        self._spares.clear()
+            self._spares.clear()
+            while self._working:
+                self._one_ended = trio.Event()
+                await self._one_ended.wait()
 
     async def _take_spare(self) -> ChildProcess | None:
         while self._spares:

@@ -24,6 +24,10 @@ class GarbledFrame(Exception):
     """What arrived is no frame of ours; the stream cannot be trusted any more."""
 
 
+class FrameTooLarge(Exception):
+    """What was to be sent is more than the other end accepts."""
+
+
 class Load(msgspec.Struct, frozen=True, tag="load"):
     """Carry this attempt, until ``deadline`` (seconds of the boot-time clock) unless it is extended."""
 
@@ -102,10 +106,14 @@ _encode = msgspec.msgpack.Encoder().encode
 
 
 def encode(frame: ToChild | FromChild) -> bytes:
-    """The bytes of a frame, length first."""
+    """The bytes of a frame, length first.
+
+    Raises:
+        FrameTooLarge: it has more than 64 MiB.
+    """
     body = _encode(frame)
     if len(body) > FRAME_BYTES_MAX:
-        raise ValueError(f"a frame of {len(body)} bytes is over the limit of {FRAME_BYTES_MAX}")
+        raise FrameTooLarge(f"a frame of {len(body)} bytes is over the limit of {FRAME_BYTES_MAX}")
     return len(body).to_bytes(_LENGTH_BYTES, "big") + body
 
 
