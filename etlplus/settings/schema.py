@@ -96,7 +96,7 @@ class Engine(Section, frozen=True, kw_only=True):
     memory_limit_bytes: Annotated[
         int,
         Meta(
-            ge=64 << 20,
+            ge=256 << 20,
             le=1 << 44,
             description="Memory of one attempt's process, unless its job says otherwise.",
             extra={"unit": "bytes"},
