@@ -101,6 +101,8 @@ class Local:
                     raise ChildLost(await child.obituary())
                 child.kill()
                 raise ChildLost(f"it took longer than {self._options.check_within_s:g} s")
+        except FrameTooLarge as large:
+            return (Problem(f"the pipeline cannot be sent to its child: {large}", code="too_large"),)
         except ChildLost as lost:
             raise Unavailable(f"the pipeline could not be checked: {lost}") from lost
 
