@@ -70,7 +70,7 @@ class Daemon(msgspec.Struct, frozen=True):
 
 @asynccontextmanager
 async def started(folder: Path) -> AsyncGenerator[Daemon]:
-    """A daemon that answers, in a fresh ``folder``; killed on leaving if it was neither stopped nor kept.
+    """A daemon that answers, in a fresh ``folder``; stopped on leaving if it was neither stopped nor kept.
 
     Raises:
         Conflict: a daemon that was kept still runs here.
@@ -96,9 +96,8 @@ async def started(folder: Path) -> AsyncGenerator[Daemon]:
         yield daemon
     finally:
         if process.returncode is None and not _note(folder).exists():
-            process.kill()
             with trio.CancelScope(shield=True):
-                await process.wait()
+                await daemon.stop()
 
 
 async def _ready(daemon: Daemon) -> None:
