@@ -77,8 +77,6 @@ class ActorNode:
         try:
             with self._life.scope:
                 await self._run_life(self._life)
-        except (KeyboardInterrupt, SystemExit):
-            raise
         except BaseException as error:  # noqa: BLE001 - split below: cancellation goes on, crashes are kept
             self._keep_crash(error)
         finally:
@@ -101,6 +99,8 @@ class ActorNode:
 
     def _keep_crash(self, error: BaseException) -> None:
         cancelled, crash = split_cancelled(error)
+        if crash is not None and not isinstance(crash, Exception):
+            raise crash  # an interrupt of the whole program is nobody's crash
         if crash is not None:
             self.error = crash
             if trio.current_time() - self._ready_at > self.spec.backoff.reset_after_s:
@@ -189,10 +189,11 @@ class SupervisorNode:
         """Run until stopped; giving up is kept as this child's crash."""
         try:
             await self._supervise()
-        except (KeyboardInterrupt, SystemExit):
-            raise
         except BaseException as error:  # noqa: BLE001 - split below
-            cancelled, self.error = split_cancelled(error)
+            cancelled, crash = split_cancelled(error)
+            if crash is not None and not isinstance(crash, Exception):
+                raise crash from None
+            self.error = crash
             if self.error is not None:
                 self.crashes.append(self.error)
             if cancelled is not None:
