@@ -10,7 +10,7 @@ import tracemalloc
 import trio
 
 from bench.measure import Figures, best_times
-from etlplus.runtime import Actor, Ask, Name, Supervisor, Tell, child, open_system
+from etlplus.runtime import Actor, Ask, Mailbox, MailboxFull, Name, Supervisor, Tell, child, open_system
 
 MESSAGES = 20_000
 BURST = 100
@@ -72,12 +72,15 @@ def tell_s() -> float:
     """Seconds per message told in bursts of 100."""
 
     async def main() -> float:
-        async with open_system(Supervisor(child(SINK, Counter))) as system:
+        async with open_system(Supervisor(child(SINK, Counter, mailbox=Mailbox(CAPACITY)))) as system:
             ref = system.ref(SINK)
             began = time.perf_counter()
             for _ in range(MESSAGES // BURST):
                 for number in range(BURST):
-                    ref.tell(One(number))
+                    try:
+                        ref.tell(One(number))
+                    except MailboxFull:
+                        await ref.put(One(number))
                 await trio.lowlevel.checkpoint()
             assert await ref.ask(Total()) == MESSAGES
             return (time.perf_counter() - began) / MESSAGES
