@@ -10,7 +10,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import trio
 
-from etlplus.runtime.cell import STOP, Cell, Exit
+from etlplus.runtime.cell import STOP, Cell, Exit, Own
 from etlplus.runtime.messages import HANDLES, Ask, Tell
 from etlplus.runtime.ref import Name, Ref, handling
 
@@ -126,12 +126,12 @@ class Context(Generic[A]):
         await trio.sleep(seconds)
         if key is not None:
             self._timers.pop(key, None)
-        self._incarnation.cell.post_system(message)
+        self._tell_self(message)
 
     async def _every(self, seconds: float, message: Tell[A], jitter: float) -> None:
         while True:
             await trio.sleep(seconds * (1 + jitter * random.uniform(-1, 1)))
-            self._incarnation.cell.post_system(message)
+            self._tell_self(message)
 
     async def _pipe(
         self, task: Task, work: Awaitable[T], ok: Callable[[T], Tell[A]], bad: Callable[[Exception], Tell[A]]
@@ -143,7 +143,10 @@ class Context(Generic[A]):
             except Exception as error:  # noqa: BLE001 - becomes a message
                 message = bad(error)
             if not task.quiet:
-                self._incarnation.cell.post_system(message)
+                self._tell_self(message)
+
+    def _tell_self(self, message: Tell[A]) -> None:
+        self._incarnation.cell.post_system(Own(self._incarnation, message))
 
 
 def handlers_of(actor: Actor[Any]) -> dict[type, Callable[[Any], Any]]:

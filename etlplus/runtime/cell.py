@@ -35,6 +35,16 @@ class _Stop:
     """In the system lane: stop in order."""
 
 
+class Own:
+    """In the system lane: something that one life told itself, and that no other life may hear."""
+
+    __slots__ = ("life", "message")
+
+    def __init__(self, life: object, message: Any) -> None:
+        self.life = life
+        self.message = message
+
+
 WAKE = _Wake()
 STOP = _Stop()
 
@@ -134,10 +144,8 @@ class Cell:
     def post_system(self, item: Any) -> None:
         """Queue something in the lane that cannot fill, and wake the loop."""
         self.system.append(item)
-        try:
-            self._send.send_nowait(WAKE)
-        except trio.WouldBlock:
-            return  # the loop is awake anyway: its mailbox is not empty
+        if self.receive.statistics().tasks_waiting_receive:
+            self._send.send_nowait(WAKE)  # goes straight to the waiting loop, and takes nobody's place in the mailbox
 
     def watch(self, watcher: Cell, down: Callable[[Exit], Any]) -> None:
         """Have ``watcher`` told once this actor has ended for good; at once if it has."""

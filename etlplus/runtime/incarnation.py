@@ -13,7 +13,7 @@ from typing import Any, cast
 import trio
 
 from etlplus.runtime.actor import Actor, Context, handlers_of
-from etlplus.runtime.cell import STOP, WAKE, Asked, Cell, Exit
+from etlplus.runtime.cell import STOP, WAKE, Asked, Cell, Exit, Own
 from etlplus.runtime.errors import ActorRestarted, Refuse, Unhandled
 from etlplus.runtime.ref import handling
 
@@ -82,8 +82,7 @@ class Life:
             if count % CLOCK_EVERY == 0 and trio.current_time() - began > SLICE_S:
                 return False
             if cell.system and cell.system[0] is not STOP:
-                item = cell.system.popleft()
-                cell.counters.sent += 1
+                item = self._from_system(cell.system.popleft())
                 continue
             try:
                 item = cell.receive.receive_nowait()
@@ -93,15 +92,26 @@ class Life:
             await self._handle(item)
         return False
 
+    def _from_system(self, item: Any) -> Any:
+        """The message in an entry of the system lane; nothing for what an earlier life told itself."""
+        if isinstance(item, Own):
+            if item.life is not self:
+                return None
+            item = item.message
+        self.cell.counters.sent += 1
+        return item
+
     async def _handle(self, item: Any) -> None:
+        """Handle one message. One that the actor crashes over counts as handled, too: it is not coming back."""
+        counters = self.cell.counters
         if not isinstance(item, Asked):
+            counters.handled += 1
             await self._call(item, float("inf"))
         elif item.task is None or item.deadline <= trio.current_time():
-            self.cell.counters.shed += 1
-            return
+            counters.shed += 1
         else:
+            counters.handled += 1
             await self._answer(item)
-        self.cell.counters.handled += 1
 
     async def _answer(self, asked: Asked) -> None:
         self._in_hand = asked

@@ -60,6 +60,7 @@ class ActorNode:
         self.ended = trio.Event()
         self.settled = trio.Event()
         self.error: BaseException | None = None
+        self.deliberate = False
         self._ready_at = 0.0
 
     def wait_before_restart_s(self) -> float:
@@ -68,6 +69,8 @@ class ActorNode:
 
     def begin(self) -> None:
         """Prepare the next life; its task is started right after."""
+        self._forget_stop()
+        self.deliberate = False
         self.ended, self.settled, self.error = trio.Event(), trio.Event(), None
         self._life = Life(self.cell, self._directory.find, shutdown_s=self.spec.shutdown_s)
 
@@ -114,6 +117,7 @@ class ActorNode:
 
     async def stop(self) -> None:
         """Stop in order within the budget, then cancel; a life that obeys neither is marked wedged and left."""
+        self.deliberate = True
         if self._life is not None and not self.ended.is_set():
             self.cell.post_system(STOP)
             with trio.move_on_after(self.spec.shutdown_s + KILL_GRACE_S):
@@ -124,8 +128,6 @@ class ActorNode:
                     await self.ended.wait()
             if not self.ended.is_set():
                 self.cell.status = "wedged"
-                return
-        self._forget_stop()
 
     def _forget_stop(self) -> None:
         """A stop request that came too late must not end the next life."""
@@ -171,6 +173,7 @@ class SupervisorNode:
         self.settled = trio.Event()
         self.error: BaseException | None = None
         self.restarts = 0
+        self.deliberate = False
         self._events: deque[tuple[str, Any]] = deque()
         self._wake = trio.Event()
         self._stopping = False
@@ -182,7 +185,7 @@ class SupervisorNode:
     def begin(self) -> None:
         self.ended, self.settled, self.error = trio.Event(), trio.Event(), None
         self._events.clear()
-        self._stopping = False
+        self._stopping = self.deliberate = False
         self._restarted_at.clear()
 
     async def live(self) -> None:
@@ -204,7 +207,7 @@ class SupervisorNode:
 
     async def stop(self) -> None:
         """Stop all children in reverse order; their budgets are the bound."""
-        self._stopping = True
+        self._stopping = self.deliberate = True
         self._post("stop", None)
         await self.ended.wait()
 
@@ -276,16 +279,22 @@ class SupervisorNode:
 
     async def _ended(self, node: ActorNode | SupervisorNode) -> None:
         """A child ended while nobody was stopping it: leave it, restart it, or give up."""
-        if node not in self.children or not node.ended.is_set():
-            return
+        if node not in self.children or not node.ended.is_set() or node.deliberate:
+            return  # it was stopped on purpose, by the restart of a sibling that will start it again
         crashed = node.error is not None
         if node.restart == temporary or (not crashed and node.restart != permanent):
-            node.close()
-            self.children.remove(node)
+            self._let_go(node)
             return
         self._count_restart(node)
         wait_s = node.wait_before_restart_s() if crashed else 0.0
         self._nursery.start_soon(self._restart_later, node, wait_s)
+
+    def _let_go(self, node: ActorNode | SupervisorNode) -> None:
+        """The child has ended for good; a dynamic supervisor's name is free again."""
+        node.close()
+        self.children.remove(node)
+        if self.cell is not None and isinstance(node, ActorNode):
+            del self._directory.cells[node.spec.name.value]
 
     def _count_restart(self, node: ActorNode | SupervisorNode) -> None:
         now = trio.current_time()
@@ -308,6 +317,8 @@ class SupervisorNode:
             return  # a sibling's restart has restarted it already
         affected = self._affected(node)
         await self._stop([each for each in affected if each is not node])
+        if stuck := [each.path for each in affected if not each.ended.is_set()]:
+            raise GaveUp(f"{', '.join(stuck)} did not stop, and must not live twice")
         self.restarts += 1
         for each in affected:
             if isinstance(each, ActorNode):
@@ -343,9 +354,7 @@ class SupervisorNode:
         try:
             await self._start([node])
         except StartFailed as error:
-            self.children.remove(node)
-            node.close()
-            del self._directory.cells[node.spec.name.value]
+            self._let_go(node)
             asked.answer(error=error)
             return
         asked.answer(Ref[Any](node.cell))

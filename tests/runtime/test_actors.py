@@ -426,3 +426,91 @@ async def test_keyboard_interrupt_is_no_crash(autojump_clock: MockClock) -> None
             await trio.sleep(10)
     assert "KeyboardInterrupt" in repr(raised.value)
     assert crashes == []
+
+
+async def test_a_failed_restart_brings_up_the_rest_in_order_once_it_succeeds(autojump_clock: MockClock) -> None:
+    """rest_for_one: b crashes and fails to start again; c stays down meanwhile, and starts once, after b."""
+    log: list[str] = []
+    failures = ["first", "second"]
+
+    class Shaky(Notebook):
+        async def started(self) -> None:
+            if "start b" in log and failures:
+                failures.pop()
+                raise OSError("not yet")
+            await super().started()
+
+    tree = Supervisor(
+        child(B, lambda: Shaky(log, "b"), backoff=AT_ONCE), notebook(C, log, restart=transient), strategy=rest_for_one
+    )
+    async with open_system(tree, on_crash=quiet) as system:
+        system.ref(B).tell(Boom())
+        while log.count("start c") < 2:
+            await trio.lowlevel.checkpoint()
+        assert log == ["start b", "start c", "stop c", "start b", "start c"]
+
+
+async def test_timers_take_nobodys_place_in_the_mailbox(autojump_clock: MockClock) -> None:
+    """However often a timer ticks while a handler is busy, senders find all the room they were promised."""
+    log: list[str] = []
+
+    class Ticking(Notebook):
+        async def started(self) -> None:
+            self.ctx.every(0.01, Note("tick"))
+
+    async with open_system(Supervisor(child(A, lambda: Ticking(log), mailbox=Mailbox(4)))) as system:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_ask_slow_for, system.ref(A), 1.0)
+            await trio.sleep(0.9)
+            for number in range(4):
+                system.ref(A).tell(Note(str(number)))
+        await trio.testing.wait_all_tasks_blocked()
+        await system.ref(A).ask(Count())
+    assert [text for text in log if text != "tick"] == ["0", "1", "2", "3", "stop a"]
+
+
+async def _ask_slow_for(ref: object, seconds: float) -> None:
+    await ref.ask(Slow(seconds))  # type: ignore[attr-defined]
+
+
+async def test_what_a_life_told_itself_ends_with_it(autojump_clock: MockClock) -> None:
+    """A tick that was due when the actor crashed is not heard by the next life; counts add up all the same."""
+    log: list[str] = []
+
+    class Busy(Notebook):
+        async def started(self) -> None:
+            await super().started()
+            if log == ["start a"]:
+                self.ctx.after(1, Note("tick of the first life"))
+
+        @Slow.handler
+        async def slow(self, message: Slow) -> int:
+            await trio.sleep(message.seconds)
+            raise ValueError("boom")
+
+    tree = Supervisor(child(A, lambda: Busy(log), backoff=AT_ONCE))
+    async with open_system(tree, on_crash=quiet) as system:
+        with pytest.raises(ActorRestarted):
+            await system.ref(A).ask(Slow(2))
+        await system.ref(A).ask(Count())
+        snapshot = system.tree().actors[0]
+    assert log == ["start a", "start a", "stop a"]
+    assert (
+        snapshot.sent == snapshot.handled + snapshot.shed + snapshot.rejected + snapshot.undelivered + snapshot.queued
+    )
+
+
+async def test_a_permanent_child_that_stops_itself_is_started_again(autojump_clock: MockClock) -> None:
+    """Once per stop, and the name of a dynamic child that has ended is free again."""
+    log: list[str] = []
+    pool = Name[Spawner]("pool")
+    async with open_system(Supervisor(notebook(A, log), Dynamic(pool)), on_crash=quiet) as system:
+        system.ref(A).tell(End())
+        while log.count("start a") < 2:
+            await trio.lowlevel.checkpoint()
+        await system.ref(A).ask(Count())
+        assert log == ["start a", "stop a", "start a"]
+        for _ in range(2):
+            ref = await system.ref(pool).ask(Spawn(notebook(B, log, restart=temporary)))
+            ref.tell(End())
+            await ref.wait_stopped()
