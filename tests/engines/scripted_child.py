@@ -13,8 +13,6 @@ from etlplus.engines.control import LoadFailed
 from etlplus.errors import Problem
 from etlplus.jobs.outcome import Figures, Progress, RunError
 
-PID_KEPT_AS = "pid"
-
 
 def load(order, control):
     """Tell our number as progress, then do what the plan says."""
@@ -58,10 +56,6 @@ def defy_signals(order, control):
     os.kill(os.getpid(), signal.SIGSTOP)
 
 
-def ignore_sigterm(order, control):
-    defy(order, control)
-
-
 def gobble(order, control):
     kept = []
     while True:
@@ -103,6 +97,13 @@ def freeze(order, control):
     control.freeze({"seen": 1})
     control.freeze({"seen": 2})
     return Figures(rows_read=2)
+
+
+def freeze_and_mark(order, control):
+    control.freeze({"seen": 1})
+    control.freeze({"seen": 2})
+    Path(order.params["mark"]).touch()
+    return Figures()
 
 
 def tell_bounds(order, control):

@@ -100,6 +100,23 @@ async def test_bounds_are_stored_before_the_load_goes_on(opened):
     assert hearer.bounds == [{"seen": 1}, {"seen": 2}]
 
 
+async def test_the_load_stands_still_until_its_bounds_are_stored(opened, tmp_path):
+    """A second freeze does not take the answer to the first for its own."""
+    mark, early = tmp_path / "mark", []
+
+    class Slow(Hearer):
+        async def freeze(self, bounds):
+            await trio.testing.wait_all_tasks_blocked(0.1)
+            early.append(mark.exists())
+
+    async with opened() as engine:
+        assert isinstance(
+            await engine.execute(order("freeze_and_mark", params={"mark": str(mark)}), lease(), Slow()), Succeeded
+        )
+    assert early == [False, False]
+    assert mark.exists()
+
+
 async def test_an_error_of_the_reports_is_the_callers_own(opened):
     """What the store raised comes out bare, not in a group, and the child is gone."""
 
