@@ -13,10 +13,12 @@ from etlplus.errors import Misconfigured, Problem
 from etlplus.store.contract import Store
 from etlplus.store.sqlite.body import open_sqlite
 
+KINDS = "sqlite:PATH, sqlite::memory: or postgresql://USER@HOST/DATABASE"
+
 
 @asynccontextmanager
 async def open_store(url: str, *, rng: Random | None = None) -> AsyncGenerator[Store]:
-    """The store at ``sqlite:PATH`` or ``sqlite::memory:``, closed on leaving.
+    """The store at ``sqlite:PATH``, ``sqlite::memory:`` or ``postgresql://…``, closed on leaving.
 
     Args:
         rng: Source of ids and jitter; a seeded one makes them repeatable.
@@ -26,8 +28,14 @@ async def open_store(url: str, *, rng: Random | None = None) -> AsyncGenerator[S
         StoreUnavailable: there is no store that answers.
     """
     kind, _, rest = url.partition(":")
+    if kind in ("postgresql", "postgres"):
+        from etlplus.store.postgres.body import open_postgres  # asyncio and its driver come only to those who use it
+
+        async with open_postgres(url, rng or Random()) as store:
+            yield store
+        return
     if kind != "sqlite" or not rest:
-        problem = Problem(f"{url!r} is no address of a store", "/store/url", suggestion="sqlite:PATH, sqlite::memory:")
+        problem = Problem(f"{url!r} is no address of a store", "/store/url", suggestion=KINDS)
         raise Misconfigured("the store cannot be opened", [problem])
     async with open_sqlite(None if rest == ":memory:" else Path(rest), rng or Random()) as store:
         yield store

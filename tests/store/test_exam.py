@@ -1,8 +1,8 @@
-"""What every body of the store must do: sat by SQLite in a file and in memory."""
+"""What every body of the store must do: sat by SQLite in memory and in a file, and by PostgreSQL."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -27,9 +27,16 @@ def at(seconds: float) -> datetime:
     return NOW + timedelta(seconds=seconds)
 
 
-@pytest.fixture(params=["memory", "file"])
-async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncGenerator[Store]:
-    url = "sqlite::memory:" if request.param == "memory" else f"sqlite:{tmp_path / 'store.sqlite'}"
+@pytest.fixture(params=["memory", "file", "postgres"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "postgres":
+        make: Callable[[], str] = request.getfixturevalue("new_database")
+        return make()
+    return "sqlite::memory:" if request.param == "memory" else f"sqlite:{tmp_path / 'store.sqlite'}"
+
+
+@pytest.fixture
+async def store(url: str) -> AsyncGenerator[Store]:
     async with open_store(url, rng=Random(1)) as opened:
         yield opened
 

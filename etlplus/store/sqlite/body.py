@@ -12,7 +12,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, TypeVar
 
-from etlplus.errors import StoreUnavailable
+from etlplus.errors import Misconfigured, StoreUnavailable
 from etlplus.jobs.model import Attempt, Job, JobDraft, NewRun, Run, RunEvent, User, UserDraft, Worker
 from etlplus.store.contract import Beat, Claimed, Counts, Hint, Outcome, RunFilter, Settled, Statistics
 from etlplus.store.sqlite import reads, schema
@@ -171,10 +171,17 @@ async def open_sqlite(path: Path | None, rng: Random) -> AsyncGenerator[SqliteSt
 def _connect(path: Path | None) -> sqlite3.Connection:
     try:
         db = sqlite3.connect(path or ":memory:", isolation_level=None, check_same_thread=False)
+    except sqlite3.Error as error:
+        raise StoreUnavailable(f"the store {path} cannot be opened: {error}") from error
+    try:
         db.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = FULL")
         schema.migrate(db)
     except sqlite3.Error as error:
+        db.close()
         raise StoreUnavailable(f"the store {path} cannot be opened: {error}") from error
+    except Misconfigured:
+        db.close()
+        raise
     return db

