@@ -174,6 +174,7 @@ class SupervisorNode:
         self.error: BaseException | None = None
         self.restarts = 0
         self.deliberate = False
+        self.ended.set()  # until it begins there is nothing to wait for
         self._events: deque[tuple[str, Any]] = deque()
         self._wake = trio.Event()
         self._stopping = False

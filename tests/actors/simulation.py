@@ -52,7 +52,7 @@ class Faulty:
         self._store = store
         self._rng = rng
         self.cut_off = False
-        self.calm = False
+        self.calm = True
 
     def __getattr__(self, name: str) -> Any:
         call = getattr(self._store, name)
@@ -113,6 +113,7 @@ class Node:
             open_system(tree, seed=self.number, on_crash=lambda path, error: None) as system,
             trio.open_nursery() as nursery,
         ):
+            self.store.calm = False
             nursery.start_soon(self._trouble, system)
             await stop.wait()
             nursery.cancel_scope.cancel()

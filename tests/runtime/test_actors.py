@@ -314,7 +314,8 @@ async def test_a_temporary_child_harms_nobody_and_a_transient_one_may_end(autoju
 async def test_a_child_that_is_not_ready_in_time_fails_the_start(autojump_clock: MockClock) -> None:
     """open_system raises, and what had started is stopped."""
     log: list[str] = []
-    tree = Supervisor(notebook(A, log), child(B, lambda: Notebook(log, "b", start=100), start_within=1))
+    late = Supervisor(notebook(C, log), name="late")
+    tree = Supervisor(notebook(A, log), child(B, lambda: Notebook(log, "b", start=100), start_within=1), late)
     with pytest.raises(SystemFailed) as failed:
         async with open_system(tree, on_crash=quiet):
             pytest.fail("the body must not run")
