@@ -4,7 +4,6 @@ When a schedule is due: pure arithmetic on times that are passed in.
 
 from __future__ import annotations
 
-import math
 from datetime import datetime, timedelta
 
 from etlplus.jobs.model import IntervalSchedule
@@ -19,8 +18,9 @@ def next_after(schedule: IntervalSchedule, saved_at: datetime, moment: datetime)
         saved_at: Where counting starts when the schedule names no start; its first time is one interval later.
         moment: The time after which to look.
     """
-    start = schedule.start_at or saved_at + timedelta(seconds=schedule.every_s)
+    # Whole microseconds: in floats, a nominal time may come out as not after itself, and would be made twice.
+    every = timedelta(microseconds=round(schedule.every_s * 1_000_000))
+    start = schedule.start_at or saved_at + every
     if moment < start:
         return start
-    passed = math.floor((moment - start).total_seconds() / schedule.every_s)
-    return start + timedelta(seconds=schedule.every_s * (passed + 1))
+    return start + every * ((moment - start) // every + 1)

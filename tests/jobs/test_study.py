@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from etlplus.jobs.ids import Ids
 from etlplus.jobs.lifecycle import TRANSITIONS, Happening, after, diagram
@@ -80,6 +82,19 @@ def test_intervals_keep_their_beat_over_an_outage() -> None:
     assert next_after(schedule, NOW, NOW) == NOW + timedelta(seconds=60)
     assert next_after(schedule, NOW, NOW + timedelta(seconds=3661)) == NOW + timedelta(seconds=3720)
     assert next_after(IntervalSchedule(every_s=60), NOW, NOW) == NOW + timedelta(seconds=60)
+
+
+@given(
+    every_s=st.floats(1, 100_000), count=st.integers(0, 10**6), start_s=st.floats(0, 10**9), past_s=st.floats(0, 10**6)
+)
+def test_a_nominal_time_is_never_due_twice(every_s: float, count: int, start_s: float, past_s: float) -> None:
+    """Asked at a nominal time, the next one lies a whole interval ahead; asked in between, at most one ahead."""
+    start = NOW + timedelta(seconds=start_s)
+    schedule = IntervalSchedule(every_s=every_s, start_at=start)
+    every = timedelta(microseconds=round(every_s * 1_000_000))
+    assert next_after(schedule, NOW, start + every * count) == start + every * (count + 1)
+    moment = start + timedelta(seconds=past_s)
+    assert timedelta(0) < next_after(schedule, NOW, moment) - moment <= every
 
 
 def test_ids_grow_and_repeat_with_their_seed() -> None:

@@ -272,6 +272,18 @@ async def test_a_schedule_fires_once_for_each_nominal_time_however_many_tick(sto
     assert (await store.job(job.id)).next_at == at(60 * 11)
 
 
+async def test_a_clock_that_steps_back_makes_no_second_run(store: Store) -> None:
+    """Saved again at an earlier time, the job is due at a nominal time that has had its run: none is made, others fire."""
+    schedule = IntervalSchedule(every_s=60, start_at=at(60))
+    job = await a_job(store, schedule=schedule)
+    other = await a_job(store, name="other", schedule=IntervalSchedule(every_s=60, start_at=at(61)))
+    assert [run.job_id for run in await store.tick(now=at(60))] == [job.id]
+    again = JobDraft(name="job", pipeline={}, schedule=schedule)
+    assert (await store.save_job(again, now=at(30), job_id=job.id)).next_at == at(60)
+    assert [run.job_id for run in await store.tick(now=at(61))] == [other.id]
+    assert (await store.job(job.id)).next_at == at(120)
+
+
 async def test_there_is_one_first_user(store: Store) -> None:
     """Of any number of callers at once, one makes the first admin."""
     won: list[str] = []

@@ -207,15 +207,21 @@ class Units:
         runs = [_write(db, *transitions.come_due(found(_run(db, run_id), "run", run_id), now)) for run_id in ids]
         due_jobs = "SELECT doc FROM job WHERE next_at <= ? ORDER BY next_at LIMIT ?"
         jobs = many(db, Job, due_jobs, now.timestamp(), limit - len(runs))
-        return runs + [self._fire(db, job, now) for job in jobs]
+        return runs + [run for job in jobs if (run := self._fire(db, job, now))]
 
-    def _fire(self, db: Db, job: Job, now: datetime) -> Run:
-        """Make the run of a due schedule; what an outage missed is made up for by this one."""
+    def _fire(self, db: Db, job: Job, now: datetime) -> Run | None:
+        """Make the run of a due schedule; what an outage missed is made up for by this one.
+
+        None if the nominal time has had its run: the job was saved again while the clock had stepped back.
+        """
         assert job.schedule is not None
         assert job.next_at is not None
-        run = self._enqueue(db, NewRun(job_id=job.id, cause=SCHEDULED), now)
-        db.execute("INSERT INTO tick VALUES (?, ?, ?)", (job.id, job.next_at.timestamp(), run.id))
         _put_job(db, replace(job, next_at=next_after(job.schedule, job.updated_at, now)))
+        nominal = (job.id, job.next_at.timestamp())
+        if db.execute("SELECT 1 FROM tick WHERE job_id = ? AND nominal_at = ?", nominal).fetchone():
+            return None
+        run = self._enqueue(db, NewRun(job_id=job.id, cause=SCHEDULED), now)
+        db.execute("INSERT INTO tick VALUES (?, ?, ?)", (*nominal, run.id))
         return run
 
     def queued_hint(self, db: Db) -> Hint:
