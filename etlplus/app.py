@@ -47,7 +47,19 @@ from etlplus.engines.local import LocalOptions, open_local
 from etlplus.engines.tenancy import hold, machine
 from etlplus.jobs.ids import Ids
 from etlplus.jobs.model import Worker
-from etlplus.runtime import Dynamic, Intensity, Name, Spawner, Supervisor, child, lone, open_system, rest_for_one
+from etlplus.runtime import (
+    Crash,
+    DeadLetter,
+    Dynamic,
+    Intensity,
+    Name,
+    Spawner,
+    Supervisor,
+    child,
+    lone,
+    open_system,
+    rest_for_one,
+)
 from etlplus.service.bootstrap import Bootstrap
 from etlplus.service.house import House
 from etlplus.service.local import Service
@@ -115,7 +127,9 @@ async def _keep_house(
             newsroom = Newsroom(standing.now)
             tree = staff(store, engine, standing, newsroom, settings, dead=await _predecessors(store))
             budget_s = settings.shutdown.drain_s + STOP_MARGIN_S
-            async with open_system(tree, name="etlplus", drain=budget_s, on_crash=_log_crash) as system:
+            async with open_system(
+                tree, name="etlplus", drain=budget_s, on_crash=_log_crash, on_dead_letter=_log_dead_letter
+            ) as system:
                 house = _furnish(settings, data_dir, store, engine, standing, newsroom, system)
                 service = Service(house)
                 if edge:
@@ -282,8 +296,20 @@ async def _predecessors(store: Store) -> tuple[str, ...]:
     return tuple(worker.id for worker in await store.workers())
 
 
-def _log_crash(path: str, error: BaseException) -> None:
-    log.error("actor_crashed", actor=path, exc_info=error)
+def _log_crash(crash: Crash) -> None:
+    log.error(
+        "actor_crashed",
+        actor=crash.path,
+        life=crash.life,
+        message=crash.message_type,
+        queued=crash.queued,
+        uptime_s=round(crash.uptime_s, 3),
+        exc_info=crash.error,
+    )
+
+
+def _log_dead_letter(letter: DeadLetter) -> None:
+    log.warning("message_not_handled", actor=letter.path, message=type(letter.message).__name__, why=letter.why)
 
 
 async def serve(settings: Settings) -> int:

@@ -4,15 +4,14 @@ What users write: a class with handlers, and the context through which it acts.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
 import trio
 
-from etlplus.runtime.cell import STOP, Cell, Exit, Own
-from etlplus.runtime.messages import HANDLES, Ask, Tell
-from etlplus.runtime.ref import Name, Ref, handling
+from .cell import Cell, Exit, Own
+from .messages import Tell
+from .ref import Name, Ref, handling
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -33,51 +32,109 @@ class Actor(Generic[A]):
     async def stopping(self, exit: Exit) -> None:  # noqa: A002 - the field's word
         """Runs at an orderly stop, after the mailbox was handled; shielded, and bounded by the child's ``shutdown``.
 
-        Piped work goes on meanwhile and is cancelled afterwards. A crash does not run it.
+        Piped work goes on meanwhile and is cancelled afterwards. Neither a crash nor a kill runs it.
         """
 
     def undelivered(self, left: Sequence[Any]) -> None:
-        """Gets the messages that will never be handled, at the final stop."""
+        """Gets the messages that will never be handled, in order, at the end of the last life."""
 
     def snapshot(self) -> object:
         """What introspection shows of the state; nothing by default."""
         return None
 
 
-class Task:
+class Timer(Own):
+    """A message to oneself that is due later. A tick that is still queued when the next is due stands for both."""
+
+    __slots__ = ("_due_at", "_every_s", "_jitter", "_queued", "_timers", "key")
+
+    def __init__(self, life: Life, message: Any, key: object, timers: dict[object, Timer]) -> None:
+        super().__init__(life, message)
+        self.key = key
+        self._due_at = trio.current_time()
+        self._every_s: float | None = None
+        self._jitter = 0.0
+        self._queued = False
+        self._timers = timers
+        if earlier := timers.get(key):
+            earlier.cancel()
+        timers[key] = self
+
+    def cancel(self) -> None:
+        """No tick will be handled from now on, not even one that is queued."""
+        self.pending = False
+        if self._timers.get(self.key) is self:
+            del self._timers[self.key]
+
+    def once(self, seconds: float) -> None:
+        """Be due so many seconds from when this timer was made."""
+        self._due_at += seconds
+        self._cell.surroundings.alarms.set(self._due_at, self)
+
+    def again(self, every_s: float, jitter: float) -> None:
+        """Be due again and again, each time counted from the time before."""
+        self._every_s, self._jitter = every_s, jitter
+        self.once(every_s * (1 + jitter * self._cell.surroundings.rng.uniform(-1, 1)))
+
+    def ring(self) -> None:
+        """The time has come."""
+        if not self._queued:
+            self._queued = True
+            self._cell.tell_own(self)
+        if self._every_s is not None:
+            self._due_at = trio.current_time()
+            self.again(self._every_s, self._jitter)
+
+    def taken(self) -> None:
+        self._queued = False
+        if self._every_s is None:
+            self.cancel()
+
+    @property
+    def _cell(self) -> Cell:
+        life: Life = self.life  # type: ignore[assignment]  # whoever makes a timer gives it a life
+        return life.cell
+
+
+class Task(Own):
     """Piped work in hand. ``cancel`` ends it without a word: no message follows."""
 
-    def __init__(self) -> None:
-        self._scope = trio.CancelScope()
-        self.quiet = False
+    __slots__ = ("scope",)
+
+    def __init__(self, life: Life) -> None:
+        super().__init__(life, None)
+        self.scope = trio.CancelScope()
 
     def cancel(self) -> None:
         """End the work; its result will not be told."""
-        self.quiet = True
-        self._scope.cancel()
-
-    def __enter__(self) -> None:
-        self._scope.__enter__()
-
-    def __exit__(self, *exc: Any) -> Any:
-        return self._scope.__exit__(*exc)
+        self.pending = False
+        self.scope.cancel()
 
 
-class Incarnation(Protocol):
-    """What a context needs of the task behind it."""
+class Life(Protocol):
+    """What a context needs of the life it belongs to."""
 
     cell: Cell
     nursery: trio.Nursery
-    find: Callable[[str], Cell]
+    ends_for_good: bool
+    ref: Callable[[Name[Any]], Ref[Any]]
 
 
 class Context(Generic[A]):
-    """An actor's only way to act on the runtime. It belongs to one incarnation; its timers and its work end with it."""
+    """An actor's only way to act on the runtime. It belongs to one life; its timers and its work end with it."""
 
-    def __init__(self, incarnation: Incarnation) -> None:
-        self._incarnation = incarnation
-        self._timers: dict[str, Task] = {}
-        self.me: Ref[A] = Ref(incarnation.cell)
+    __slots__ = ("_timers", "life", "me")
+
+    def __init__(self, life: Life) -> None:
+        self.life = life
+        self.me: Ref[A] = Ref(life.cell)
+        self._timers: dict[object, Timer] = {}
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the actor has been told to stop: nothing new comes from others any more."""
+        cell = self.life.cell
+        return cell.draining or cell.status == "stopping"
 
     def ref(self, name: Name[B]) -> Ref[B]:
         """The actor of that name; it may be used before that actor has started.
@@ -85,77 +142,53 @@ class Context(Generic[A]):
         Raises:
             KeyError: there is no such name.
         """
-        return Ref(self._incarnation.find(name.value))
+        return self.life.ref(name)
 
     def stop(self) -> None:
-        """Stop this actor in order, after what is queued."""
-        self._incarnation.cell.post_system(STOP)
+        """Stop this actor in order. What is queued is handled before, or by the next life if it will be started again."""
+        cell = self.life.cell
+        if self.life.ends_for_good:
+            cell.refuse_new()
+            cell.drain()
+        else:
+            cell.halt()
 
     def watch(self, other: Ref[B], down: Callable[[Exit], Tell[A]]) -> None:
         """Be told once ``other`` has ended for good; at once if it has."""
-        other.watched_by(self._incarnation.cell, down)
+        life = self.life
+        other.when_stopped(lambda why: life.cell.tell_own(Own(life, down(why))))
 
-    def after(self, seconds: float, message: Tell[A], *, key: str | None = None) -> Task:
-        """Tell this actor something later. A second timer of the same key replaces the first."""
-        return self._timer(key, self._after(seconds, message, key))
+    def after(self, seconds: float, message: Tell[A], *, key: str | None = None) -> Timer:
+        """Tell this actor something later. A second timer of the same key replaces the first, even if that one is queued."""
+        timer = Timer(self.life, message, key or object(), self._timers)
+        timer.once(seconds)
+        return timer
 
-    def every(self, seconds: float, message: Tell[A], *, key: str | None = None, jitter: float = 0.0) -> Task:
+    def every(self, seconds: float, message: Tell[A], *, key: str | None = None, jitter: float = 0.0) -> Timer:
         """Tell this actor something again and again, ``seconds`` apart give or take the share ``jitter``."""
-        return self._timer(key, self._every(seconds, message, jitter))
+        timer = Timer(self.life, message, key or object(), self._timers)
+        timer.again(seconds, jitter)
+        return timer
 
     def pipe(self, work: Awaitable[T], ok: Callable[[T], Tell[A]], bad: Callable[[Exception], Tell[A]]) -> Task:
         """Do long work beside the mailbox; its value or its error comes back as a message that cannot be refused."""
-        task = Task()
-        self._incarnation.nursery.start_soon(self._pipe, task, work, ok, bad)
+        task = Task(self.life)
+        self.life.nursery.start_soon(self._pipe, task, work, ok, bad)
         return task
 
-    def _timer(self, key: str | None, sleeping: Awaitable[None]) -> Task:
-        task = Task()
-        if key is not None:
-            if earlier := self._timers.pop(key, None):
-                earlier.cancel()
-            self._timers[key] = task
-        self._incarnation.nursery.start_soon(self._sleep, task, sleeping)
-        return task
-
-    async def _sleep(self, task: Task, sleeping: Awaitable[None]) -> None:
-        with task:
-            await sleeping
-
-    async def _after(self, seconds: float, message: Tell[A], key: str | None) -> None:
-        await trio.sleep(seconds)
-        if key is not None:
-            self._timers.pop(key, None)
-        self._tell_self(message)
-
-    async def _every(self, seconds: float, message: Tell[A], jitter: float) -> None:
-        while True:
-            await trio.sleep(seconds * (1 + jitter * random.uniform(-1, 1)))
-            self._tell_self(message)
+    def end(self) -> None:
+        """The life is over: no timer of it rings any more."""
+        for timer in list(self._timers.values()):
+            timer.cancel()
 
     async def _pipe(
         self, task: Task, work: Awaitable[T], ok: Callable[[T], Tell[A]], bad: Callable[[Exception], Tell[A]]
     ) -> None:
         handling.set(None)  # long work is nobody's handler: it inherits no deadline and closes no cycle
-        with task:
+        with task.scope:
             try:
-                message = ok(await work)
+                task.message = ok(await work)
             except Exception as error:  # noqa: BLE001 - becomes a message
-                message = bad(error)
-            if not task.quiet:
-                self._tell_self(message)
-
-    def _tell_self(self, message: Tell[A]) -> None:
-        self._incarnation.cell.post_system(Own(self._incarnation, message))
-
-
-def handlers_of(actor: Actor[Any]) -> dict[type, Callable[[Any], Any]]:
-    """The bound handlers of an actor, by the exact type of message."""
-    table: dict[type, Callable[[Any], Any]] = {}
-    for name in dir(type(actor)):
-        kind = getattr(getattr(type(actor), name, None), HANDLES, None)
-        if isinstance(kind, type) and issubclass(kind, (Tell, Ask)):
-            if kind in table:
-                raise TypeError(f"{type(actor).__name__} has two handlers for {kind.__name__}")
-            table[kind] = getattr(actor, name)
-    return table
+                task.message = bad(error)
+            if task.pending:
+                self.life.cell.tell_own(task)

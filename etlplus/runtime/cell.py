@@ -3,173 +3,293 @@ The identity of an actor: its mailbox, counters and watchers, which outlive ever
 
 References point here, never to a task or an object of the user's. The mailbox is a Trio memory channel whose both ends stay
 open as long as the identity lives, so nothing queued is lost when the task behind it dies. The system lane beside it cannot
-fill: it carries stop requests, timer ticks, results of piped work and news of watched actors.
+fill: it carries what a life tells itself (timer ticks, results of piped work, news of watched actors) and requests to stop.
+
+What happens to a message on its way in is the function ``deliver``, and on its way out the table of ``handlers``. Overflow
+policies, refusal, taps and faults exchange these; while they are not used, they cost nothing.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from random import Random
 from typing import Any, Literal
 
 import msgspec
 import trio
 
-from etlplus.runtime.errors import ActorStopped, MailboxFull
+from .alarms import Alarms
+from .asked import Asked
+from .dead_letters import DeadLetters
+from .errors import ActorStopped, MailboxFull
 
 Status = Literal["new", "starting", "running", "waiting", "stopping", "wedged", "stopped"]
+Overflow = Literal["fail", "drop_oldest", "keep_latest"]
+Handler = Callable[[Any], Any]
+Wrapper = Callable[[Handler], Handler]
 
 
 class Exit(msgspec.Struct, frozen=True):
-    """Why an actor ended: ``stopped`` in order, or ``crashed`` with the rendered error."""
+    """Why an actor ended: ``stopped`` in order, ``killed`` when its budget was over, or ``crashed`` with the error's repr."""
 
-    reason: Literal["stopped", "crashed"]
+    reason: Literal["stopped", "killed", "crashed"]
     error: str = ""
 
 
-class _Wake:
-    """Lies in the mailbox to wake a waiting loop for its system lane."""
+class Mark:
+    """Something in a mailbox or a system lane that is no message."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __repr__(self) -> str:
+        return self.name
 
 
-class _Stop:
-    """In the system lane: stop in order."""
+WAKE = Mark("wake")
+"""Wakes a waiting loop so that it looks around."""
+HALT = Mark("halt")
+"""At the head of the system lane: stop now; what is queued is for the next life."""
 
 
 class Own:
-    """In the system lane: something that one life told itself, and that no other life may hear."""
+    """In the system lane: something that one life told itself, and that no other life may hear.
 
-    __slots__ = ("life", "message")
+    It is not handled if it is not ``pending`` when its turn comes: whoever was behind it has taken it back.
+    """
+
+    __slots__ = ("life", "message", "pending")
 
     def __init__(self, life: object, message: Any) -> None:
         self.life = life
         self.message = message
+        self.pending = True
+
+    def taken(self) -> None:
+        """Its turn has come, and it will be handled now."""
 
 
-WAKE = _Wake()
-STOP = _Stop()
+class Latest:
+    """In a mailbox that keeps the latest: the place of one type of message, and the newest of them."""
+
+    __slots__ = ("item",)
+
+    def __init__(self, item: Any) -> None:
+        self.item = item
 
 
-class Asked:
-    """An ask in a mailbox: the message, until when it makes sense, and who waits."""
+class Surroundings:
+    """What all identities of a system share. Made within ``trio.run``; ``now`` reads its clock."""
 
-    __slots__ = ("deadline", "error", "message", "task", "value")
-
-    def __init__(self, message: Any, deadline: float) -> None:
-        self.message = message
-        self.deadline = deadline
-        self.task: trio.lowlevel.Task | None = None
-        self.value: Any = None
-        self.error: BaseException | None = None
-
-    async def wait(self) -> Any:
-        """Wait for the answer; a cancelled wait leaves the slot, and the answer is dropped."""
-        self.task = trio.lowlevel.current_task()
-
-        def abort(_: object) -> trio.lowlevel.Abort:
-            self.task = None
-            return trio.lowlevel.Abort.SUCCEEDED
-
-        await trio.lowlevel.wait_task_rescheduled(abort)
-        if self.error is not None:
-            raise self.error
-        return self.value
-
-    def answer(self, value: Any = None, error: BaseException | None = None) -> None:
-        """Give the answer to whoever still waits."""
-        if self.task is not None:
-            self.value, self.error = value, error
-            task, self.task = self.task, None
-            trio.lowlevel.reschedule(task)
-
-
-class Counters:
-    """How many messages took which way: sent = handled + rejected + shed + undelivered + queued, at every quiet point."""
-
-    __slots__ = ("handled", "rejected", "restarts", "sent", "shed", "undelivered")
-
-    def __init__(self) -> None:
-        self.sent = self.handled = self.rejected = self.shed = self.undelivered = self.restarts = 0
+    def __init__(self, alarms: Alarms, dead_letters: DeadLetters, rng: Random) -> None:
+        self.now = trio.lowlevel.current_clock().current_time  # half of what trio.current_time() costs
+        self.alarms = alarms
+        self.dead_letters = dead_letters
+        self.rng = rng
 
 
 class Cell:
-    """See the module."""
+    """See the module.
 
-    def __init__(self, path: str, *, capacity: int, dead_letter: Callable[[str, Any, str], None]) -> None:
+    Counters, in messages: at every quiet point sent = handled + rejected + dropped + shed + undelivered + queued.
+    ``rejected`` were refused to their sender, ``dropped`` made room for newer ones, ``shed`` were taken out unhandled because
+    nobody waited for them any more, ``undelivered`` were queued when the actor ended.
+    """
+
+    __slots__ = (
+        "_latest", "_puts", "_send", "_watchers", "capacity", "deliver", "draining", "dropped", "exit", "handled", "handlers",
+        "in_hand", "life", "path", "plain_handlers", "receive", "rejected", "sent", "shed", "shown", "status",
+        "stopped", "surroundings", "system", "take", "undelivered", "waits_for", "wrappers",
+    )  # fmt: skip
+
+    def __init__(self, path: str, surroundings: Surroundings, *, capacity: int, overflow: Overflow = "fail") -> None:
         self.path = path
+        self.surroundings = surroundings
         self.capacity = capacity
         self.status: Status = "new"
-        self.accepts = True
-        self.counters = Counters()
+        self.sent = self.handled = self.rejected = self.dropped = self.shed = self.undelivered = 0
         self.system: deque[Any] = deque()
-        self.asks: Cell | None = None
+        self.life = 0
+        self.draining = False
+        self.in_hand: Any = None
+        self.waits_for: Cell | None = None
         self.exit: Exit | None = None
-        self.stopped = trio.Event()
-        self.snapshot: Callable[[], object] | None = None
+        self.stopped: trio.Event | None = None
+        self.shown: Callable[[], object] | None = None
+        self.handlers: dict[type, Handler] = {}
+        self.plain_handlers: dict[type, Handler] = {}
+        self.wrappers: tuple[Wrapper, ...] = ()
         self._send, self.receive = trio.open_memory_channel[Any](capacity)
-        self._dead_letter = dead_letter
-        self._watchers: list[tuple[Cell, Callable[[Exit], Any]]] = []
+        self._puts: trio.MemorySendChannel[Any] | None = None
+        self.take = self.receive.receive_nowait
+        self.deliver: Callable[[Any], None] = self._send.send_nowait
+        self._latest: dict[type, Latest] = {}
+        self._watchers: list[Callable[[Exit], None]] = []
+        if overflow == "drop_oldest":
+            self.deliver = self._deliver_over_the_oldest
+        elif overflow == "keep_latest":
+            self.deliver = self._deliver_latest
 
-    def __len__(self) -> int:
-        return self.receive.statistics().current_buffer_used
+    @property
+    def accepts(self) -> bool:
+        """Whether messages of others are still taken."""
+        return self.deliver != self._refuse
 
-    def post(self, item: Any) -> None:
-        """Queue a message or an ask; never waits.
+    @property
+    def queued(self) -> int:
+        """Messages that wait, in both lanes."""
+        return self.receive.statistics().current_buffer_used + sum(isinstance(each, Own) for each in self.system)
 
-        Raises:
-            ActorStopped: nobody will handle it any more.
-            MailboxFull: there is no room.
-        """
-        self.counters.sent += 1
-        if not self.accepts:
-            self.counters.rejected += 1
-            self._dead_letter(self.path, item, "stopped")
-            raise ActorStopped(f"{self.path} has stopped")
+    def full(self) -> MailboxFull:
+        """The error for a sender who found no room; counts it."""
+        self.rejected += 1
+        return MailboxFull(f"the mailbox of {self.path} is full ({self.capacity})")
+
+    async def wait_for_room(self, message: Any) -> None:
+        """Queue a message once there is room. Who gives up, or is refused meanwhile, is counted as rejected."""
+        if self._puts is None:
+            self._puts = self._send.clone()  # an end of its own: closing it refuses those who wait, and nobody else
         try:
-            self._send.send_nowait(item)
-        except trio.WouldBlock:
-            self.counters.rejected += 1
-            raise MailboxFull(f"the mailbox of {self.path} is full ({self.capacity})") from None
-
-    async def put(self, message: Any) -> None:
-        """Queue a message, waiting for room."""
-        self.counters.sent += 1
-        try:
-            if not self.accepts:
-                raise ActorStopped(f"{self.path} has stopped")
-            await self._send.send(message)
+            await self._puts.send(message)
+        except trio.ClosedResourceError:
+            self._refuse(message)
         except BaseException:
-            self.counters.rejected += 1
+            self.rejected += 1
             raise
 
-    def post_system(self, item: Any) -> None:
-        """Queue something in the lane that cannot fill, and wake the loop."""
-        self.system.append(item)
+    def tell_own(self, own: Own) -> None:
+        """Queue what a life tells itself."""
+        self.sent += 1
+        if self.exit is None:
+            self.system.append(own)
+            self._wake()
+        else:
+            self.undelivered += 1
+
+    def drain(self) -> None:
+        """Have the life stop once the mailbox is empty."""
+        self.draining = True
+        self._wake()
+
+    def halt(self) -> None:
+        """Have the life stop at its next message, which the next life will handle."""
+        self.system.appendleft(HALT)
+        self._wake()
+
+    def begin_life(self) -> None:
+        """Forget requests to stop that came too late for the life before."""
+        self.life += 1
+        self.draining = False
+        while HALT in self.system:
+            self.system.remove(HALT)
+
+    def _wake(self) -> None:
         if self.receive.statistics().tasks_waiting_receive:
             self._send.send_nowait(WAKE)  # goes straight to the waiting loop, and takes nobody's place in the mailbox
 
-    def watch(self, watcher: Cell, down: Callable[[Exit], Any]) -> None:
-        """Have ``watcher`` told once this actor has ended for good; at once if it has."""
-        if self.exit is not None:
-            watcher.post_system(down(self.exit))
-        else:
-            self._watchers.append((watcher, down))
+    def taken_latest(self, latest: Latest) -> Any:
+        """The newest message of its type; the next one finds no place of that type any more."""
+        del self._latest[_kind_of(latest.item)]
+        return latest.item
 
-    def close(self, why: Exit) -> None:
-        """End the identity: what is queued is undeliverable, asks are told so, watchers hear of it."""
-        self.accepts = False
+    def unwrap(self, wrapper: Wrapper) -> None:
+        """Take one wrapper away again."""
+        self.wrap(tuple(each for each in self.wrappers if each != wrapper))
+
+    def watch(self, hear: Callable[[Exit], None]) -> None:
+        """Call ``hear`` once this actor has ended for good; at once if it has."""
+        if self.exit is not None:
+            hear(self.exit)
+        else:
+            self._watchers.append(hear)
+
+    def wrap(self, wrappers: tuple[Wrapper, ...]) -> None:
+        """Put these around every handler, the last outermost; with none, the table is the plain one again."""
+        self.wrappers = wrappers
+        self.install(self.plain_handlers)
+
+    def install(self, handlers: dict[type, Handler]) -> None:
+        """Use the handlers of a new life."""
+        self.plain_handlers = self.handlers = handlers
+        for wrapper in self.wrappers:
+            self.handlers = {kind: wrapper(handler) for kind, handler in self.handlers.items()}
+
+    def refuse_new(self) -> None:
+        """Take no more messages of others; what is queued stays. Who waits for room is refused, too."""
+        self.deliver = self._refuse
+        if self._puts is not None:
+            self._puts.close()
+
+    def close(self, why: Exit) -> list[Any]:
+        """End the identity: asks in the mailbox fail, watchers hear of it. Returns the tells left there, in order."""
+        self.refuse_new()
         self.status = "stopped"
         self.exit = why
+        left = list(self._take_all())
+        self.undelivered += len(left)
+        for item in left:
+            self._bury(item, "undelivered")
+        for hear in self._watchers:
+            hear(why)
+        self._watchers.clear()
+        if self.stopped is not None:
+            self.stopped.set()
+        return [item for item in left if not isinstance(item, Asked)]
+
+    def _take_all(self) -> Iterator[Any]:
         while True:
             try:
-                item = self.receive.receive_nowait()
+                item = self.take()
             except trio.WouldBlock:
                 break
-            if item is WAKE:
-                continue
-            self.counters.undelivered += 1
-            self._dead_letter(self.path, item, "undelivered")
-            if isinstance(item, Asked):
-                item.answer(error=ActorStopped(f"{self.path} has stopped"))
-        for watcher, down in self._watchers:
-            watcher.post_system(down(why))
-        self.stopped.set()
+            if item is not WAKE:
+                yield self.taken_latest(item) if isinstance(item, Latest) else item
+        while self.system:
+            item = self.system.popleft()
+            if isinstance(item, Own) and item.pending:
+                yield item.message
+            elif isinstance(item, Own):
+                self.shed += 1
+
+    def _bury(self, item: Any, why: str) -> None:
+        """Make a dead letter of an item, and have its asker told."""
+        self.surroundings.dead_letters.bury(self.path, item, why)
+        if isinstance(item, Asked):
+            dropped = why == "dropped"
+            item.fail(MailboxFull(f"the mailbox of {self.path} dropped it") if dropped else ActorStopped(self.path))
+
+    def _refuse(self, item: Any) -> None:
+        self.rejected += 1
+        self.surroundings.dead_letters.bury(self.path, item, "stopped")
+        raise ActorStopped(self.path)
+
+    def drop(self, item: Any) -> None:
+        """Do without a message, visibly."""
+        self.dropped += 1
+        self._bury(item, "dropped")
+
+    def _deliver_over_the_oldest(self, item: Any) -> None:
+        """Make room by dropping what has waited longest."""
+        try:
+            self._send.send_nowait(item)
+        except trio.WouldBlock:
+            self.drop(self.take())
+            self._send.send_nowait(item)
+
+    def _deliver_latest(self, item: Any) -> None:
+        """Take the place of an older message of the same type; wait behind the others if there is none."""
+        kind = _kind_of(item)
+        if (latest := self._latest.get(kind)) is not None:
+            self.drop(latest.item)
+            latest.item = item
+            return
+        latest = Latest(item)
+        self._send.send_nowait(latest)
+        self._latest[kind] = latest
+
+
+def _kind_of(item: Any) -> type[Any]:
+    """The type of message, asked or told."""
+    kind: type[Any] = (item.message if isinstance(item, Asked) else item).__class__
+    return kind

@@ -12,11 +12,18 @@ class RuntimeFault(Exception):
 
 
 class MailboxFull(RuntimeFault):
-    """The actor's mailbox has no room. The sender decides: drop, wait with ``put``, or fail."""
+    """The actor's mailbox has no room, or made room for something newer. The sender decides: drop, ``put``, or fail."""
 
 
 class ActorStopped(RuntimeFault):
-    """The actor is stopping or gone for good; the message was not handled."""
+    """The actor is stopping or gone for good.
+
+    ``begun`` tells whether it had begun to handle the message: if not, asking somebody else is safe.
+    """
+
+    def __init__(self, path: str, *, begun: bool = False) -> None:
+        super().__init__(f"{path} was stopped while it handled the ask" if begun else f"{path} has stopped")
+        self.begun = begun
 
 
 class ActorRestarted(RuntimeFault):
@@ -24,7 +31,6 @@ class ActorRestarted(RuntimeFault):
 
     def __init__(self, path: str) -> None:
         super().__init__(f"{path} crashed while it handled the ask")
-        self.begun = True
 
 
 class AskTimeout(RuntimeFault):
@@ -35,12 +41,12 @@ class AskCycle(RuntimeFault):
     """The asked actor waits, directly or through others, for the asker; the path is in the message."""
 
     def __init__(self, path: list[str]) -> None:
-        super().__init__("ask would never be answered: " + " -> ".join(path))
+        super().__init__("would wait for ever: " + " -> ".join(path))
         self.path = path
 
 
 class Refuse(RuntimeFault):
-    """Raised by a handler to refuse an ask: goes to the asker, and the actor lives on."""
+    """Raised by a handler to refuse a message: goes to the asker (or to the dead letters), and the actor lives on."""
 
 
 class StartFailed(RuntimeFault):
@@ -49,6 +55,14 @@ class StartFailed(RuntimeFault):
 
 class GaveUp(RuntimeFault):
     """A supervisor restarted a child too often; its cause is the group of the child's last crashes."""
+
+
+class Killed(RuntimeFault):
+    """An actor did not stop in order within its budget and was cancelled."""
+
+
+class Wedged(RuntimeFault):
+    """An actor does not even obey its cancellation; the message shows where it stands."""
 
 
 class SystemFailed(RuntimeFault):

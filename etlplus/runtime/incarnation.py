@@ -7,129 +7,202 @@ per message.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
-from typing import Any, cast
+from collections.abc import Awaitable, Callable, Coroutine
+from types import CoroutineType
+from typing import Any
 
 import trio
 
-from etlplus.runtime.actor import Actor, Context, handlers_of
-from etlplus.runtime.cell import STOP, WAKE, Asked, Cell, Exit, Own
-from etlplus.runtime.errors import ActorRestarted, Refuse, Unhandled
-from etlplus.runtime.ref import handling
+from .actor import Actor, Context
+from .asked import Asked
+from .awaiting import finish, is_awaitable
+from .cell import HALT, WAKE, Cell, Exit, Handler, Latest, Own
+from .errors import ActorRestarted, ActorStopped, Refuse, StartFailed, Unhandled
+from .messages import handlers_of, tag_of
+from .ref import Name, Ref, handling
 
 SLICE_MAX = 64
 SLICE_S = 0.002
 CLOCK_EVERY = 8
+NEVER = float("inf")
+HOOK_S = 1.0
+"""What ``stopping`` gets at least, when the mailbox has used up the budget."""
 
 
 class Life:
-    """Runs one incarnation. ``ready`` is set once ``started`` has returned."""
+    """Runs one incarnation.
 
-    def __init__(self, cell: Cell, find: Callable[[str], Cell], *, shutdown_s: float) -> None:
+    Attributes:
+        ready: Whether ``started`` has returned.
+        stop_by: Until when an orderly stop may take, once one is asked for; on Trio's clock.
+        deadline: Until when the asker of the ask in hand will wait; infinite for a tell.
+    """
+
+    def __init__(
+        self, cell: Cell, nursery: trio.Nursery, find: Callable[[Name[Any]], Ref[Any]], *, ends_for_good: bool
+    ) -> None:
         self.cell = cell
-        self.find = find
-        self.ready = trio.Event()
-        self.scope = trio.CancelScope()
-        self.nursery: trio.Nursery
-        self._shutdown_s = shutdown_s
-        self._in_hand: Asked | None = None
-        self._table: dict[type, Callable[[Any], Any]] = {}
+        self.nursery = nursery
+        self.ref = find
+        self.ends_for_good = ends_for_good
+        self.task = trio.lowlevel.current_task()
+        self.deadline = NEVER
+        self.ready = False
+        self.stop_by = NEVER
+        self._now = cell.surroundings.now
+        self.began_at = self._now()
+        self.actor: Actor[Any] | None = None
 
-    async def run(self, make: Callable[[], Actor[Any]]) -> None:
+    async def run(self, make: Callable[[], Actor[Any]], start_within_s: float, on_ready: Callable[[], None]) -> None:
         """Live until stopped; raises whatever the actor crashed with."""
+        handling.set(self)
+        self.cell.status = "starting"
+        self.actor = actor = make()
+        context: Context[Any] = Context(self)
+        actor.ctx = context
+        self.cell.install(handlers_of(actor, tag_of(type(actor))))
+        self.cell.shown = actor.snapshot
         try:
-            async with trio.open_nursery() as nursery:
-                self.nursery = nursery
-                actor = make()
-                actor.ctx = Context(self)
-                self._table = handlers_of(actor)
-                self.cell.snapshot = actor.snapshot
-                self.cell.status = "starting"
-                await actor.started()
-                self.cell.status = "running"
-                self.ready.set()
-                await self._handle_until_stopped()
-                await self._stop(actor)
-                self.nursery.cancel_scope.cancel()
-        except BaseException as error:
-            if self._in_hand is not None:
-                restarted = ActorRestarted(self.cell.path)
-                restarted.__cause__ = error
-                self._in_hand.answer(error=restarted)
-            raise
+            await self._start(actor, start_within_s)
+            self.cell.status = "running"
+            self.ready = True
+            on_ready()
+            await self._handle_until_stopped()
+            await self._stop(actor)
+        finally:
+            context.end()
+
+    async def _start(self, actor: Actor[Any], within_s: float) -> None:
+        if not overrides(actor, "started"):
+            return
+        with trio.move_on_after(within_s) as starting:
+            await actor.started()
+        if starting.cancelled_caught:
+            raise StartFailed(f"{self.cell.path} was not ready within {within_s} s")
 
     async def _stop(self, actor: Actor[Any]) -> None:
         self.cell.status = "stopping"
-        with trio.CancelScope(shield=True, deadline=trio.current_time() + self._shutdown_s):
+        deadline = max(self.stop_by, self._now() + HOOK_S)
+        with trio.CancelScope(shield=True, deadline=deadline):
             await actor.stopping(Exit("stopped"))
 
+    def drop_in_hand(self, error: BaseException | None) -> None:
+        """The life ended over the message in hand: its asker is told so."""
+        asked, self.cell.in_hand = self.cell.in_hand, None
+        if isinstance(asked, Asked):
+            end = ActorStopped(self.cell.path, begun=True) if error is None else ActorRestarted(self.cell.path)
+            end.__cause__ = error
+            asked.fail(end)
+
     async def _handle_until_stopped(self) -> None:
-        """Slice by slice; a stop in the system lane is obeyed once what was queued before it is handled."""
+        """Slice by slice. Where nothing is queued, the wait for the mailbox is the cancel point."""
         cell = self.cell
         while True:
-            first = None if cell.system else await cell.receive.receive()
-            if await self._slice(first):
+            if cell.system or cell.draining:
+                await trio.lowlevel.checkpoint()
+                first: Any = WAKE
+            else:
+                first = await cell.receive.receive()
+            stop = await self._slice(first)
+            cell.in_hand = None
+            if stop:
                 return
-            await trio.lowlevel.checkpoint()
 
     async def _slice(self, item: Any) -> bool:
-        """Handle one slice, beginning with ``item``; True once the actor was told to stop and its mailbox is empty."""
-        cell = self.cell
-        began = trio.current_time()
-        for count in range(1, SLICE_MAX + 1):
-            if item is not None and item is not WAKE:
-                await self._handle(item)
-            if count % CLOCK_EVERY == 0 and trio.current_time() - began > SLICE_S:
+        """Handle one slice, beginning with ``item``; True once the actor shall stop."""
+        cell, system, take, now = self.cell, self.cell.system, self.cell.take, self._now
+        handler_of = cell.handlers.get
+        began = now()
+        left = SLICE_MAX
+        while True:
+            handler = handler_of(item.__class__)
+            if handler is not None:
+                cell.handled += 1
+                cell.in_hand = item
+                try:
+                    result = handler(item)
+                    if result is not None:
+                        await (result if type(result) is CoroutineType else finish(result))
+                except Refuse:
+                    cell.surroundings.dead_letters.bury(cell.path, item, "refused")
+            elif type(item) is Asked:
+                answering = self._answer(item, began)
+                if answering is not None:
+                    await answering
+            else:
+                await self._handle_special(item, began)
+            left -= 1
+            if not left % CLOCK_EVERY and (not left or now() - began > SLICE_S):
                 return False
-            if cell.system and cell.system[0] is not STOP:
-                item = self._from_system(cell.system.popleft())
+            if system:
+                if system[0] is HALT:
+                    return True
+                item = system.popleft()
                 continue
             try:
-                item = cell.receive.receive_nowait()
+                item = take()
             except trio.WouldBlock:
-                return bool(cell.system)
-        if item is not None and item is not WAKE:
-            await self._handle(item)
-        return False
+                return cell.draining
 
-    def _from_system(self, item: Any) -> Any:
-        """The message in an entry of the system lane; nothing for what an earlier life told itself."""
-        if isinstance(item, Own):
-            if item.life is not self:
-                return None
+    async def _handle_special(self, item: Any, now: float) -> None:
+        """Handle what is not simply a message: an ask, something of one's own, the latest of a type, a call to wake up."""
+        cell = self.cell
+        if type(item) is Latest:
+            item = cell.taken_latest(item)
+        elif isinstance(item, Own):
+            if item.life is not self or not item.pending:
+                cell.shed += 1
+                return
+            item.taken()
             item = item.message
-        self.cell.counters.sent += 1
-        return item
-
-    async def _handle(self, item: Any) -> None:
-        """Handle one message. One that the actor crashes over counts as handled, too: it is not coming back."""
-        counters = self.cell.counters
-        if not isinstance(item, Asked):
-            counters.handled += 1
-            await self._call(item, float("inf"))
-        elif item.task is None or item.deadline <= trio.current_time():
-            counters.shed += 1
-        else:
-            counters.handled += 1
-            await self._answer(item)
-
-    async def _answer(self, asked: Asked) -> None:
-        self._in_hand = asked
+        if item is WAKE:
+            return
+        if type(item) is Asked:
+            await finish(self._answer(item, now))
+            return
+        cell.handled += 1
+        cell.in_hand = item
         try:
-            asked.answer(await self._call(asked.message, asked.deadline))
+            await finish(self._handler_of(item)(item))
+        except Refuse:
+            cell.surroundings.dead_letters.bury(cell.path, item, "refused")
+
+    def _answer(self, asked: Asked, now: float) -> Coroutine[Any, Any, None] | None:
+        """Answer an ask, unless nobody waits for it any more. What an async handler began is returned, to be awaited."""
+        cell = self.cell
+        if asked.deadline <= now:
+            asked.ring()
+        if not asked.pending:
+            cell.shed += 1
+            return None
+        cell.handled += 1
+        cell.in_hand = asked
+        self.deadline = asked.deadline
+        try:
+            result = self._handler_of(asked.message)(asked.message)
         except Refuse as refusal:
-            asked.answer(error=refusal)
-        self._in_hand = None
+            asked.fail(refusal)
+        else:
+            if result is not None and is_awaitable(result):
+                return self._finish_answer(asked, result)
+            asked.answer(result)
+        self.deadline = NEVER
+        return None
 
-    async def _call(self, message: Any, deadline: float) -> Any:
-        method = self._table.get(cast("type[Any]", type(message)))
-        if method is None:
-            raise Unhandled(self.cell.path, message)
-        token = handling.set((self.cell, deadline))
+    async def _finish_answer(self, asked: Asked, result: Awaitable[Any]) -> None:
         try:
-            result = method(message)
-            if isinstance(result, Coroutine):
-                return await cast("Coroutine[Any, Any, Any]", result)
-            return result
-        finally:
-            handling.reset(token)
+            asked.answer(await result)
+        except Refuse as refusal:
+            asked.fail(refusal)
+        self.deadline = NEVER
+
+    def _handler_of(self, message: Any) -> Handler:
+        handler = self.cell.handlers.get(message.__class__)
+        if handler is None:
+            raise Unhandled(self.cell.path, message)
+        return handler
+
+
+def overrides(actor: Actor[Any], hook: str) -> bool:
+    """Whether the actor's class has a hook of its own."""
+    return getattr(type(actor), hook) is not getattr(Actor, hook)

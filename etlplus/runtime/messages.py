@@ -3,12 +3,13 @@ Messages: frozen structs, addressed by a tag type, and handled by ordinary metho
 
 ``Tell[To]`` expects nothing back, ``Ask[To, R]`` expects an ``R``. The tag ``To`` stands for a protocol: clients import tags
 and messages, never the actor's class, and a type checker refuses a message for another tag or a handler of another reply.
+What it cannot see is checked when an actor starts: each message of the tag has exactly one handler.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Any, Generic, Self, TypeVar
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any, Generic, Self, TypeVar, get_args, get_origin
 
 import msgspec
 
@@ -48,3 +49,44 @@ class Ask(msgspec.Struct, Generic[To, R], metaclass=MessageMeta):
         """Mark the method that answers this message; it may be sync or async."""
         setattr(method, HANDLES, cls)
         return method
+
+
+def handlers_of(actor: object, tag: Any) -> dict[type, Callable[[Any], Any]]:
+    """
+    The bound handlers of an actor, by the exact type of message.
+
+    Raises:
+        TypeError: a message has two handlers, or a message that is addressed to ``tag`` has none.
+    """
+    kind = type(actor)
+    table: dict[type, Callable[[Any], Any]] = {}
+    for name in dir(kind):
+        message: type[Any] | None = getattr(getattr(kind, name, None), HANDLES, None)
+        if message is not None:
+            if message in table:
+                raise TypeError(f"{kind.__name__} has two handlers for {message.__name__}")
+            table[message] = getattr(actor, name)
+    if missing := sorted(each.__name__ for each in _messages_to(tag) - table.keys()):
+        raise TypeError(f"{kind.__name__} has no handler for {', '.join(missing)}, addressed to {tag.__name__}")
+    return table
+
+
+def tag_of(kind: type) -> Any:
+    """What stands in the brackets of ``Actor[…]``, ``Tell[…]`` or ``Ask[…]`` at the head of a class; None if nothing does."""
+    for each in kind.__mro__:
+        for base in each.__dict__.get("__orig_bases__", ()):
+            arguments = get_args(base)
+            if arguments and get_origin(base) is not Generic and isinstance(arguments[0], type):
+                return arguments[0]
+    return None
+
+
+def _messages_to(tag: Any) -> set[type]:
+    """Every message class that is addressed to exactly this tag."""
+    return {each for root in (Tell, Ask) for each in _below(root) if tag is not None and tag_of(each) is tag}
+
+
+def _below(root: type) -> Iterator[type]:
+    for each in root.__subclasses__():
+        yield each
+        yield from _below(each)

@@ -6,14 +6,16 @@ Specs are data: they can be printed and checked before anything runs.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import count
 from random import Random
 from typing import Any, Generic, Literal, TypeVar
 
-from etlplus.runtime.actor import Actor
-from etlplus.runtime.messages import Ask
-from etlplus.runtime.ref import Name, Ref
+from .actor import Actor
+from .cell import Cell, Overflow
+from .messages import Ask
+from .ref import Name, Ref
 
 A = TypeVar("A")
 
@@ -59,11 +61,24 @@ class Intensity:
     within_s: float = 30.0
 
 
+fail: Overflow = "fail"
+"""Who tells finds the mailbox full, and decides."""
+drop_oldest: Overflow = "drop_oldest"
+"""A new message takes the place of the one that has waited longest."""
+keep_latest: Overflow = "keep_latest"
+"""Of each type of message, one waits: a new one takes the place of the one before."""
+
+
 @dataclass(frozen=True, slots=True)
 class Mailbox:
-    """How many messages may wait."""
+    """How many messages may wait, and what becomes of one for which there is no room. Every drop is counted."""
 
     capacity: int = 1024
+    overflow: Overflow = fail
+
+    def __post_init__(self) -> None:
+        if self.capacity < 1:
+            raise ValueError(f"a mailbox has room for at least one message, not for {self.capacity}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +92,7 @@ class Child(Generic[A]):
     start_within_s: float
     mailbox: Mailbox
     backoff: Backoff
+    intensity: Intensity | None
 
 
 def child(
@@ -88,6 +104,7 @@ def child(
     start_within: float = 30.0,
     mailbox: Mailbox = Mailbox(),
     backoff: Backoff = Backoff(),
+    intensity: Intensity | None = None,
 ) -> Child[A]:
     """An actor of a tree.
 
@@ -95,8 +112,9 @@ def child(
         make: Makes a fresh object for every (re)start; close over what must outlive a crash.
         shutdown: Seconds for the orderly stop before the actor is cancelled.
         start_within: Seconds for ``started`` to return.
+        intensity: A limit of restarts for this child alone, beside the one of its supervisor.
     """
-    return Child(name, make, restart, shutdown, start_within, mailbox, backoff)
+    return Child(name, make, restart, shutdown, start_within, mailbox, backoff, intensity)
 
 
 class Supervisor:
@@ -126,8 +144,54 @@ class Spawn(Ask[Spawner, Ref[Any]]):
 
 
 class Dynamic(Supervisor):
-    """A supervisor that begins empty and starts children when asked: ``await ref.ask(Spawn(child(...)))``."""
+    """A supervisor that begins empty and starts children when asked: ``await ref.ask(Spawn(child(...)))``.
 
-    def __init__(self, name: Name[Spawner], *, intensity: Intensity = Intensity()) -> None:
+    Its children do not depend on each other: they start, restart and stop all at once. Beyond ``children_max`` it refuses.
+    """
+
+    def __init__(self, name: Name[Spawner], *, intensity: Intensity = Intensity(), children_max: int = 100_000) -> None:
         super().__init__(name=name.value, intensity=intensity)
         self.address = name
+        self.children_max = children_max
+
+
+Route = Callable[[Sequence[Cell]], Cell]
+
+
+def round_robin() -> Route:
+    """A rule of routing: each member in turn."""
+    turns = count()
+    return lambda members: members[next(turns) % len(members)]
+
+
+def least_loaded() -> Route:
+    """A rule of routing: the first of those with the fewest messages, the one in hand included."""
+    return lambda members: min(members, key=lambda cell: cell.queued + (cell.in_hand is not None))
+
+
+class Pool(Supervisor):
+    """So many actors of one kind behind one name: each message to that name goes to the one that ``route`` picks.
+
+    Args:
+        make: Makes a fresh object for every (re)start of every member.
+        size: How many members; they are called ``name-0``, ``name-1`` and so on, and can be reached by these names, too.
+        route: ``round_robin`` or ``least_loaded``.
+        options: As for ``child``; they hold for every member.
+    """
+
+    def __init__(
+        self,
+        name: Name[A],
+        make: Callable[[], Actor[A]],
+        *,
+        size: int,
+        route: Callable[[], Route] = round_robin,
+        intensity: Intensity = Intensity(),
+        **options: Any,
+    ) -> None:
+        if size < 1:
+            raise ValueError(f"a pool has at least one member, not {size}")
+        members = [child(Name[A](f"{name.value}-{number}"), make, **options) for number in range(size)]
+        super().__init__(*members, name=name.value, intensity=intensity)
+        self.address: Name[Any] = name
+        self.route = route

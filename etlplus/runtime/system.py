@@ -17,45 +17,63 @@ from typing import Any, TypeVar
 
 import trio
 
-from etlplus.runtime.errors import SystemFailed
-from etlplus.runtime.groups import lone
-from etlplus.runtime.ref import Name, Ref
-from etlplus.runtime.specs import Supervisor
-from etlplus.runtime.supervision import Directory, SupervisorNode
-from etlplus.runtime.tree import TreeSnapshot
+from .alarms import Alarms
+from .cell import Surroundings
+from .dead_letters import DeadLetter, DeadLetters
+from .directory import Directory
+from .errors import SystemFailed
+from .groups import lone
+from .node import Crash
+from .ref import Name, Ref
+from .specs import Supervisor
+from .supervision import SupervisorNode
+from .tap import Tap
+from .tree import Statistics, TreeSnapshot
 
 A = TypeVar("A")
-DEAD_LETTERS_MAX = 256
 
-CrashHook = Callable[[str, BaseException], None]
-
-
-def _print_crash(path: str, error: BaseException) -> None:
-    sys.stderr.write(f"{path} crashed: {error!r}\n")
+CrashHook = Callable[[Crash], None]
+DeadLetterHook = Callable[[DeadLetter], None]
 
 
-class DeadLetter(tuple[str, str, str]):
-    """Path, type of message, and why nobody will handle it."""
+def _print_crash(crash: Crash) -> None:
+    sys.stderr.write(f"{crash.path} crashed: {crash.error!r}\n")
+
+
+def _print_dead_letter(letter: DeadLetter) -> None:
+    sys.stderr.write(f"{letter.path} will not handle {type(letter.message).__name__}: {letter.why}\n")
 
 
 class System:
-    """A running tree."""
+    """A running tree. Made by ``open_system``."""
 
-    def __init__(self, tree: Supervisor, name: str, drain_s: float, rng: Random, on_crash: CrashHook) -> None:
-        self.dead_letters: deque[DeadLetter] = deque(maxlen=DEAD_LETTERS_MAX)
-        self._directory = Directory(rng, self._bury, on_crash)
-        self._root = SupervisorNode(tree, name, self._directory)
+    def __init__(self, tree: Supervisor, name: str, drain_s: float, directory: Directory) -> None:
+        self.directory = directory
+        self._root = SupervisorNode(tree, name, directory)
         self._drain_s = drain_s
         self._scope = trio.CancelScope()
         self._stop_asked = trio.Event()
 
     def ref(self, name: Name[A]) -> Ref[A]:
         """The actor of that name. Raises KeyError if there is none."""
-        return Ref(self._directory.find(name.value))
+        return self.directory.ref(name)
 
     def tree(self) -> TreeSnapshot:
         """The tree as it is now."""
         return self._root.snapshot()
+
+    def statistics(self) -> Statistics:
+        """What became of all messages so far."""
+        return self.directory.statistics()
+
+    @property
+    def dead_letters(self) -> deque[DeadLetter]:
+        """The newest messages that nobody handled, and why; ``statistics`` tells how many there ever were."""
+        return self.directory.surroundings.dead_letters.newest
+
+    def tap(self, name: Name[Any]) -> Tap:
+        """Listen in on an actor: ``with system.tap(name) as tap``. Raises KeyError if nobody is called so, or a pool is."""
+        return Tap(self.directory.cell(name))
 
     def stop(self, *, drain: float | None = None) -> None:
         """Begin to stop. Asked again with a shorter ``drain`` (seconds), the budget shrinks; 0 cancels what still runs."""
@@ -63,31 +81,31 @@ class System:
         self._scope.deadline = min(self._scope.deadline, trio.current_time() + budget_s)
         self._stop_asked.set()
 
-    def _bury(self, path: str, message: Any, why: str) -> None:
-        self.dead_letters.append(DeadLetter((path, type(message).__name__, why)))
-
     async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
         """The tree's one task in the embedder's nursery."""
         try:
             with self._scope:
                 async with trio.open_nursery() as nursery:
-                    self._root.begin()
+                    nursery.start_soon(self.directory.surroundings.alarms.ring_when_due)
+                    self._root.begin(on_trial=True)
                     nursery.start_soon(self._root.live)
-                    await self._root.settled.wait()
-                    self._scope.shield = True
+                    await self._root.wait_settled()
                     if self._root.error is None:
+                        self._scope.shield = True
                         task_status.started()
                         nursery.start_soon(self._stop_when_asked)
-                        await self._root.ended.wait()
-                        nursery.cancel_scope.cancel()
+                        await self._root.wait_ended()
+                    nursery.cancel_scope.cancel()
         finally:
+            if self._scope.cancelled_caught:
+                self._root.report_killed()
             self._root.close()
         if self._root.error is not None:
             raise SystemFailed(f"{self._root.path} failed: {self._root.error}") from self._root.error
 
     async def _stop_when_asked(self) -> None:
         await self._stop_asked.wait()
-        await self._root.stop()
+        await self._root.stop(for_good=True)
 
 
 @asynccontextmanager
@@ -98,19 +116,29 @@ async def open_system(
     drain: float = 30.0,
     seed: int | None = None,
     on_crash: CrashHook = _print_crash,
+    on_dead_letter: DeadLetterHook = _print_dead_letter,
 ) -> AsyncGenerator[System]:
     """Start a tree, and stop it when the block is left.
 
     Args:
         name: Prefix of all paths.
-        drain: Seconds for the whole orderly stop; what still runs then is cancelled.
-        seed: Seed of the jitter of backoffs, for repeatable tests.
-        on_crash: Called with the path and the error of every crash.
+        drain: Seconds for the whole orderly stop; what still runs then is cancelled, and reported as killed.
+        seed: Seed of the jitter of backoffs and timers, for repeatable tests.
+        on_crash: Told of every crash.
+        on_dead_letter: Told of messages that nobody will handle, though of ten within five minutes at most.
 
     Raises:
         SystemFailed: the tree could not start, or its root gave up; the cause tells the story.
+        ValueError: two actors of the tree have the same name.
     """
-    system = System(tree, name, drain, Random(seed), on_crash)
+    surroundings = Surroundings(Alarms(), DeadLetters(on_dead_letter), Random(seed))
+    async with running(System(tree, name, drain, Directory(surroundings, on_crash))) as system:
+        yield system
+
+
+@asynccontextmanager
+async def running(system: System) -> AsyncGenerator[System]:
+    """Start a system that has been put together, and stop it when the block is left; see ``open_system``."""
     try:
         async with trio.open_nursery() as nursery:
             await nursery.start(system.run)

@@ -1,0 +1,270 @@
+"""
+A child under its supervisor: one identity and one life after the other. What a supervisor needs to know of an actor.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import trio
+
+from .actor import Actor
+from .asked import Asked
+from .cell import Cell, Exit
+from .errors import Killed, Wedged
+from .groups import split_cancelled
+from .incarnation import Life
+from .ref import Name, Ref
+from .restarts import Budget, Record
+from .specs import Child
+from .tree import ActorSnapshot
+
+KILL_GRACE_S = 1.0
+READ_MAX = 200
+
+
+class Crash(msgspec.Struct, frozen=True):
+    """The report of how an actor or a supervisor failed.
+
+    Attributes:
+        path: Where it stands in the tree.
+        error: What it raised, with a note that tells the rest in one line; ``Killed`` and ``Wedged`` if it did not stop.
+        message_type: The message in hand, if any.
+        queued: Messages that wait for the next life.
+        life: The number of the life that ended, from 1.
+        uptime_s: How long that life lasted.
+    """
+
+    path: str
+    error: BaseException
+    message_type: str = ""
+    queued: int = 0
+    life: int = 0
+    uptime_s: float = 0.0
+
+
+class Node:
+    """What a supervisor keeps of a child, be it an actor or a supervisor.
+
+    Attributes:
+        alive: Whether a life of it is under way.
+        error: What the last life crashed with; None while it is alive, or if it ended in order.
+        killed: The last life was cancelled instead of coming to its end. (Actors only.)
+        on_trial: Until it is ready for the first time, whoever starts it sees to its failures.
+        deliberate: Its end was asked for; no rule of restart applies to it.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.record = Record()
+        self.alive = False
+        self.error: Exception | None = None
+        self.on_trial = True
+        self.deliberate = False
+        self._settled: trio.Event | None = None
+        self._ended: trio.Event | None = None
+
+    def begin(self, *, on_trial: bool) -> None:
+        """Prepare the next life; ``live`` is started right after."""
+        self.alive, self.error, self.deliberate, self.on_trial = True, None, False, on_trial
+        self._settled = trio.Event()
+
+    async def wait_settled(self) -> None:
+        """Wait until this life is ready or has ended."""
+        if self._settled is not None:
+            await self._settled.wait()
+
+    async def wait_ended(self, until: float = float("inf")) -> None:
+        """Wait until this life has ended, but not longer than ``until`` on Trio's clock."""
+        if self.alive:
+            if self._ended is None:
+                self._ended = trio.Event()
+            with trio.move_on_at(until):
+                await self._ended.wait()
+
+    def settle(self) -> None:
+        """This life is ready, or it has ended: nobody need wait for that any more."""
+        if self._settled is not None:
+            self._settled.set()
+            self._settled = None
+
+    def end(self) -> None:
+        """This life has ended."""
+        self.alive = False
+        self.settle()
+        if self._ended is not None:
+            self._ended.set()
+            self._ended = None
+
+
+class ActorNode(Node):
+    """A child that is an actor.
+
+    Args:
+        find: The reference of a name, for the actor's context.
+        report: Hears of each crash.
+    """
+
+    def __init__(
+        self,
+        spec: Child[Any],
+        path: str,
+        cell: Cell,
+        find: Callable[[Name[Any]], Ref[Any]],
+        report: Callable[[Crash], None],
+    ) -> None:
+        super().__init__(path)
+        self.spec = spec
+        self.restart = spec.restart
+        self.cell = cell
+        self.budget = Budget(spec.intensity) if spec.intensity is not None else None
+        self._find = find
+        self._report = report
+        self._life: Life | None = None
+        self._ready_at: float | None = None
+        self._actor: Actor[Any] | None = None
+        self.killed = False
+        self._stop_by = float("inf")
+
+    def begin(self, *, on_trial: bool) -> None:
+        super().begin(on_trial=on_trial)
+        self.cell.begin_life()
+        self._life, self._ready_at, self.killed = None, None, False
+
+    def backoff_s(self) -> float:
+        """How long to wait before the next life, after a crash."""
+        return self.record.wait_s(self.spec.backoff, self.cell.surroundings.rng)
+
+    async def live(self) -> None:
+        """Run one life to its end; a crash is kept and reported, never raised."""
+        try:
+            async with trio.open_nursery() as nursery:
+                self._life = Life(self.cell, nursery, self._find, ends_for_good=self.restart != "permanent")
+                if not self.killed:
+                    await self._life.run(self.spec.make, self.spec.start_within_s, self._ready)
+                nursery.cancel_scope.cancel()
+        except BaseException as error:  # noqa: BLE001 - split below: cancellation goes on, crashes are kept
+            self._keep_crash(error)
+        finally:
+            if self._life is not None:
+                self._life.drop_in_hand(self.error)
+                self._actor, self._life = self._life.actor, None
+            self.end()
+
+    def _ready(self) -> None:
+        self._ready_at = trio.current_time()
+        self.on_trial = False
+        self.settle()
+
+    def _keep_crash(self, error: BaseException) -> None:
+        cancelled, crash = split_cancelled(error)
+        if crash is not None and not isinstance(crash, Exception):
+            raise crash  # an interrupt of the whole program is nobody's crash
+        if crash is not None:
+            self.error = crash
+            healthy_s = 0.0 if self._ready_at is None else trio.current_time() - self._ready_at
+            self.record.note(crash, healthy_s, self.spec.backoff)
+            self.cell.status = "waiting"
+            self._report(self._crash(crash))
+        if cancelled is not None:
+            self.killed = True
+            raise cancelled
+
+    def _crash(self, error: BaseException) -> Crash:
+        cell = self.cell
+        began_at = trio.current_time() if self._life is None else self._life.began_at
+        crash = Crash(cell.path, error, self.in_hand(), cell.queued, cell.life, trio.current_time() - began_at)
+        over = f"over {crash.message_type}" if crash.message_type else "over no message"
+        error.add_note(f"{cell.path}: life {crash.life}, {over}, {crash.queued} queued, up {crash.uptime_s:.3f} s")
+        return crash
+
+    def in_hand(self) -> str:
+        """The type of the message in hand, or an empty string."""
+        item = self.cell.in_hand
+        if item is None:
+            return ""
+        return type(item.message if isinstance(item, Asked) else item).__name__
+
+    async def stop(self, *, for_good: bool) -> None:
+        """Stop in order within the budget, then cancel; a life that obeys neither is marked wedged and left.
+
+        For good, the mailbox takes no more and what is queued is handled; otherwise that is left to the next life.
+        """
+        self.deliberate = True
+        if for_good:
+            self.cell.refuse_new()
+        if not self.alive:
+            return
+        stop_by = trio.current_time() + self.spec.shutdown_s
+        if self._life is not None and self._life.ready:
+            self._life.stop_by = stop_by
+            if for_good:
+                self.cell.drain()
+            else:
+                self.cell.halt()
+            await self.wait_ended(stop_by)
+            if self.cell.status == "stopping":  # the last hook has a moment of its own
+                await self.wait_ended(stop_by + KILL_GRACE_S)
+        if self.alive:
+            await self._kill()
+
+    async def _kill(self) -> None:
+        self.killed = True
+        if self._life is not None:
+            self._life.nursery.cancel_scope.cancel()
+        await self.wait_ended(trio.current_time() + KILL_GRACE_S)
+        if not self.alive:
+            self.report_killed()
+        else:
+            self.cell.status = "wedged"
+            self._report(self._crash(Wedged(f"{self.path} ignores its cancellation; it stands at\n{self._stack()}")))
+
+    def report_killed(self) -> None:
+        """Tell that this actor was cut, if it had been at work."""
+        if self._ready_at is not None:
+            self._report(self._crash(Killed(f"{self.path} did not stop within its budget")))
+
+    def _stack(self) -> str:
+        assert self._life is not None
+        frames = self._life.task.iter_await_frames()
+        return "".join(traceback.StackSummary.extract(frames).format())
+
+    def close(self) -> None:
+        """The identity ends for good; the last actor gets what is left in the mailbox."""
+        if self.cell.exit is not None:
+            return
+        left = self.cell.close(self._why())
+        if left and self._actor is not None:
+            try:
+                self._actor.undelivered(left)
+            except Exception as error:  # noqa: BLE001 - reported as what it is, a crash
+                self._report(self._crash(error))
+        self._actor = None
+
+    def _why(self) -> Exit:
+        if self.error is not None:
+            return Exit("crashed", repr(self.error))
+        return Exit("killed" if self.killed else "stopped")
+
+    def snapshot(self) -> ActorSnapshot:
+        """The actor as it is now."""
+        cell = self.cell
+        last = self.record.crashes[-1] if self.record.crashes else None
+        return ActorSnapshot(
+            path=self.path,
+            status=cell.status,
+            in_hand=self.in_hand(),
+            queued=cell.queued,
+            sent=cell.sent,
+            handled=cell.handled,
+            rejected=cell.rejected,
+            dropped=cell.dropped,
+            shed=cell.shed,
+            undelivered=cell.undelivered,
+            life=cell.life,
+            last_crash="" if last is None else repr(last)[:READ_MAX],
+            state=cell.shown() if cell.shown is not None else None,
+        )
