@@ -273,7 +273,9 @@ def _furnish(
         version=etlplus.__version__,
         started_at=standing.now(),
     )
-    _connect_meters(Meters(registry), house)
+    meters = Meters(registry)
+    _connect_meters(meters, house)
+    _connect_runtime(meters, system)
     return house
 
 
@@ -289,6 +291,16 @@ def _connect_meters(meters: Meters, house: House) -> None:
     meters.read(catalog.WATCHERS_LET_GO, lambda: watchers.let_go)
     meters.read(catalog.NEWS, lambda: house.newsroom.last)
     meters.read(catalog.UPTIME, lambda: (standing.now() - house.started_at).total_seconds())
+
+
+def _connect_runtime(meters: Meters, system: System) -> None:
+    """The same for what the actors do with their messages."""
+    meters.read(catalog.ACTORS, lambda: system.statistics().actors)
+    meters.read(catalog.ACTOR_CRASHES, lambda: system.statistics().crashes)
+    meters.read(catalog.MESSAGES, lambda: system.statistics().sent)
+    meters.read(catalog.MESSAGES_QUEUED, lambda: system.statistics().queued)
+    meters.read(catalog.DEAD_LETTERS, lambda: system.statistics().dead_letters)
+    meters.read(catalog.MESSAGES_UNACCOUNTED, lambda: system.statistics().unaccounted)
 
 
 async def _predecessors(store: Store) -> tuple[str, ...]:

@@ -37,6 +37,16 @@ WATCHERS_LET_GO = Metric(
     "etlplus_watchers_let_go_total", "counter", "watchers", "Watchers dropped because they fell too far behind."
 )
 NEWS = Metric("etlplus_news_total", "counter", "news", "Pieces of news that were told since the start.")
+ACTORS = Metric("etlplus_actors", "gauge", "actors", "Actors that this daemon consists of now.")
+ACTOR_CRASHES = Metric(
+    "etlplus_actor_crashes_total", "counter", "crashes", "Crashes of actors, each followed by a restart or an escalation."
+)
+MESSAGES = Metric("etlplus_messages_total", "counter", "messages", "Messages that were sent to actors.")
+MESSAGES_QUEUED = Metric("etlplus_messages_queued", "gauge", "messages", "Messages that wait in mailboxes.")
+DEAD_LETTERS = Metric("etlplus_dead_letters_total", "counter", "messages", "Messages that no actor handled.")
+MESSAGES_UNACCOUNTED = Metric(
+    "etlplus_messages_unaccounted", "gauge", "messages", "Messages that went nowhere; anything but 0 is a fault of ours."
+)
 UPTIME = Metric("etlplus_uptime_seconds", "gauge", "s", "Time since this daemon started.")
 
 METRICS: tuple[Metric, ...] = (
@@ -48,6 +58,12 @@ METRICS: tuple[Metric, ...] = (
     WATCHERS,
     WATCHERS_LET_GO,
     NEWS,
+    ACTORS,
+    ACTOR_CRASHES,
+    MESSAGES,
+    MESSAGES_QUEUED,
+    DEAD_LETTERS,
+    MESSAGES_UNACCOUNTED,
     UPTIME,
 )
 
@@ -63,6 +79,7 @@ EVENTS: dict[str, str] = {
     "engine_broke": "The engine raised something it never should; the attempt failed and may be retried.",
     "heartbeat_unanswered": "A beat found no store; runs are held until the lease ends.",
     "lease_lost": "This worker was declared dead by others; what it carried was returned, and it joined anew.",
+    "message_not_handled": "An actor was told something while it stopped, or before; told ten times in five minutes at most.",
     "outcomes_not_settled": "The daemon stops with outcomes that the store never took; a rescue will repeat those runs.",
     "outcomes_wait": "The store did not take outcomes; they are kept and offered again.",
     "progress_not_told": "Watchers were too busy for one report of progress; the next one will do.",
