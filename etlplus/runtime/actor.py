@@ -117,7 +117,8 @@ class Life(Protocol):
     cell: Cell
     nursery: trio.Nursery
     ends_for_good: bool
-    ref: Callable[[Name[Any]], Ref[Any]]
+
+    def find(self, name: Name[Any], /) -> Ref[Any]: ...
 
 
 class Context(Generic[A]):
@@ -142,7 +143,7 @@ class Context(Generic[A]):
         Raises:
             KeyError: there is no such name.
         """
-        return self.life.ref(name)
+        return self.life.find(name)
 
     def stop(self) -> None:
         """Stop this actor in order. What is queued is handled before, or by the next life if it will be started again."""

@@ -11,7 +11,6 @@ policies, refusal, taps and faults exchange these; while they are not used, they
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator
 from random import Random
 from typing import Any, Literal
@@ -109,7 +108,7 @@ class Cell:
         self.capacity = capacity
         self.status: Status = "new"
         self.sent = self.handled = self.rejected = self.dropped = self.shed = self.undelivered = 0
-        self.system: deque[Any] = deque()
+        self.system: list[Any] = []  # a list, since it is short, and an empty deque takes ten times as much
         self.life = 0
         self.draining = False
         self.in_hand: Any = None
@@ -174,7 +173,7 @@ class Cell:
 
     def halt(self) -> None:
         """Have the life stop at its next message, which the next life will handle."""
-        self.system.appendleft(HALT)
+        self.system.insert(0, HALT)
         self._wake()
 
     def begin_life(self) -> None:
@@ -246,7 +245,7 @@ class Cell:
             if item is not WAKE:
                 yield self.taken_latest(item) if isinstance(item, Latest) else item
         while self.system:
-            item = self.system.popleft()
+            item = self.system.pop(0)
             if isinstance(item, Own) and item.pending:
                 yield item.message
             elif isinstance(item, Own):

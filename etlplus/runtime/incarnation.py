@@ -18,7 +18,7 @@ from .asked import Asked
 from .awaiting import finish, is_awaitable
 from .cell import HALT, WAKE, Cell, Exit, Handler, Latest, Own
 from .errors import ActorRestarted, ActorStopped, Refuse, StartFailed, Unhandled
-from .messages import handlers_of, tag_of
+from .messages import handlers_of
 from .ref import Name, Ref, handling
 
 SLICE_MAX = 64
@@ -38,12 +38,16 @@ class Life:
         deadline: Until when the asker of the ask in hand will wait; infinite for a tell.
     """
 
+    __slots__ = (
+        "_find", "_now", "actor", "began_at", "cell", "deadline", "ends_for_good", "nursery", "ready", "stop_by", "task",
+    )  # fmt: skip
+
     def __init__(
         self, cell: Cell, nursery: trio.Nursery, find: Callable[[Name[Any]], Ref[Any]], *, ends_for_good: bool
     ) -> None:
         self.cell = cell
         self.nursery = nursery
-        self.ref = find
+        self._find = find
         self.ends_for_good = ends_for_good
         self.task = trio.lowlevel.current_task()
         self.deadline = NEVER
@@ -60,7 +64,7 @@ class Life:
         self.actor = actor = make()
         context: Context[Any] = Context(self)
         actor.ctx = context
-        self.cell.install(handlers_of(actor, tag_of(type(actor))))
+        self.cell.install(handlers_of(actor))
         self.cell.shown = actor.snapshot
         try:
             await self._start(actor, start_within_s)
@@ -85,6 +89,10 @@ class Life:
         deadline = max(self.stop_by, self._now() + HOOK_S)
         with trio.CancelScope(shield=True, deadline=deadline):
             await actor.stopping(Exit("stopped"))
+
+    def find(self, name: Name[Any], /) -> Ref[Any]:
+        """The reference of a name."""
+        return self._find(name)
 
     def drop_in_hand(self, error: BaseException | None) -> None:
         """The life ended over the message in hand: its asker is told so."""
@@ -137,7 +145,7 @@ class Life:
             if system:
                 if system[0] is HALT:
                     return True
-                item = system.popleft()
+                item = system.pop(0)
                 continue
             try:
                 item = take()

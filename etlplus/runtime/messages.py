@@ -9,6 +9,7 @@ What it cannot see is checked when an actor starts: each message of the tag has 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
+from functools import lru_cache
 from typing import Any, Generic, Self, TypeVar, get_args, get_origin
 
 import msgspec
@@ -51,27 +52,33 @@ class Ask(msgspec.Struct, Generic[To, R], metaclass=MessageMeta):
         return method
 
 
-def handlers_of(actor: object, tag: Any) -> dict[type, Callable[[Any], Any]]:
+def handlers_of(actor: object) -> dict[type, Callable[[Any], Any]]:
     """
     The bound handlers of an actor, by the exact type of message.
 
     Raises:
-        TypeError: a message has two handlers, or a message that is addressed to ``tag`` has none.
+        TypeError: a message has two handlers, or a message that is addressed to the actor's tag has none.
     """
-    kind = type(actor)
-    table: dict[type, Callable[[Any], Any]] = {}
+    return {message: getattr(actor, name) for message, name in _handler_names(type(actor)).items()}
+
+
+@lru_cache(maxsize=1024)
+def _handler_names(kind: type) -> dict[type, str]:
+    """What ``handlers_of`` needs to know of a class, found out at the first start of an actor of it."""
+    names: dict[type, str] = {}
     for name in dir(kind):
         message: type[Any] | None = getattr(getattr(kind, name, None), HANDLES, None)
         if message is not None:
-            if message in table:
+            if message in names:
                 raise TypeError(f"{kind.__name__} has two handlers for {message.__name__}")
-            table[message] = getattr(actor, name)
-    if missing := sorted(each.__name__ for each in _messages_to(tag) - table.keys()):
+            names[message] = name
+    tag = _tag_of(kind)
+    if missing := sorted(each.__name__ for each in _messages_to(tag) - names.keys()):
         raise TypeError(f"{kind.__name__} has no handler for {', '.join(missing)}, addressed to {tag.__name__}")
-    return table
+    return names
 
 
-def tag_of(kind: type) -> Any:
+def _tag_of(kind: type) -> Any:
     """What stands in the brackets of ``Actor[…]``, ``Tell[…]`` or ``Ask[…]`` at the head of a class; None if nothing does."""
     for each in kind.__mro__:
         for base in each.__dict__.get("__orig_bases__", ()):
@@ -83,7 +90,7 @@ def tag_of(kind: type) -> Any:
 
 def _messages_to(tag: Any) -> set[type]:
     """Every message class that is addressed to exactly this tag."""
-    return {each for root in (Tell, Ask) for each in _below(root) if tag is not None and tag_of(each) is tag}
+    return {each for root in (Tell, Ask) for each in _below(root) if tag is not None and _tag_of(each) is tag}
 
 
 def _below(root: type) -> Iterator[type]:

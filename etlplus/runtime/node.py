@@ -57,6 +57,8 @@ class Node:
         deliberate: Its end was asked for; no rule of restart applies to it.
     """
 
+    __slots__ = ("_end", "_settled", "alive", "deliberate", "error", "on_trial", "path", "record")
+
     def __init__(self, path: str) -> None:
         self.path = path
         self.record = Record()
@@ -65,7 +67,7 @@ class Node:
         self.on_trial = True
         self.deliberate = False
         self._settled: trio.Event | None = None
-        self._ended: trio.Event | None = None
+        self._end: trio.Event | None = None
 
     def begin(self, *, on_trial: bool) -> None:
         """Prepare the next life; ``live`` is started right after."""
@@ -80,10 +82,10 @@ class Node:
     async def wait_ended(self, until: float = float("inf")) -> None:
         """Wait until this life has ended, but not longer than ``until`` on Trio's clock."""
         if self.alive:
-            if self._ended is None:
-                self._ended = trio.Event()
+            if self._end is None:
+                self._end = trio.Event()
             with trio.move_on_at(until):
-                await self._ended.wait()
+                await self._end.wait()
 
     def settle(self) -> None:
         """This life is ready, or it has ended: nobody need wait for that any more."""
@@ -95,9 +97,9 @@ class Node:
         """This life has ended."""
         self.alive = False
         self.settle()
-        if self._ended is not None:
-            self._ended.set()
-            self._ended = None
+        if self._end is not None:
+            self._end.set()
+            self._end = None
 
 
 class ActorNode(Node):
@@ -107,6 +109,10 @@ class ActorNode(Node):
         find: The reference of a name, for the actor's context.
         report: Hears of each crash.
     """
+
+    __slots__ = (
+        "_actor", "_find", "_life", "_ready_at", "_report", "budget", "cell", "killed", "restart", "spec",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -127,7 +133,6 @@ class ActorNode(Node):
         self._ready_at: float | None = None
         self._actor: Actor[Any] | None = None
         self.killed = False
-        self._stop_by = float("inf")
 
     def begin(self, *, on_trial: bool) -> None:
         super().begin(on_trial=on_trial)

@@ -37,8 +37,10 @@ class Budget:
 class Record:
     """How a child has been doing: its last crashes, and how many came in a row."""
 
+    __slots__ = ("crashes", "in_a_row")
+
     def __init__(self) -> None:
-        self.crashes: deque[Exception] = deque(maxlen=HISTORY_MAX)
+        self.crashes: tuple[Exception, ...] = ()
         self.in_a_row = 0
 
     def note(self, crash: Exception, healthy_s: float, backoff: Backoff) -> None:
@@ -46,7 +48,11 @@ class Record:
         if healthy_s > backoff.reset_after_s:
             self.in_a_row = 0
         self.in_a_row += 1
-        self.crashes.append(crash)
+        self.keep(crash)
+
+    def keep(self, crash: Exception) -> None:
+        """Remember a crash; only the last few are, since each keeps its traceback alive."""
+        self.crashes = (*self.crashes, crash)[-HISTORY_MAX:]
 
     def wait_s(self, backoff: Backoff, rng: Random) -> float:
         """The backoff before the next start."""

@@ -74,7 +74,7 @@ class SupervisorNode(Node):
                 raise crash from crash.__cause__
             if crash is not None:
                 self.error = crash
-                self.record.crashes.append(crash)
+                self.record.keep(crash)
                 self._directory.report(Crash(self.path, crash))
             if cancelled is not None:
                 raise cancelled from None

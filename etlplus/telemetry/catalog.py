@@ -39,13 +39,19 @@ WATCHERS_LET_GO = Metric(
 NEWS = Metric("etlplus_news_total", "counter", "news", "Pieces of news that were told since the start.")
 ACTORS = Metric("etlplus_actors", "gauge", "actors", "Actors that this daemon consists of now.")
 ACTOR_CRASHES = Metric(
-    "etlplus_actor_crashes_total", "counter", "crashes", "Crashes of actors, each followed by a restart or an escalation."
+    "etlplus_actor_crashes_total",
+    "counter",
+    "crashes",
+    "Crashes of actors, each followed by a restart or an escalation.",
 )
 MESSAGES = Metric("etlplus_messages_total", "counter", "messages", "Messages that were sent to actors.")
 MESSAGES_QUEUED = Metric("etlplus_messages_queued", "gauge", "messages", "Messages that wait in mailboxes.")
 DEAD_LETTERS = Metric("etlplus_dead_letters_total", "counter", "messages", "Messages that no actor handled.")
 MESSAGES_UNACCOUNTED = Metric(
-    "etlplus_messages_unaccounted", "gauge", "messages", "Messages that went nowhere; anything but 0 is a fault of ours."
+    "etlplus_messages_unaccounted",
+    "gauge",
+    "messages",
+    "Messages that went nowhere; anything but 0 is a fault of ours.",
 )
 UPTIME = Metric("etlplus_uptime_seconds", "gauge", "s", "Time since this daemon started.")
 
