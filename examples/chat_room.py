@@ -11,7 +11,19 @@ import sys
 
 import trio
 
-from etlplus.runtime import Actor, Ask, Backoff, Name, Ref, Supervisor, Tell, child, open_system
+from etlplus.runtime import (
+    Actor,
+    Ask,
+    Backoff,
+    Mailbox,
+    Name,
+    Ref,
+    Supervisor,
+    Tell,
+    child,
+    drop_oldest,
+    open_system,
+)
 
 
 class Room:
@@ -86,7 +98,12 @@ async def main() -> None:
     names = ("ada", "grace")
     notebooks: dict[str, list[str]] = {name: [] for name in names}
     guests = [
-        child(Name[Guest](name), lambda name=name: Listener(name, notebooks[name]), backoff=Backoff(first_s=0.01))
+        child(
+            Name[Guest](name),
+            lambda name=name: Listener(name, notebooks[name]),
+            backoff=Backoff(first_s=0.01),
+            mailbox=Mailbox(100, drop_oldest),  # a guest who is asleep misses the oldest words first
+        )
         for name in names
     ]
     tree = Supervisor(child(ROOM, ChatRoom), *guests)

@@ -228,7 +228,9 @@ class Cell:
         left = list(self._take_all())
         self.undelivered += len(left)
         for item in left:
-            self._bury(item, "undelivered")
+            self.surroundings.dead_letters.bury(self.path, item, "undelivered")
+            if isinstance(item, Asked):
+                item.fail(ActorStopped(self.path))
         for hear in self._watchers:
             hear(why)
         self._watchers.clear()
@@ -251,22 +253,16 @@ class Cell:
             elif isinstance(item, Own):
                 self.shed += 1
 
-    def _bury(self, item: Any, why: str) -> None:
-        """Make a dead letter of an item, and have its asker told."""
-        self.surroundings.dead_letters.bury(self.path, item, why)
-        if isinstance(item, Asked):
-            dropped = why == "dropped"
-            item.fail(MailboxFull(f"the mailbox of {self.path} dropped it") if dropped else ActorStopped(self.path))
-
     def _refuse(self, item: Any) -> None:
         self.rejected += 1
         self.surroundings.dead_letters.bury(self.path, item, "stopped")
         raise ActorStopped(self.path)
 
     def drop(self, item: Any) -> None:
-        """Do without a message, visibly."""
+        """Do without a message, as somebody wanted; it is counted, and an asker is told."""
         self.dropped += 1
-        self._bury(item, "dropped")
+        if isinstance(item, Asked):
+            item.fail(MailboxFull(f"the mailbox of {self.path} dropped it for something newer"))
 
     def _deliver_over_the_oldest(self, item: Any) -> None:
         """Make room by dropping what has waited longest."""

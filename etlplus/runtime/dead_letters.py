@@ -24,8 +24,8 @@ class DeadLetter(msgspec.Struct, frozen=True):
     Attributes:
         path: Where the actor stands in its tree.
         message: The message itself.
-        why: ``stopped`` (told to an actor that is stopping or gone), ``undelivered`` (queued when it ended), ``dropped``
-            (made room for a newer one) or ``refused`` (the handler refused a tell).
+        why: ``stopped`` (told to an actor that is stopping or gone), ``undelivered`` (queued when it ended) or ``refused``
+            (the handler refused a tell).
         at: When, on Trio's clock.
     """
 

@@ -167,7 +167,7 @@ class Kit:
         self._once(name, act)
 
     def drop(self, name: Name[Any], kind: type, *, share: float = 1.0) -> None:
-        """Of the messages of this type to this actor, drop so large a share, by the seed. Drops are dead letters."""
+        """Of the messages of this type to this actor, drop so large a share, by the seed."""
         cell = self.system.directory.cell(name)
         deliver = cell.deliver
 
