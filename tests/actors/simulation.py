@@ -110,7 +110,9 @@ class Node:
         newsroom = Newsroom(virtual_now)
         tree = staff(self.store, Inline(self.execute), self.standing, newsroom, settings)  # type: ignore[arg-type]
         async with (
-            open_system(tree, seed=self.number, on_crash=lambda crash: None, on_dead_letter=lambda letter: None) as system,
+            open_system(
+                tree, seed=self.number, on_crash=lambda crash: None, on_dead_letter=lambda letter: None
+            ) as system,
             trio.open_nursery() as nursery,
         ):
             self.store.calm = False
