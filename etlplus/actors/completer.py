@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import structlog
 
-from etlplus.actors.courtesy import tell_if_there
 from etlplus.actors.messages import (
     BROADCASTER,
     DISPATCHER,
@@ -84,5 +83,5 @@ class Completer(Actor[Completing]):
                 self._standing.stale_results += 1
                 log.warning("stale_result", run=each.run_id, attempt=each.attempt)
         if runs := tuple(each.run for each in settled if each.run is not None):
-            tell_if_there(self.ctx.ref(BROADCASTER), Announce(runs))
-            tell_if_there(self.ctx.ref(DISPATCHER), Wake())
+            self.ctx.ref(BROADCASTER).offer(Announce(runs))
+            self.ctx.ref(DISPATCHER).offer(Wake())

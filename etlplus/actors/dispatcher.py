@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import structlog
 
-from etlplus.actors.courtesy import tell_if_there
 from etlplus.actors.messages import (
     BROADCASTER,
     COMPLETER,
@@ -66,7 +65,7 @@ class Dispatcher(Actor[Dispatching]):
             slot.claimed = claimed
             self.ctx.ref(runner_name(slot.number)).tell(Carry())
         if message.claimed:
-            tell_if_there(self.ctx.ref(BROADCASTER), Announce(tuple(each.run for each in message.claimed)))
+            self.ctx.ref(BROADCASTER).offer(Announce(tuple(each.run for each in message.claimed)))
             self._claim()
 
     @ClaimFailed.handler
@@ -115,4 +114,4 @@ class Dispatcher(Actor[Dispatching]):
         ]
         if lost:
             self._standing.outbox.extend(lost)
-            tell_if_there(self.ctx.ref(COMPLETER), Flush())
+            self.ctx.ref(COMPLETER).offer(Flush())

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 
 import structlog
 
-from etlplus.actors.courtesy import tell_if_there
 from etlplus.actors.messages import (
     BROADCASTER,
     DISPATCHER,
@@ -54,8 +53,8 @@ class Scheduler(Actor[Scheduling]):
     def ticked(self, message: Ticked) -> None:
         self._under_way = False
         if message.runs:
-            tell_if_there(self.ctx.ref(BROADCASTER), Announce(message.runs))
-            tell_if_there(self.ctx.ref(DISPATCHER), Wake())
+            self.ctx.ref(BROADCASTER).offer(Announce(message.runs))
+            self.ctx.ref(DISPATCHER).offer(Wake())
             self._ask()
 
     @TickFailed.handler
@@ -119,5 +118,5 @@ class RescueDuty(Actor[Rescuing]):
     def _tell(self, runs: tuple[Run, ...]) -> None:
         if runs:
             log.warning("runs_rescued", runs=[run.id for run in runs])
-            tell_if_there(self.ctx.ref(BROADCASTER), Announce(runs))
-            tell_if_there(self.ctx.ref(DISPATCHER), Wake())
+            self.ctx.ref(BROADCASTER).offer(Announce(runs))
+            self.ctx.ref(DISPATCHER).offer(Wake())

@@ -12,7 +12,6 @@ from datetime import timedelta
 
 import structlog
 
-from etlplus.actors.courtesy import tell_if_there
 from etlplus.actors.messages import DISPATCHER, Beaten, BeatFailed, Beating, BeatNow, CancelHere, Wake
 from etlplus.actors.standing import Standing
 from etlplus.runtime import Actor
@@ -48,7 +47,7 @@ class Heartbeat(Actor[Beating]):
         if message.answer.alive:
             self._standing.lease.move(message.sent_at_s + self._expiry_s)
         if message.answer.cancel:
-            tell_if_there(self.ctx.ref(DISPATCHER), CancelHere(message.answer.cancel))
+            self.ctx.ref(DISPATCHER).offer(CancelHere(message.answer.cancel))
 
     @BeatFailed.handler
     def failed(self, message: BeatFailed) -> None:
@@ -64,7 +63,7 @@ class Heartbeat(Actor[Beating]):
             log.error("lease_lost", worker=self._standing.worker.id)
             self._standing.renew()
             await self._join()
-            tell_if_there(self.ctx.ref(DISPATCHER), Wake())
+            self.ctx.ref(DISPATCHER).offer(Wake())
         return Beaten(sent_at_s, answer)
 
     async def _join(self) -> None:

@@ -13,7 +13,6 @@ from typing import Any
 import structlog
 import trio
 
-from etlplus.actors.courtesy import tell_if_there
 from etlplus.actors.messages import (
     BROADCASTER,
     COMPLETER,
@@ -31,7 +30,7 @@ from etlplus.engines.contract import Engine, Lease, Work
 from etlplus.errors import Unavailable
 from etlplus.jobs.model import Run
 from etlplus.jobs.outcome import Cancelled, Failed, Progress, Result, Returned, RunError
-from etlplus.runtime import Actor, Exit, MailboxFull
+from etlplus.runtime import Actor, Exit
 from etlplus.store.contract import Claimed, LeaseStore, Outcome
 from etlplus.telemetry import about_run
 
@@ -137,14 +136,13 @@ class Runner(Actor[Carrying]):
             Outcome(run_id=run.id, attempt=run.attempt, worker_id=run.worker_id or "", result=result)
         )
         self._slot.claimed = self._slot.result = self._scope = None
-        tell_if_there(self.ctx.ref(COMPLETER), Flush())
-        tell_if_there(self.ctx.ref(DISPATCHER), Wake())
+        self.ctx.ref(COMPLETER).offer(Flush())
+        self.ctx.ref(DISPATCHER).offer(Wake())
 
     def say_progress(self, run: Run, progress: Progress) -> None:
         """Tell the watchers; when they are too busy to hear it, the next report will do."""
-        try:
-            tell_if_there(self.ctx.ref(BROADCASTER), AnnounceProgress(run.id, run.version, run.attempt, progress))
-        except MailboxFull:
+        news = AnnounceProgress(run.id, run.version, run.attempt, progress)
+        if not self.ctx.ref(BROADCASTER).offer(news):
             log.debug("progress_not_told", run=run.id)
 
 

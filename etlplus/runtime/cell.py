@@ -98,7 +98,8 @@ class Cell:
 
     __slots__ = (
         "_latest", "_puts", "_send", "_watchers", "capacity", "deliver", "draining", "dropped", "exit", "handled", "handlers",
-        "in_hand", "life", "path", "plain_handlers", "receive", "rejected", "sent", "shed", "shown", "status",
+        "in_hand", "life", "path", "plain_handlers", "receive",
+        "refuses", "rejected", "sent", "shed", "shown", "status",
         "stopped", "surroundings", "system", "take", "undelivered", "waits_for", "wrappers",
     )  # fmt: skip
 
@@ -110,7 +111,7 @@ class Cell:
         self.sent = self.handled = self.rejected = self.dropped = self.shed = self.undelivered = 0
         self.system: list[Any] = []  # a list, since it is short, and an empty deque takes ten times as much
         self.life = 0
-        self.draining = False
+        self.draining = self.refuses = False
         self.in_hand: Any = None
         self.waits_for: Cell | None = None
         self.exit: Exit | None = None
@@ -129,11 +130,6 @@ class Cell:
             self.deliver = self._deliver_over_the_oldest
         elif overflow == "keep_latest":
             self.deliver = self._deliver_latest
-
-    @property
-    def accepts(self) -> bool:
-        """Whether messages of others are still taken."""
-        return self.deliver != self._refuse
 
     @property
     def queued(self) -> int:
@@ -216,18 +212,22 @@ class Cell:
 
     def refuse_new(self) -> None:
         """Take no more messages of others; what is queued stays. Who waits for room is refused, too."""
+        self.refuses = True
         self.deliver = self._refuse
         if self._puts is not None:
             self._puts.close()
 
     def close(self, why: Exit) -> list[Any]:
-        """End the identity: asks in the mailbox fail, watchers hear of it. Returns the tells left there, in order."""
+        """End the identity: asks in the mailbox fail, watchers hear of it. Returns the tells left there, in order.
+
+        What others sent becomes dead letters; what the actor told itself is nobody's loss but its own.
+        """
         self.refuse_new()
         self.status = "stopped"
         self.exit = why
-        left = list(self._take_all())
-        self.undelivered += len(left)
-        for item in left:
+        mail, own = list(self._take_mail()), list(self._take_own())
+        self.undelivered += len(mail) + len(own)
+        for item in mail:
             self.surroundings.dead_letters.bury(self.path, item, "undelivered")
             if isinstance(item, Asked):
                 item.fail(ActorStopped(self.path))
@@ -236,9 +236,9 @@ class Cell:
         self._watchers.clear()
         if self.stopped is not None:
             self.stopped.set()
-        return [item for item in left if not isinstance(item, Asked)]
+        return [item for item in mail if not isinstance(item, Asked)] + own
 
-    def _take_all(self) -> Iterator[Any]:
+    def _take_mail(self) -> Iterator[Any]:
         while True:
             try:
                 item = self.take()
@@ -246,6 +246,8 @@ class Cell:
                 break
             if item is not WAKE:
                 yield self.taken_latest(item) if isinstance(item, Latest) else item
+
+    def _take_own(self) -> Iterator[Any]:
         while self.system:
             item = self.system.pop(0)
             if isinstance(item, Own) and item.pending:

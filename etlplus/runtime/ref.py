@@ -96,6 +96,19 @@ class Ref(Generic[A]):
         except trio.WouldBlock:
             raise cell.full() from None
 
+    def offer(self, message: Tell[A], /) -> bool:
+        """Queue a message if there is room and somebody to handle it; False if not. For what may be missed."""
+        cell = self._cell
+        cell.sent += 1
+        try:
+            if cell.refuses:
+                raise trio.WouldBlock
+            cell.deliver(message)
+        except trio.WouldBlock:
+            cell.rejected += 1
+            return False
+        return True
+
     async def put(self, message: Tell[A], /, *, within: float = ASK_WITHIN_S) -> None:
         """Queue a message, waiting up to ``within`` seconds for room, and never longer than the asker in hand waits.
 
@@ -191,6 +204,9 @@ class PoolRef(Ref[A]):
 
     def tell(self, message: Tell[A] | Ask[A, Any], /) -> None:
         self._picked().tell(message)
+
+    def offer(self, message: Tell[A], /) -> bool:
+        return self._picked().offer(message)
 
     async def put(self, message: Tell[A], /, *, within: float = ASK_WITHIN_S) -> None:
         await self._picked().put(message, within=within)

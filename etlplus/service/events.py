@@ -17,7 +17,6 @@ from etlplus.actors.watchers import Subscription
 from etlplus.errors import Invalid, Problem
 from etlplus.jobs.model import LIVE_STATES, Run
 from etlplus.jobs.views import RunView, run_view
-from etlplus.runtime import ActorStopped, MailboxFull
 from etlplus.service.facet import Facet
 from etlplus.store.contract import RunFilter
 
@@ -59,9 +58,7 @@ class EventsFacet(Facet):
             yield LocalFeed(self.house.node, self.house.epoch, snapshot, subscription)
         finally:
             subscription.news.close()
-            try:
-                self.house.broadcaster.tell(Unwatch(subscription.watcher))
-            except (ActorStopped, MailboxFull):
+            if not self.house.broadcaster.offer(Unwatch(subscription.watcher)):
                 subscription.close()  # the next piece of news finds it closed and forgets it
 
     async def _runs_of(self, topics: tuple[str, ...]) -> list[Run]:
