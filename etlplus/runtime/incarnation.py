@@ -39,16 +39,24 @@ class Life:
     """
 
     __slots__ = (
-        "_find", "_now", "actor", "began_at", "cell", "deadline", "ends_for_good", "nursery", "ready", "stop_by", "task",
+        "_find", "_now", "_shutdown_s", "actor", "began_at", "cell", "deadline", "ends_for_good", "nursery", "ready",
+        "stop_by", "task",
     )  # fmt: skip
 
     def __init__(
-        self, cell: Cell, nursery: trio.Nursery, find: Callable[[Name[Any]], Ref[Any]], *, ends_for_good: bool
+        self,
+        cell: Cell,
+        nursery: trio.Nursery,
+        find: Callable[[Name[Any]], Ref[Any]],
+        *,
+        ends_for_good: bool,
+        shutdown_s: float,
     ) -> None:
         self.cell = cell
         self.nursery = nursery
         self._find = find
         self.ends_for_good = ends_for_good
+        self._shutdown_s = shutdown_s
         self.task = trio.lowlevel.current_task()
         self.deadline = NEVER
         self.ready = False
@@ -86,7 +94,8 @@ class Life:
 
     async def _stop(self, actor: Actor[Any]) -> None:
         self.cell.status = "stopping"
-        deadline = max(self.stop_by, self._now() + HOOK_S)
+        by_itself = self.stop_by == NEVER
+        deadline = self._now() + self._shutdown_s if by_itself else max(self.stop_by, self._now() + HOOK_S)
         with trio.CancelScope(shield=True, deadline=deadline):
             await actor.stopping(Exit("stopped"))
 

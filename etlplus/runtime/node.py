@@ -147,7 +147,13 @@ class ActorNode(Node):
         """Run one life to its end; a crash is kept and reported, never raised."""
         try:
             async with trio.open_nursery() as nursery:
-                self._life = Life(self.cell, nursery, self._find, ends_for_good=self.restart != "permanent")
+                self._life = Life(
+                    self.cell,
+                    nursery,
+                    self._find,
+                    ends_for_good=self.restart != "permanent",
+                    shutdown_s=self.spec.shutdown_s,
+                )
                 if not self.killed:
                     await self._life.run(self.spec.make, self.spec.start_within_s, self._ready)
                 nursery.cancel_scope.cancel()
