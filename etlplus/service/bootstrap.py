@@ -22,7 +22,7 @@ class Bootstrap:
 
     def issue(self) -> str:
         """Make a new token and write it down, replacing one that an earlier start left."""
-        self._token = secrets.token_urlsafe(24)
+        self._token = secrets.token_hex(24)  # no sign in it that a shell or a command line would take for its own
         self.path.unlink(missing_ok=True)
         with os.fdopen(os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             file.write(self._token + "\n")
