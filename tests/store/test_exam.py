@@ -13,8 +13,9 @@ import pytest
 import trio
 
 from etlplus.errors import Conflict, NotFound, StoreUnavailable
-from etlplus.jobs.model import IntervalSchedule, Job, JobDraft, NewRun, RetryPolicy, RunState, UserDraft, Worker
+from etlplus.jobs.model import Job, JobDraft, NewRun, RetryPolicy, RunState, UserDraft, Worker
 from etlplus.jobs.outcome import Cancelled, Failed, Figures, Result, Returned, RunError, Succeeded
+from etlplus.jobs.schedules import IntervalSchedule
 from etlplus.store.contract import Claimed, Outcome, Settled, Store
 from etlplus.store.opening import open_store
 
