@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from calendar import monthrange
 from datetime import datetime, timedelta
+from functools import lru_cache
 
-from etlplus.jobs.cron_days import DayRules
+from etlplus.jobs.cron_days import ALL_DAYS, ALL_WEEKDAYS, DayRules
 
 LAST_YEAR = 2300
 """Nothing is due after it: an end for every search."""
@@ -41,10 +42,11 @@ class Cron:
         """Whether the pattern names no hours: it means elapsed time, not a time of day."""
         return self._hours == (1 << 24) - 1
 
-    def ever(self) -> bool:
-        """Whether there is any kind of month in which a day fits."""
+    def ever(self, weekdays: int = ALL_WEEKDAYS) -> bool:
+        """Whether there is any kind of month in which a day fits that is one of the weekdays."""
         lengths = {length for month in range(1, 13) if self._months >> month & 1 for length in _LENGTHS[month]}
-        return any(self._rules.days(length, weekday) for length in lengths for weekday in range(7))
+        kinds = [(length, first_weekday) for length in lengths for first_weekday in range(7)]
+        return any(self._days_of_kind(kind) & _days_on(weekdays, *kind) for kind in kinds)
 
     def first_from(self, wall: datetime) -> datetime | None:
         """The first wall time of the pattern at ``wall`` or later; None after the last year."""
@@ -85,11 +87,18 @@ class Cron:
 
     def _days_of(self, year: int, month: int) -> int:
         monday_first, length = monthrange(year, month)
-        kind = length, (monday_first + 1) % 7
+        return self._days_of_kind((length, (monday_first + 1) % 7))
+
+    def _days_of_kind(self, kind: tuple[int, int]) -> int:
         days = self._days.get(kind)
         if days is None:
             days = self._days[kind] = self._rules.days(*kind)
         return days
+
+
+@lru_cache(maxsize=1024)
+def _days_on(weekdays: int, length: int, first_weekday: int) -> int:
+    return DayRules(month_days=ALL_DAYS, weekdays=weekdays).days(length, first_weekday)
 
 
 _LENGTHS = {month: (28, 29) if month == 2 else (30,) if month in {4, 6, 9, 11} else (31,) for month in range(1, 13)}

@@ -157,7 +157,6 @@ def _beats(schedule: IntervalSchedule, saved_at: datetime, after: datetime, *, e
         elif explain:
             yield Occurrence(at, wall, Reason.EXCLUDED, why)
         elif excluded:
-            # Midnight may be twice or never: a day before it is surely not too late to look on, beat by beat.
-            free = datetime.combine(excluded.free_from(wall.date()), time(), tzinfo=UTC) - timedelta(days=2)
-            at += every * max((free - at) // every, 0)
+            midnight = zone.earliest(datetime.combine(excluded.free_from(wall.date()), time()))
+            at += every * max((midnight - at) // every - 1, 0)
         at += every

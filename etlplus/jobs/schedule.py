@@ -193,7 +193,7 @@ def _by_overlap(schedule: Schedule, choice: _Choice, unfinished: int) -> Decisio
 
 
 def _fired(schedule: Schedule, choice: _Choice, taken: list[Occurrence], unfinished: int) -> tuple[Fired, ...]:
-    following = [*(each.at for each in taken[1:]), choice.next_at]
+    following = [*(each.at for each in taken[1:]), choice.next_at][: len(taken)]
     in_turn = schedule.overlap == "queue_one"
     return tuple(
         Fired(

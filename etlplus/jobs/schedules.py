@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from datetime import date, datetime
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import msgspec
 from msgspec import Meta
@@ -186,7 +186,14 @@ class CronSchedule(_OnTheWall, frozen=True, kw_only=True, tag="cron"):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        cron_text.parse(self.cron)
+        pattern = cron_text.parse(self.cron)
+        if self.exclude is None or not self.exclude.weekdays:
+            return
+        excluded = self.exclude.weekdays
+        # A cron counts from Sunday.
+        left = sum(1 << (number + 1) % 7 for number, weekday in enumerate(get_args(Weekday)) if weekday not in excluded)
+        if not pattern.ever(left):
+            raise BadSchedule("exclude", "every day that it could be due is excluded", "a weekday less")
 
 
 class IntervalSchedule(_Repeating, frozen=True, kw_only=True, tag="interval"):

@@ -108,7 +108,7 @@ class WallClock:
     def walk(self, after: datetime, *, explain: bool) -> Iterator[Occurrence]:
         """Every occurrence later than a naive moment of UTC; with ``explain`` also those that are not due, and why."""
         low = after + _TICK
-        span = self._zone.span(low)
+        span = self._zone.span(after)
         while True:
             wall = yield from self._within(span, low, explain)
             if wall is None or wall.year > LAST_YEAR:

@@ -97,6 +97,10 @@ class Zone:
         """What the zone's clocks show at an aware moment."""
         return at.astimezone(self.info).replace(tzinfo=None)
 
+    def earliest(self, wall: datetime) -> datetime:
+        """An aware moment at which clocks show a wall time: of two the first. Where none do, it is not too late."""
+        return min(wall.replace(tzinfo=self.info, fold=fold).astimezone(UTC) for fold in (0, 1))
+
     def changes(self, year: int) -> list[Change]:
         """Every change of a year of UTC, oldest first."""
         known = self._of_year.get(year)

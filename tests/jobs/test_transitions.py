@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from importlib.resources import files
 from io import BytesIO
-from itertools import pairwise, takewhile
+from itertools import islice, pairwise, takewhile
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from etlplus.jobs import zones
-from etlplus.jobs.occurrences import occurrences, preview
+from etlplus.jobs.occurrences import next_occurrence, occurrences, preview
 from etlplus.jobs.schedules import CronSchedule, GapRule, RepeatRule
 from etlplus.jobs.wall_clock import Reason
 from etlplus.jobs.zones import Change
@@ -92,6 +92,13 @@ def daily_at(wall: datetime, name: str, **rules: str) -> CronSchedule:
     return CronSchedule(cron=f"{wall.second} {wall.minute} {wall.hour} * * *", zone=name, **rules)  # type: ignore[arg-type]
 
 
+def is_next(schedule: CronSchedule, at: datetime) -> bool:
+    """Whether something is due at a moment of naive UTC, seen from just before it."""
+    aware = at.replace(tzinfo=UTC)
+    found = next_occurrence(schedule, aware, aware - timedelta(microseconds=1))
+    return found is not None and found.at == aware
+
+
 def due_around(schedule: CronSchedule, at: datetime) -> list[tuple[datetime, Reason]]:
     """What is due within half a day of a moment of naive UTC."""
     low, high = (at + wait for wait in (-HALF_DAY, HALF_DAY))
@@ -116,6 +123,7 @@ def test_every_gap_of_every_zone_obeys_the_gap_rule() -> None:
         for rule in GAPS:
             due = due_around(daily_at(wall, name, gap=rule), change.at)
             assert [each for each in due if each[1] is not Reason.NORMAL] == expected[rule], (name, change, rule)
+            assert all(is_next(daily_at(wall, name, gap=rule), each) for each, _ in expected[rule])
         seen += 1
     assert seen > 6000
 
@@ -135,6 +143,7 @@ def test_every_repeated_hour_of_every_zone_obeys_the_repeat_rule() -> None:
         for rule in REPEATS:
             due = due_around(daily_at(wall, name, repeat=rule), change.at)
             assert [each for each in due if each[1] is not Reason.NORMAL] == expected[rule], (name, change, rule)
+            assert all(is_next(daily_at(wall, name, repeat=rule), each) for each, _ in expected[rule])
         seen += 1
     assert seen > 6000
 
@@ -198,6 +207,19 @@ def test_any_cron_near_any_change_is_due_as_counted_by_hand(
     walk = occurrences(schedule, low.replace(tzinfo=UTC), low.replace(tzinfo=UTC))
     due = [each.at.replace(tzinfo=None) for each in takewhile(lambda each: each.at <= high.replace(tzinfo=UTC), walk)]
     assert due == by_hand(schedule.cron, name, gap, repeat, low, high)
+
+
+@given(near=near_a_change(), minute=st.sampled_from(TIMES), gap=st.sampled_from(GAPS), repeat=st.sampled_from(REPEATS))
+def test_it_does_not_matter_where_one_starts_to_look(
+    near: tuple[str, datetime], minute: str, gap: GapRule, repeat: RepeatRule
+) -> None:
+    """Asked just before a nominal time, that is the next one; asked at it, the one that follows."""
+    name, low = near
+    now = low.replace(tzinfo=UTC)
+    schedule = CronSchedule(cron=f"{minute} 0-4 * * *", zone=name, gap=gap, repeat=repeat)
+    for this, following in pairwise(islice(occurrences(schedule, now, now), 30)):
+        assert next_occurrence(schedule, now, this.at - timedelta(microseconds=1)) == this
+        assert next_occurrence(schedule, now, this.at) == following
 
 
 @given(near=near_a_change(), minute=st.sampled_from(TIMES), gap=st.sampled_from(GAPS), repeat=st.sampled_from(REPEATS))
