@@ -27,6 +27,8 @@ from etlplus.jobs.wall_clock import Occurrence, Pattern, Reason, WallClock
 PREVIEW_MAX = 1000
 """So many nominal times are shown at most."""
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_END = datetime(LAST_YEAR + 1, 1, 1, tzinfo=UTC) - timedelta(microseconds=1)
 _TICK = timedelta(microseconds=1)
 _SECOND = timedelta(seconds=1)
 
@@ -41,7 +43,7 @@ def occurrences(schedule: Schedule, saved_at: datetime, after: datetime) -> Iter
         after: The moment after which to look; aware.
 
     Limits:
-        Nothing is due after the year 2300, so the iterator ends; days that are excluded in stretches cost one step each.
+        Nothing is due before 1970 or after the year 2300, so the iterator ends. A stretch of excluded days costs one step.
     """
     return _walk(schedule, saved_at, after, explain=False)
 
@@ -115,16 +117,16 @@ def _walk(schedule: Schedule, saved_at: datetime, after: datetime, *, explain: b
         if schedule.at > after:
             yield Occurrence(schedule.at.astimezone(UTC), zones.zone(schedule.zone).wall(schedule.at))
         return
-    if schedule.start_at is not None:
-        after = max(after, schedule.start_at - _TICK)
+    after = max(after, (schedule.start_at or _EPOCH) - _TICK)
     if after.year > LAST_YEAR:
         return
     if isinstance(schedule, IntervalSchedule):
         walk = _beats(schedule, saved_at, after, explain=explain)
     else:
         walk = _on_the_wall(schedule, saved_at).walk(zones.utc_of(after), explain=explain)
+    end = schedule.end_at or _END
     for occurrence in walk:
-        if schedule.end_at is not None and occurrence.at > schedule.end_at:
+        if occurrence.at > end:
             return
         yield occurrence
 

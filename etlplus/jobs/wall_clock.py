@@ -41,14 +41,14 @@ class Reason(StrEnum):
 
 MEANING: dict[Reason, str] = {
     Reason.NORMAL: "due at its wall time",
-    Reason.SHIFTED_LATER: "its wall time never is; due as clocks are put forward over it",
-    Reason.SHIFTED_EARLIER: "its wall time never is; due just before clocks are put forward over it",
+    Reason.SHIFTED_LATER: "its wall time never is; due at the change",
+    Reason.SHIFTED_EARLIER: "its wall time never is; due the second before the change",
     Reason.FIRST_OF_TWO: "its wall time is twice; due the first time",
     Reason.SECOND_OF_TWO: "its wall time is twice; due the second time",
-    Reason.GAP_SKIPPED: "not due: its wall time never is, as clocks are put forward over it",
-    Reason.REPEAT_SKIPPED: "not due: its wall time is twice, and this is the other time",
-    Reason.MERGED: "not due by itself: it falls together with another one",
-    Reason.EXCLUDED: "not due: the day is excluded",
+    Reason.GAP_SKIPPED: "not due: its wall time never is",
+    Reason.REPEAT_SKIPPED: "not due: its wall time is twice, and the other time counts",
+    Reason.MERGED: "not due by itself: falls together with another one",
+    Reason.EXCLUDED: "not due on an excluded day",
 }
 
 _DUE = frozenset(list(Reason)[:5])
