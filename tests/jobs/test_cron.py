@@ -1,6 +1,7 @@
 """Cron is read as Vixie's cron reads it, and what cannot be read is refused with its place."""
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from cronsim import CronSim, CronSimError
@@ -204,3 +205,10 @@ def theirs_accepts(cron: str) -> bool:
 def test_the_disagreements_are_these(cron: str) -> None:
     """Each text in the list is accepted by one of the readers only, but for the last."""
     assert (ours_accepts(cron) == theirs_accepts(cron)) == ("accepted by both" in DISAGREEMENTS[cron])
+
+
+def test_the_page_lists_the_disagreements() -> None:
+    """Who compares with another reader finds the differences in the docs."""
+    page = (Path(__file__).parents[2] / "docs" / "schedules.md").read_text("utf-8")
+    shown = [f"| `{cron}` | {how} |" for cron, how in DISAGREEMENTS.items() if "accepted by both" not in how]
+    assert [line for line in shown if line not in page] == []

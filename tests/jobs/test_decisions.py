@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from itertools import takewhile
+from pathlib import Path
 from typing import Any, get_args
 
 import pytest
@@ -243,3 +244,9 @@ def test_repeated_failure_pauses() -> None:
     assert [pauses(minutely(pause_after_failures=3), failures) for failures in range(5)] == [False] * 3 + [True] * 2
     assert not pauses(minutely(), 10**6)
     assert not pauses(OnceSchedule(at=NOW), 10**6)
+
+
+def test_the_page_names_every_cause() -> None:
+    """Why a nominal time has no run is explained where schedules are."""
+    page = (Path(__file__).parents[2] / "docs" / "schedules.md").read_text("utf-8")
+    assert [cause for cause in Passing if f"| `{cause}` |" not in page] == []

@@ -1,5 +1,6 @@
 """Schedules of every kind: what their options accept, what they say, and when they are due."""
 
+import re
 from datetime import UTC, date, datetime, timedelta
 from itertools import islice, takewhile
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any, get_args
 
 import msgspec
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -60,6 +62,15 @@ def test_the_page_names_every_option_with_its_sentence(struct: type) -> None:
     for name, option in published(struct).items():
         if name != "kind":
             assert f"| `{name}` | {option['description']} |" in page
+
+
+def test_the_documents_on_the_page_are_schedules() -> None:
+    """What the page shows as part of a job's document is accepted there."""
+    page = (Path(__file__).parents[2] / "docs" / "schedules.md").read_text("utf-8")
+    documents = re.findall(r"^```yaml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    assert documents
+    for document in documents:
+        assert decoded(**yaml.safe_load(document)["schedule"])
 
 
 def test_the_page_names_every_reason() -> None:
