@@ -16,8 +16,9 @@ from typing import get_args
 from bench.measure import Figures
 from etlplus.jobs import zones
 from etlplus.jobs.occurrences import occurrences
-from etlplus.jobs.schedules import CronSchedule, GapRule, RepeatRule
-from etlplus.jobs.wall_clock import Occurrence
+from etlplus.jobs.reasons import Occurrence
+from etlplus.jobs.rules import GapRule, RepeatRule
+from etlplus.jobs.schedules import CronSchedule
 
 YEARS = range(2000, 2051)
 MINUTE = timedelta(minutes=1)

@@ -6,16 +6,18 @@ from __future__ import annotations
 
 import argparse
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from etlplus.cli.arguments import Commands, add_command, add_group
 from etlplus.errors import Invalid, Problem
+from etlplus.jobs.exclusions import WEEKDAYS
+from etlplus.jobs.rules import GapRule, RepeatRule
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from etlplus.jobs.reasons import Occurrence
     from etlplus.jobs.schedules import CronSchedule
-    from etlplus.jobs.wall_clock import Occurrence
 
 _TEACH = """\
 CRON has five fields (minute hour day-of-month month day-of-week), or six with seconds in front, or is a nickname such as
@@ -26,8 +28,6 @@ examples:
   etlplus schedules preview '30 2 * * *' --zone Europe/Berlin --from 2026-03-28T12:00:00Z --gap before
 """
 
-_WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
-
 
 def add_to(commands: Commands) -> None:
     """Teach the command line these commands."""
@@ -37,9 +37,9 @@ def add_to(commands: Commands) -> None:
     preview.add_argument("--zone", default="UTC", metavar="NAME", help="the IANA time zone it goes by (UTC)")
     preview.add_argument("--count", type=int, default=10, metavar="N", help="how many nominal times to show (10)")
     preview.add_argument("--from", dest="start", metavar="TIME", help="as seen from this moment (now)")
-    preview.add_argument("--gap", choices=["next_valid", "before", "skip"], help="when clocks are put forward over it")
-    preview.add_argument("--repeat", choices=["first", "second", "both"], help="when clocks are put back over it")
-    preview.add_argument("--exclude", choices=_WEEKDAYS, action="append", default=[], help="a weekday without runs")
+    preview.add_argument("--gap", choices=get_args(GapRule), help="when clocks are put forward over it")
+    preview.add_argument("--repeat", choices=get_args(RepeatRule), help="when clocks are put back over it")
+    preview.add_argument("--exclude", choices=WEEKDAYS, action="append", default=[], help="a weekday without runs")
     preview.add_argument("--json", action="store_true", help="answer in JSON")
     preview.set_defaults(act=_preview)
 
@@ -103,6 +103,6 @@ def _text(schedule: CronSchedule, found: Sequence[Occurrence]) -> str:
 
 
 def _why(occurrence: Occurrence) -> str:
-    from etlplus.jobs.wall_clock import MEANING
+    from etlplus.jobs.reasons import MEANING
 
     return f"{MEANING[occurrence.reason]} ({occurrence.note})" if occurrence.note else MEANING[occurrence.reason]

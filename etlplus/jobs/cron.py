@@ -14,7 +14,7 @@ from functools import lru_cache
 
 from etlplus.jobs.cron_days import ALL_DAYS, ALL_WEEKDAYS, DayRules
 
-LAST_YEAR = 2300
+SEARCHED_YEAR = 2300
 """Nothing is due after it: an end for every search."""
 
 _SECOND = timedelta(seconds=1)
@@ -76,7 +76,7 @@ class Cron:
 
     def _day_from(self, year: int, month: int, day: int) -> datetime | None:
         """Midnight of the first day that fits, from one on; ``day`` may lie just behind the end of its month."""
-        while year <= LAST_YEAR:
+        while year <= SEARCHED_YEAR:
             if self._months >> month & 1 and (fit := next_bit(self._days_of(year, month), day)) > 0:
                 return datetime(year, month, fit)  # noqa: DTZ001 - a wall time
             day = 1

@@ -11,24 +11,24 @@ from datetime import UTC, datetime, time, timedelta
 from itertools import islice
 
 from etlplus.jobs import cron_text, zones
-from etlplus.jobs.cron import LAST_YEAR
-from etlplus.jobs.exclusions import ExcludedDays
+from etlplus.jobs.cron import SEARCHED_YEAR
+from etlplus.jobs.exclusions import ExcludedDays, Exclusions
 from etlplus.jobs.periods import Periods
+from etlplus.jobs.reasons import Occurrence, Reason
 from etlplus.jobs.schedules import (
     CalendarSchedule,
     CronSchedule,
-    Exclusions,
     IntervalSchedule,
     OnceSchedule,
     Schedule,
 )
-from etlplus.jobs.wall_clock import Occurrence, Pattern, Reason, WallClock
+from etlplus.jobs.wall_clock import Pattern, WallClock
 
 PREVIEW_MAX = 1000
 """So many nominal times are shown at most."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_END = datetime(LAST_YEAR + 1, 1, 1, tzinfo=UTC) - timedelta(microseconds=1)
+_END = datetime(SEARCHED_YEAR + 1, 1, 1, tzinfo=UTC) - timedelta(microseconds=1)
 _TICK = timedelta(microseconds=1)
 _SECOND = timedelta(seconds=1)
 
@@ -118,7 +118,7 @@ def _walk(schedule: Schedule, saved_at: datetime, after: datetime, *, explain: b
             yield Occurrence(schedule.at.astimezone(UTC), zones.zone(schedule.zone).wall(schedule.at))
         return
     after = max(after, (schedule.start_at or _EPOCH) - _TICK)
-    if after.year > LAST_YEAR:
+    if after.year > SEARCHED_YEAR:
         return
     if isinstance(schedule, IntervalSchedule):
         walk = _beats(schedule, saved_at, after, explain=explain)
@@ -151,7 +151,7 @@ def _beats(schedule: IntervalSchedule, saved_at: datetime, after: datetime, *, e
     start = (schedule.start_at or saved_at + every).astimezone(UTC)
     zone, excluded = zones.zone(schedule.zone), _days(schedule.exclude)
     at = start if after < start else start + every * ((after - start) // every + 1)
-    while at.year <= LAST_YEAR:
+    while at.year <= SEARCHED_YEAR:
         wall = zone.wall(at)
         why = excluded.why(wall.date()) if excluded else None
         if why is None:

@@ -15,8 +15,8 @@ from itertools import islice
 import msgspec
 
 from etlplus.jobs.occurrences import latest, next_occurrence, occurrences
+from etlplus.jobs.reasons import Occurrence, Reason
 from etlplus.jobs.schedules import OnceSchedule, Schedule
-from etlplus.jobs.wall_clock import Occurrence, Reason
 
 COUNT_MAX = 1000
 """Nominal times that were passed over are counted up to here, so that an outage costs no more the longer it was."""

@@ -9,59 +9,22 @@ refused while it is decoded, and nothing is stored.
 from __future__ import annotations
 
 import re
-from datetime import date, datetime
+from datetime import datetime
 from typing import Annotated, Literal, get_args
 
 import msgspec
 from msgspec import Meta
 
 from etlplus.jobs import cron_text, zones
-from etlplus.jobs.refusal import BadSchedule
+from etlplus.jobs.exclusions import Exclusions, Weekday
+from etlplus.jobs.refusal import BadSchedule, check_year
+from etlplus.jobs.rules import GapRule, MisfireRule, OverlapRule, RepeatRule
 
-GapRule = Literal["next_valid", "before", "skip"]
-RepeatRule = Literal["first", "second", "both"]
-MisfireRule = Literal["run_once", "run_all", "skip"]
-OverlapRule = Literal["allow", "skip", "queue_one", "cancel_old"]
 Unit = Literal["day", "week", "month"]
-Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
 
 Moment = Annotated[datetime, Meta(tz=True)]
 
 _TIME_OF_DAY = re.compile(r"^([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])?$", re.ASCII)
-
-FIRST_YEAR, LAST_YEAR = 1970, 2200
-"""Between them every moment has to lie that a schedule names."""
-
-
-class DateRange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Days from ``first_on`` to ``last_on``, both included."""
-
-    first_on: Annotated[date, Meta(description="The first day.")]
-    last_on: Annotated[date, Meta(description="The last day.")]
-
-    def __post_init__(self) -> None:
-        for option, day in (("first_on", self.first_on), ("last_on", self.last_on)):
-            _check_year(option, day)
-        if self.last_on < self.first_on:
-            raise BadSchedule("last_on", f"{self.last_on} is before first_on", f"{self.first_on} or later")
-
-
-class Exclusions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Days on which nothing is due. A nominal time belongs to the day that its wall time names, in the schedule's zone."""
-
-    weekdays: Annotated[
-        tuple[Weekday, ...], Meta(max_length=6, description="Weekdays on which nothing is due.", examples=[["sunday"]])
-    ] = ()
-    dates: Annotated[
-        tuple[date, ...], Meta(max_length=1000, description="Days on which nothing is due, such as public holidays.")
-    ] = ()
-    ranges: Annotated[
-        tuple[DateRange, ...], Meta(max_length=200, description="Stretches of days on which nothing is due.")
-    ] = ()
-
-    def __post_init__(self) -> None:
-        if len(set(self.weekdays)) == 7:
-            raise BadSchedule("weekdays", "all seven are excluded", "up to six weekdays")
 
 
 class _Timing(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", forbid_unknown_fields=True):
@@ -140,8 +103,8 @@ class _Repeating(_Timing, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_year("start_at", self.start_at)
-        _check_year("end_at", self.end_at)
+        check_year("start_at", self.start_at)
+        check_year("end_at", self.end_at)
         if self.start_at and self.end_at and self.end_at < self.start_at:
             raise BadSchedule("end_at", f"{self.end_at.isoformat()} is before start_at", "start_at or a later moment")
 
@@ -255,17 +218,10 @@ class OnceSchedule(_Timing, frozen=True, kw_only=True, tag="once"):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_year("at", self.at)
+        check_year("at", self.at)
 
 
 Schedule = CronSchedule | IntervalSchedule | CalendarSchedule | OnceSchedule
-
-
-def _check_year(option: str, moment: date | None) -> None:
-    if moment is not None and not FIRST_YEAR <= moment.year < LAST_YEAR:
-        raise BadSchedule(
-            option, f"{moment.isoformat()} is too far away", f"a year from {FIRST_YEAR} to {LAST_YEAR - 1}"
-        )
 
 
 def describe(schedule: Schedule) -> str:

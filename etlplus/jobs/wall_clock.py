@@ -10,65 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 from datetime import UTC, datetime, time, timedelta
-from enum import StrEnum
 from typing import Protocol
 
-import msgspec
-
-from etlplus.jobs.cron import LAST_YEAR
+from etlplus.jobs.cron import SEARCHED_YEAR
 from etlplus.jobs.exclusions import ExcludedDays
-from etlplus.jobs.schedules import GapRule, RepeatRule
+from etlplus.jobs.reasons import DUE, Occurrence, Reason
+from etlplus.jobs.rules import GapRule, RepeatRule
 from etlplus.jobs.zones import Span, Zone
 
 _SECOND = timedelta(seconds=1)
 _TICK = timedelta(microseconds=1)
 _TWO_DAYS = timedelta(days=2)
-
-
-class Reason(StrEnum):
-    """Why something is due at a moment, or is not."""
-
-    NORMAL = "normal"
-    SHIFTED_LATER = "shifted_later"
-    SHIFTED_EARLIER = "shifted_earlier"
-    FIRST_OF_TWO = "first_of_two"
-    SECOND_OF_TWO = "second_of_two"
-    GAP_SKIPPED = "gap_skipped"
-    REPEAT_SKIPPED = "repeat_skipped"
-    MERGED = "merged"
-    EXCLUDED = "excluded"
-
-
-MEANING: dict[Reason, str] = {
-    Reason.NORMAL: "due at its wall time",
-    Reason.SHIFTED_LATER: "its wall time never is; due at the change",
-    Reason.SHIFTED_EARLIER: "its wall time never is; due the second before the change",
-    Reason.FIRST_OF_TWO: "its wall time is twice; due the first time",
-    Reason.SECOND_OF_TWO: "its wall time is twice; due the second time",
-    Reason.GAP_SKIPPED: "not due: its wall time never is",
-    Reason.REPEAT_SKIPPED: "not due: its wall time is twice, and the other time counts",
-    Reason.MERGED: "not due by itself: falls together with another one",
-    Reason.EXCLUDED: "not due on an excluded day",
-}
-
-_DUE = frozenset(list(Reason)[:5])
-
-
-class Occurrence(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One nominal time: the moment ``at`` in UTC, the ``wall`` time in the schedule's zone that means it, and the reason.
-
-    When it is not due, ``at`` is where it would have been. ``note`` says what exactly the reason was.
-    """
-
-    at: datetime
-    wall: datetime
-    reason: Reason = Reason.NORMAL
-    note: str = ""
-
-    @property
-    def due(self) -> bool:
-        """Whether it is due at all."""
-        return self.reason in _DUE
 
 
 class Pattern(Protocol):
@@ -111,7 +63,7 @@ class WallClock:
         span = self._zone.span(after)
         while True:
             wall = yield from self._within(span, low, explain)
-            if wall is None or wall.year > LAST_YEAR:
+            if wall is None or wall.year > SEARCHED_YEAR:
                 return
             if span.gap_until > wall >= span.wall_end:
                 yield from (each for each in self._over_gap(span, wall, explain) if each.at > _aware(after))
@@ -161,8 +113,8 @@ class WallClock:
         following: datetime | None = wall
         while following is not None and following < span.gap_until:
             reason = self._gap_reason(following, taken)
-            taken = taken or reason in _DUE
-            if explain or reason in _DUE:
+            taken = taken or reason in DUE
+            if explain or reason in DUE:
                 yield Occurrence(_aware(at), following, reason, self._why_excluded(following) or note)
             if taken and not explain:
                 return
@@ -187,7 +139,7 @@ class WallClock:
         found = self._pattern.first_from(wall)
         if self._excluded is None or explain:
             return found
-        while found is not None and found.year <= LAST_YEAR:
+        while found is not None and found.year <= SEARCHED_YEAR:
             free = self._excluded.free_from(found.date())
             if free == found.date():
                 break

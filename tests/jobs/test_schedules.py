@@ -12,21 +12,19 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from etlplus.jobs.exclusions import DateRange, Exclusions, Weekday
 from etlplus.jobs.model import JobDraft
 from etlplus.jobs.occurrences import PREVIEW_MAX, latest, next_occurrence, occurrences, preview
+from etlplus.jobs.reasons import MEANING, Reason
 from etlplus.jobs.refusal import BadSchedule
 from etlplus.jobs.schedules import (
     CalendarSchedule,
     CronSchedule,
-    DateRange,
-    Exclusions,
     IntervalSchedule,
     OnceSchedule,
     Schedule,
-    Weekday,
     describe,
 )
-from etlplus.jobs.wall_clock import MEANING, Reason
 from etlplus.jobs.zones import names
 
 NOW = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)  # a Monday

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 from etlplus.jobs import zones
 from etlplus.jobs.occurrences import next_occurrence, occurrences, preview
-from etlplus.jobs.schedules import CronSchedule, GapRule, RepeatRule
-from etlplus.jobs.wall_clock import Reason
+from etlplus.jobs.reasons import Reason
+from etlplus.jobs.rules import GapRule, RepeatRule
+from etlplus.jobs.schedules import CronSchedule
 from etlplus.jobs.zones import Change
 
 YEARS = range(2000, 2051)
