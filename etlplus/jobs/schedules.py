@@ -212,7 +212,7 @@ class CalendarSchedule(_OnTheWall, frozen=True, kw_only=True, tag="calendar"):
 
 
 class OnceSchedule(_Timing, frozen=True, kw_only=True, tag="once"):
-    """One run, at one moment."""
+    """One run, at one moment. Saved after that moment, it makes none."""
 
     at: Annotated[Moment, Meta(description="The moment, with its offset from UTC.", examples=["2030-01-31T18:00:00Z"])]
 

@@ -22,7 +22,8 @@ _STRIDE = timedelta(days=3)
 """How far apart the offset is looked at. No zone keeps an offset for less than seven days between 2000 and 2050."""
 
 _SECOND = timedelta(seconds=1)
-_SPANS_MAX = 64
+_YEARS_MAX = 64
+"""So many years of a zone are kept; then it starts anew."""
 
 
 class Change(NamedTuple):
@@ -105,7 +106,8 @@ class Zone:
         """Every change of a year of UTC, oldest first."""
         known = self._of_year.get(year)
         if known is None:
-            known = self._of_year[year] = self._find_changes(datetime(year, 1, 1), datetime(year + 1, 1, 1))  # noqa: DTZ001 - naive UTC
+            known = self._find_changes(datetime(year, 1, 1), datetime(year + 1, 1, 1))  # noqa: DTZ001 - naive UTC
+            self._of_year[year] = known
         return known
 
     def _look_around(self, year: int) -> list[Change]:
@@ -113,11 +115,12 @@ class Zone:
         first, last = datetime(year - 1, 1, 1), datetime(year + 2, 1, 2)  # noqa: DTZ001 - naive UTC
         inner = [change for near in (year - 1, year, year + 1) for change in self.changes(near)]
         early, late = self.offset(first), self.offset(last)
-        if len(self._around) >= _SPANS_MAX:
+        if len(self._around) >= _YEARS_MAX:
             self._around.clear()
             self._of_year.clear()
-        self._around[year] = [Change(first, early, early), *inner, Change(last, late, late)]
-        return self._around[year]
+        # Threads may ask at once: they find the same, and none relies on what another may have cleared.
+        around = self._around[year] = [Change(first, early, early), *inner, Change(last, late, late)]
+        return around
 
     def _find_changes(self, start: datetime, end: datetime) -> list[Change]:
         found: list[Change] = []
