@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from etlplus.jobs.backfill import DataInterval, plan_backfill
@@ -35,6 +35,7 @@ def test_the_newest_may_come_first() -> None:
     assert plan.rest == DataInterval(NOW, plan.intervals[1].start_at)
 
 
+@settings(deadline=None)  # a busy machine is no mistake
 @given(
     schedule=st.sampled_from([NIGHTLY, IntervalSchedule(every_s=4000, start_at=NOW), OnceSchedule(at=NOW)]),
     start_s=st.integers(-(10**6), 10**6),

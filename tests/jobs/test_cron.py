@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from cronsim import CronSim, CronSimError
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from etlplus.jobs.cron_text import NICKNAMES, parse
@@ -122,6 +122,7 @@ def test_what_is_no_cron_is_refused_with_its_place(cron: str, place: str, accept
     assert accepted in caught.value.accepted
 
 
+@settings(deadline=None)  # a busy machine is no mistake
 @given(st.text("0123456789*/-,#LW?abcdefjmnostuv @\n\t", max_size=30))
 def test_any_text_is_read_or_refused(text: str) -> None:
     """No text makes the parser fail in any other way, and what it accepts comes some day."""
@@ -150,6 +151,7 @@ WEEKDAYS = st.one_of(
 CRONS = st.tuples(fields(0, 59, 60), fields(0, 23, 24), DAYS, fields(1, 12, 12), WEEKDAYS).map(" ".join)
 
 
+@settings(deadline=None)  # a busy machine is no mistake
 @given(cron=CRONS, start=st.datetimes(START.replace(year=2000), START.replace(year=2050)))
 def test_an_independent_reader_finds_the_same_times(cron: str, start: datetime) -> None:
     """Where both speak the same language, the next times are the same, in UTC."""

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from etlplus.jobs.cron import Cron
@@ -133,6 +133,7 @@ SCHEDULES = st.sampled_from(
 )
 
 
+@settings(deadline=None)  # a busy machine is no mistake
 @given(
     options=SCHEDULES,
     misfire=st.sampled_from(get_args(MisfireRule)),
@@ -206,6 +207,7 @@ def test_a_long_outage_costs_hardly_more_than_a_short_one(
     assert cost[1] <= cost[0] * 1.1
 
 
+@settings(deadline=None)  # a busy machine is no mistake
 @given(job_id=st.text(max_size=40), minutes=st.integers(0, 10**6), spread_s=st.floats(0, 86400))
 def test_jitter_is_repeatable_and_stays_before_the_next_time(job_id: str, minutes: int, spread_s: float) -> None:
     """The same job waits the same at the same nominal time, less than the spread and less than to the next one."""

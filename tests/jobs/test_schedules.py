@@ -9,7 +9,7 @@ from typing import Any, get_args
 import msgspec
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from etlplus.jobs.exclusions import DateRange, Exclusions, Weekday
@@ -169,6 +169,7 @@ def test_a_calendar_counts_from_the_day_it_was_saved(options: dict[str, Any], ex
     assert due(CalendarSchedule(**options), len(expected)) == expected
 
 
+@settings(deadline=None)  # a busy machine is no mistake
 @given(
     every=st.integers(1, 40),
     unit=st.sampled_from(["day", "week", "month"]),
@@ -284,6 +285,7 @@ SCHEDULES = st.sampled_from(
 )
 
 
+@settings(deadline=None)  # a busy machine is no mistake
 @given(schedule=SCHEDULES, wait_s=st.floats(0, 10**7), length_s=st.floats(0, 200_000), n=st.integers(1, 5))
 def test_looking_back_finds_what_looking_forward_finds(
     schedule: Schedule, wait_s: float, length_s: float, n: int

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from cronsim import CronSim
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from etlplus.jobs import zones
@@ -190,6 +190,7 @@ def near_a_change(draw: st.DrawFn) -> tuple[str, datetime]:
 
 
 @pytest.mark.slow
+@settings(deadline=None)  # a busy machine is no mistake
 @given(
     near=near_a_change(),
     minute=st.sampled_from(TIMES),
@@ -210,6 +211,7 @@ def test_any_cron_near_any_change_is_due_as_counted_by_hand(
     assert due == by_hand(schedule.cron, name, gap, repeat, low, high)
 
 
+@settings(deadline=None)  # a busy machine is no mistake
 @given(near=near_a_change(), minute=st.sampled_from(TIMES), gap=st.sampled_from(GAPS), repeat=st.sampled_from(REPEATS))
 def test_it_does_not_matter_where_one_starts_to_look(
     near: tuple[str, datetime], minute: str, gap: GapRule, repeat: RepeatRule
@@ -223,6 +225,7 @@ def test_it_does_not_matter_where_one_starts_to_look(
         assert next_occurrence(schedule, now, this.at) == following
 
 
+@settings(deadline=None)  # a busy machine is no mistake
 @given(near=near_a_change(), minute=st.sampled_from(TIMES), gap=st.sampled_from(GAPS), repeat=st.sampled_from(REPEATS))
 def test_the_preview_shows_what_is_due_and_more(
     near: tuple[str, datetime], minute: str, gap: GapRule, repeat: RepeatRule
@@ -238,6 +241,7 @@ def test_the_preview_shows_what_is_due_and_more(
     assert due == [next(walk) for _ in due]
 
 
+@settings(deadline=None)  # a busy machine is no mistake
 @given(near=near_a_change(), minute=st.sampled_from(["0", "30", "*/15", "*"]))
 def test_a_cron_that_names_no_hours_keeps_its_beat(near: tuple[str, datetime], minute: str) -> None:
     """By itself, an hourly cron or a denser one neither loses nor doubles a beat where clocks move by whole hours."""
