@@ -45,7 +45,9 @@ def _command(group: Commands, name: str, summary: str, act: object = None, epilo
 
 
 def _text(job: JobView) -> str:
-    schedule = f"every {job.schedule.every_s:g} s" if job.schedule else "none"
+    from etlplus.jobs.schedules import describe
+
+    schedule = describe(job.schedule) if job.schedule else "none"
     return (
         f"{job.name} ({job.id}), version {job.version}\n"
         f"  queue {job.queue}, priority {job.priority}, up to {job.retry.attempts_max} attempts\n"

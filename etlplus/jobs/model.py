@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from etlplus.jobs.outcome import Figures, RunError
+from etlplus.jobs.schedules import Schedule
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^[^\s/\x00-\x1f][^/\x00-\x1f]*$")]
 """A name that people write: 1 to 200 characters, no slash, no control character, no blank in front."""
@@ -67,18 +68,6 @@ class RetryPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     base_s: Annotated[float, msgspec.Meta(ge=0)] = 2.0
     cap_s: Annotated[float, msgspec.Meta(ge=0)] = 300.0
     jitter: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.1
-
-
-class IntervalSchedule(msgspec.Struct, frozen=True, tag_field="kind", tag="interval", forbid_unknown_fields=True):
-    """A run every ``every_s`` seconds, at ``start_at`` + n × ``every_s``; without a start, counted from when it was
-    saved.
-    """
-
-    every_s: Annotated[float, msgspec.Meta(ge=1, le=366 * 86400)]
-    start_at: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
-
-
-Schedule = IntervalSchedule
 
 
 class JobDraft(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

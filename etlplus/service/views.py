@@ -12,7 +12,8 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from etlplus.jobs.model import Attempt, IntervalSchedule, Job, RetryPolicy, RunEvent
+from etlplus.jobs.model import Attempt, Job, RetryPolicy, RunEvent
+from etlplus.jobs.schedules import Schedule
 from etlplus.jobs.views import RunView
 
 T = TypeVar("T")
@@ -35,7 +36,7 @@ class JobView(msgspec.Struct, frozen=True):
     queue: str
     priority: int
     retry: RetryPolicy
-    schedule: IntervalSchedule | None
+    schedule: Schedule | None
     timeout_s: float | None
     memory_limit_bytes: int | None
     paused: bool

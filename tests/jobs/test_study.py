@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 from etlplus.jobs.ids import Ids
 from etlplus.jobs.lifecycle import TRANSITIONS, Happening, after, diagram
-from etlplus.jobs.model import FINAL_STATES, IntervalSchedule, RetryPolicy, RunState
+from etlplus.jobs.model import FINAL_STATES, RetryPolicy, RunState
 from etlplus.jobs.outcome import RunError
 from etlplus.jobs.retry import backoff_s, may_retry
 from etlplus.jobs.schedule import next_after
+from etlplus.jobs.schedules import IntervalSchedule
 
 NOW = datetime(2026, 5, 4, tzinfo=UTC)
 
@@ -85,7 +86,7 @@ def test_intervals_keep_their_beat_over_an_outage() -> None:
 
 
 @given(
-    every_s=st.floats(1, 100_000), count=st.integers(0, 10**6), start_s=st.floats(0, 10**9), past_s=st.floats(0, 10**6)
+    every_s=st.floats(1, 100_000), count=st.integers(0, 50_000), start_s=st.floats(0, 10**9), past_s=st.floats(0, 10**6)
 )
 def test_a_nominal_time_is_never_due_twice(every_s: float, count: int, start_s: float, past_s: float) -> None:
     """Asked at a nominal time, the next one lies a whole interval ahead; asked in between, at most one ahead."""

@@ -13,8 +13,9 @@ import pytest
 import trio
 
 from etlplus.errors import Conflict, NotFound, StoreUnavailable
-from etlplus.jobs.model import IntervalSchedule, Job, JobDraft, NewRun, RetryPolicy, RunState, UserDraft, Worker
+from etlplus.jobs.model import Job, JobDraft, NewRun, RetryPolicy, RunState, UserDraft, Worker
 from etlplus.jobs.outcome import Cancelled, Failed, Figures, Result, Returned, RunError, Succeeded
+from etlplus.jobs.schedules import CalendarSchedule, CronSchedule, IntervalSchedule, OnceSchedule, Schedule
 from etlplus.store.contract import Claimed, Outcome, Settled, Store
 from etlplus.store.opening import open_store
 
@@ -270,6 +271,26 @@ async def test_a_schedule_fires_once_for_each_nominal_time_however_many_tick(sto
     await tick(60 * 10 + 5)
     assert len(made) == 2
     assert (await store.job(job.id)).next_at == at(60 * 11)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "nominal"),
+    [
+        (CronSchedule(cron="0 6 * * *", zone="Europe/Berlin"), ["2026-05-04T04:00", "2026-05-05T04:00"]),
+        (CalendarSchedule(unit="week", at="02:30", weekdays=("friday",)), ["2026-05-08T02:30", "2026-05-15T02:30"]),
+        (OnceSchedule(at=at(90)), ["2026-05-04T03:03", None]),
+    ],
+)
+async def test_schedules_of_other_kinds_fire_too(store: Store, schedule: Schedule, nominal: list[str | None]) -> None:
+    """A cron, a calendar, and what comes once: one run at the nominal time, then the next one, or none ever after."""
+    job = await a_job(store, schedule=schedule)
+    seen: list[str | None] = []
+    for _ in range(2):
+        due_at = (await store.job(job.id)).next_at
+        seen.append(due_at.astimezone(UTC).isoformat()[:16] if due_at else None)
+        runs = await store.tick(now=due_at or at(10**6))
+        assert [run.job_id for run in runs] == ([job.id] if due_at else [])
+    assert seen == nominal
 
 
 async def test_a_clock_that_steps_back_makes_no_second_run(store: Store) -> None:

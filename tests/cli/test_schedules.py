@@ -1,0 +1,82 @@
+"""A cron can be looked at before anybody relies on it, without a daemon."""
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+
+from etlplus.cli import entry
+from etlplus.cli.exits import Exit
+
+EVE = "2026-03-28T00:00:00Z"
+
+
+def preview(*words: str) -> int:
+    return entry(["schedules", "preview", *words])
+
+
+def test_the_preview_says_when_and_why(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each line holds the wall time, the moment, and the reason; what is excluded has no moment."""
+    words = ["30 2 * * *", "--zone", "Europe/Berlin", "--from", EVE, "--count", "3", "--exclude", "monday"]
+    assert preview(*words) == Exit.OK
+    head, _, normal, shifted, excluded = capsys.readouterr().out.splitlines()
+    assert head == "cron 30 2 * * * in Europe/Berlin"
+    assert normal.split("  ")[:2] == ["Sat 2026-03-28 02:30:00", "2026-03-28 01:30:00Z"]
+    assert "2026-03-29 01:00:00Z" in shifted
+    assert "clocks are put forward from 02:00:00 to 03:00:00" in shifted
+    assert "mondays are excluded" in excluded
+    assert "2026-03-30 00:30:00Z" not in excluded
+
+
+def test_the_preview_speaks_to_programs(capsys: pytest.CaptureFixture[str]) -> None:
+    """With --json it is a list of nominal times, with the same names as everywhere."""
+    words = ["30 2 * * *", "--zone", "Europe/Berlin", "--from", EVE, "--count", "2", "--gap", "before", "--json"]
+    assert preview(*words) == Exit.OK
+    first, second = json.loads(capsys.readouterr().out)
+    assert first == {
+        "due": True,
+        "at": "2026-03-28T01:30:00Z",
+        "wall": "2026-03-28T02:30:00",
+        "reason": "normal",
+        "note": "",
+    }
+    assert (second["at"], second["reason"]) == ("2026-03-29T00:59:59Z", "shifted_earlier")
+
+
+def test_the_preview_starts_now(capsys: pytest.CaptureFixture[str]) -> None:
+    """Without --from, the first line is the next time there is."""
+    before = datetime.now(UTC)
+    assert preview("* * * * * *", "--count", "1", "--json") == Exit.OK
+    (shown,) = json.loads(capsys.readouterr().out)
+    assert before < datetime.fromisoformat(shown["at"])
+    assert (datetime.fromisoformat(shown["at"]) - datetime.now(UTC)).total_seconds() <= 1
+
+
+@pytest.mark.parametrize("start", ["9999-12-31T23:59:59-11:00", "2300-12-31T23:59:59Z"])
+def test_a_preview_may_be_empty(start: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where nothing is due any more, that is said."""
+    assert preview("@daily", "--from", start) == Exit.OK
+    assert capsys.readouterr().out == "cron @daily in UTC\nnothing is due any more\n"
+
+
+def test_a_preview_may_start_long_ago(capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing is due before 1970."""
+    assert preview("@daily", "--from", "0001-01-01T00:00:00+11:00", "--count", "1") == Exit.OK
+    assert "1970-01-01 00:00:00Z" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["0 0 31 2 *"], "cron: field 3 (day of month), character 5"),
+        (["*/-5 * * * *"], "cron: field 1 (minute), character 3: '-5' is no step (accepted: 1-60"),
+        (["@daily", "--zone", "Europe/Berln"], "did you mean Europe/Berlin"),
+        (["@daily", "--from", "today"], "--from: 'today' is no moment (accepted: a date, a time and an offset"),
+        (["@daily", "--from", "2026-03-28"], "--from: '2026-03-28' is no moment"),
+        (["@daily", "--count", "0"], "--count: 0 shows nothing (accepted: 1 or more)"),
+    ],
+)
+def test_what_cannot_be_shown_is_refused(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A wrong cron, zone or moment is told with what would be accepted."""
+    assert preview(*words) == Exit.INVALID
+    assert said in capsys.readouterr().err
