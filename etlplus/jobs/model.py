@@ -8,21 +8,15 @@ aware and in UTC, all ids are UUIDv7 strings, durations end in ``_s`` and are se
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
 import msgspec
 
+from etlplus.jobs.names import PRIORITY_STEP_S, Labels, Name, Priority
 from etlplus.jobs.outcome import Figures, RunError
-
-Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^[^\s/\x00-\x1f][^/\x00-\x1f]*$")]
-"""A name that people write: 1 to 200 characters, no slash, no control character, no blank in front."""
-
-Priority = Annotated[int, msgspec.Meta(ge=0, le=1000)]
-"""Smaller goes first. Waiting makes up for it: each step weighs as much as ``PRIORITY_STEP_S`` of waiting."""
-
-PRIORITY_STEP_S = 60.0
+from etlplus.jobs.queues import LimitUse
 
 
 class RunState(StrEnum):
@@ -85,13 +79,15 @@ class JobDraft(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """A job as a person writes it. ``pipeline`` is the plan as data; the pipeline room checks it, the store does not.
 
     ``base_dir`` is where relative paths in the plan start. A paused job makes no scheduled runs; asked for by hand, it
-    runs.
+    runs. Only workers that have all ``labels`` carry its runs, and never more than ``limit`` allows at once.
     """
 
     name: Name
     pipeline: dict[str, Any]
     queue: Name = "default"
     priority: Priority = 0
+    labels: Labels = ()
+    limit: LimitUse | None = None
     retry: RetryPolicy = RetryPolicy()
     schedule: Schedule | None = None
     timeout_s: Annotated[float, msgspec.Meta(gt=0)] | None = None
@@ -112,6 +108,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     pipeline: dict[str, Any]
     queue: str = "default"
     priority: int = 0
+    labels: tuple[str, ...] = ()
+    limit: LimitUse | None = None
     retry: RetryPolicy = RetryPolicy()
     schedule: Schedule | None = None
     timeout_s: float | None = None
@@ -144,7 +142,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     ``attempt`` is the number of the latest try (0: none yet) and the fence: who holds an older number holds nothing.
     ``attempts_spent`` are the tries that counted, ``rescues`` the workers lost over it since a try last ended in order.
     ``error`` is why it failed, or while unfinished why the last try did. ``bounds`` is what the first attempt found in
-    its sources, so that each later one reads the same.
+    its sources, so that each later one reads the same. Only a worker with all ``labels`` may claim it, and only while
+    ``limit_key`` (empty: none) has a free slot under the limit called ``limit``.
     """
 
     id: str
@@ -154,6 +153,9 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     state: RunState
     queue: str
     priority: int
+    labels: tuple[str, ...] = ()
+    limit: str | None = None
+    limit_key: str = ""
     run_at: datetime
     created_at: datetime
     started_at: datetime | None = None
@@ -171,6 +173,11 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     cause: str = "manual"
     unique_key: str | None = None
     bounds: dict[str, Any] | None = None
+
+    @property
+    def rank_at(self) -> datetime:
+        """The order of claims, earliest first: each step of priority weighs as much as a while of waiting."""
+        return self.run_at + timedelta(seconds=self.priority * PRIORITY_STEP_S)
 
 
 AttemptEnd = Literal["succeeded", "failed", "cancelled", "returned", "lost"]
@@ -206,7 +213,8 @@ class RunEvent(msgspec.Struct, frozen=True, kw_only=True):
 class Worker(msgspec.Struct, frozen=True, kw_only=True):
     """A process that runs. Its lease covers every run it holds and ends at ``expires_at``.
 
-    ``boot_id`` and ``pid`` let a successor on the same node see at once that its predecessor is gone.
+    ``boot_id`` and ``pid`` let a successor on the same node see at once that its predecessor is gone. ``labels`` are what it
+    is able to do.
     """
 
     id: str
@@ -217,6 +225,7 @@ class Worker(msgspec.Struct, frozen=True, kw_only=True):
     beat_at: datetime
     expires_at: datetime
     slots: int
+    labels: tuple[str, ...] = ()
 
 
 class UserDraft(msgspec.Struct, frozen=True, kw_only=True):

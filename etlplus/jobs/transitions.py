@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from etlplus.jobs.lifecycle import Happening, after
 from etlplus.jobs.model import Attempt, AttemptEnd, Job, NewRun, Run, RunEvent, RunState
 from etlplus.jobs.outcome import Cancelled, Failed, Result, Returned, RunError, Succeeded
+from etlplus.jobs.queues import limit_key
 from etlplus.jobs.retry import RESCUES_MAX, backoff_s, may_retry
 
 Change = tuple[Run, RunEvent]
@@ -32,6 +33,9 @@ def enqueue(wish: NewRun, job: Job, run_id: str, now: datetime) -> Change:
         state=RunState.SCHEDULED if waits else RunState.QUEUED,
         queue=job.queue,
         priority=job.priority,
+        labels=tuple(sorted(set(job.labels))),
+        limit=job.limit.name if job.limit else None,
+        limit_key=limit_key(job.limit, wish.params),
         run_at=wish.run_at or now,
         created_at=now,
         params=wish.params,
@@ -39,7 +43,12 @@ def enqueue(wish: NewRun, job: Job, run_id: str, now: datetime) -> Change:
         cause=wish.cause,
         unique_key=wish.unique_key,
     )
-    return run, _event(run, Happening.ENQUEUED, now, {"cause": wish.cause})
+    return run, enqueued(run)
+
+
+def enqueued(run: Run) -> RunEvent:
+    """The event that tells of a run's making, from the run as it was made."""
+    return _event(run, Happening.ENQUEUED, run.created_at, {"cause": run.cause})
 
 
 def come_due(run: Run, now: datetime) -> Change:
