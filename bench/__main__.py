@@ -7,14 +7,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from bench import runtime, soak
+from bench import runtime, soak, store
 from bench.measure import Figures
 
 
 def main() -> None:
     """Run one benchmark by name."""
     parser = argparse.ArgumentParser(prog="python -m bench", description="Ratios against a named yardstick.")
-    parser.add_argument("name", choices=["runtime", "soak"])
+    parser.add_argument("name", choices=["runtime", "soak", "store"])
     parser.add_argument("--json", type=Path, metavar="FILE", help="keep the figures here")
     parser.add_argument("--seeds", type=int, default=soak.SEEDS, help="how many simulated nights (soak)")
     parser.add_argument("--first", type=int, default=0, help="the first seed (soak)")
@@ -22,6 +22,8 @@ def main() -> None:
     figures = Figures()
     if chosen.name == "runtime":
         runtime.measure(figures)
+    elif chosen.name == "store":
+        store.measure(figures)
     else:
         soak.measure(figures, chosen.seeds, chosen.first)
     if chosen.json:

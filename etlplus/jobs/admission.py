@@ -28,10 +28,10 @@ class Lane(msgspec.Struct, frozen=True):
     caps: tuple[tuple[str, int], ...] = ()
 
 
-def lane(id: int, queue: str, key: str, *, house: int | None, of_queue: int | None, of_key: int | None) -> Lane:  # noqa: A002
+def lane(number: int, queue: str, key: str, *, house: int | None, of_queue: int | None, of_key: int | None) -> Lane:
     """A lane under the limits there are; None means that there is none."""
     caps = ((HOUSE, house), (queue_key(queue), of_queue), (key, of_key if key else None))
-    return Lane(id, key, tuple((name, slots) for name, slots in caps if slots is not None))
+    return Lane(number, key, tuple((name, slots) for name, slots in caps if slots is not None))
 
 
 def caps(lanes: Iterable[Lane]) -> dict[str, int]:

@@ -135,7 +135,7 @@ class NewRun(msgspec.Struct, frozen=True, kw_only=True):
     unique_key: str | None = None
 
 
-class Run(msgspec.Struct, frozen=True, kw_only=True):
+class Run(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One execution of a job, as it stands.
 
     ``version`` grows by one with each transition: of two pictures of a run, the one with the larger version is newer.

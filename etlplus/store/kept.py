@@ -10,17 +10,19 @@ keep their runs like this.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
-
-import msgspec
 
 from etlplus.jobs import transitions
 from etlplus.jobs.model import Attempt, Run, RunEvent
 from etlplus.jobs.outcome import Result
 
 
-class Kept(msgspec.Struct, frozen=True):
-    """What stands in a line of ``run_live``. ``revision`` counts how often the record was written."""
+@dataclass(slots=True)
+class Kept:
+    """What stands in a line of ``run_live``. ``revision`` counts how often the record was written; ``slotted`` says whether
+    the run holds slots under a limit.
+    """
 
     run: Run
     attempt: int
@@ -28,21 +30,20 @@ class Kept(msgspec.Struct, frozen=True):
     claimed_at: datetime | None
     revision: int = 1
     slotted: bool = False
+    present: Run = field(init=False)
+    """The run as it stands."""
+    _claim: RunEvent | None = field(init=False, default=None)
 
-    @property
-    def present(self) -> Run:
-        """The run as it stands."""
-        if self.attempt == self.run.attempt or self.worker_id is None or self.claimed_at is None:
-            return self.run
-        return transitions.claim(self.run, self.worker_id, self.claimed_at)[0]
+    def __post_init__(self) -> None:
+        self.present = self.run
+        if self.attempt != self.run.attempt and self.worker_id is not None and self.claimed_at is not None:
+            self.present, self._claim = transitions.claim(self.run, self.worker_id, self.claimed_at)
 
     @property
     def unwritten(self) -> list[RunEvent]:
         """The events that follow from this line and are not in the history yet: its making, and the claim since."""
         events = [transitions.enqueued(self.run)] if self.run.version == 1 else []
-        if self.attempt != self.run.attempt and self.worker_id is not None and self.claimed_at is not None:
-            events.append(transitions.claim(self.run, self.worker_id, self.claimed_at)[1])
-        return events
+        return [*events, self._claim] if self._claim is not None else events
 
     @property
     def attempt_in_hand(self) -> Attempt | None:
@@ -52,7 +53,8 @@ class Kept(msgspec.Struct, frozen=True):
         return transitions.begun(self.present, self.worker_id, self.claimed_at)
 
 
-class Entry(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class Entry:
     """What one transition writes: the record, the events up to it, and the attempt if it ended one."""
 
     run: Run
