@@ -41,7 +41,14 @@ DONE = Succeeded(Balance())
 async def prepared(store: Store) -> Job:
     """A worker with a long lease, and a job."""
     worker = Worker(
-        id="w", node="n", pid=1, boot_id="b", started_at=NOW, beat_at=NOW, expires_at=NOW + timedelta(days=1), slots=BATCH
+        id="w",
+        node="n",
+        pid=1,
+        boot_id="b",
+        started_at=NOW,
+        beat_at=NOW,
+        expires_at=NOW + timedelta(days=1),
+        slots=BATCH,
     )
     await store.join(worker, now=NOW)
     return await store.job_named("job") or await store.save_job(JobDraft(name="job", pipeline={}), now=NOW)
@@ -85,7 +92,8 @@ def bulk_s(url: str) -> float:
             seconds = (time.perf_counter() - began) / BULK
             while claimed := await store.claim("w", limit=1000, now=NOW):
                 outcomes = [
-                    Outcome(run_id=each.run.id, attempt=each.run.attempt, worker_id="w", result=DONE) for each in claimed
+                    Outcome(run_id=each.run.id, attempt=each.run.attempt, worker_id="w", result=DONE)
+                    for each in claimed
                 ]
                 await store.acknowledge(outcomes, now=NOW)
             assert len(made) == BULK

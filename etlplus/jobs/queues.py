@@ -31,7 +31,7 @@ class QueueMode(StrEnum):
     PAUSED = "paused"
     """Runs come in and wait."""
     DRAINING = "draining"
-    """No new run is accepted; those that are there are claimed until none is left."""
+    """No new run is accepted, and schedules let their times pass; runs that are there are claimed until none is left."""
 
 
 class QueueDraft(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -32,6 +32,7 @@ from etlplus.jobs.model import (
     Worker,
 )
 from etlplus.jobs.outcome import Result
+from etlplus.jobs.queues import Limit, LimitDraft, Queue, QueueCounts, QueueDraft, QueueMode
 
 
 class RunFilter(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,6 +116,7 @@ class WriteStore(Protocol):
             Conflict: another job has the name (code ``name_taken``), or the job is not at ``expected_version`` any more
                 (code ``stale_version``).
             NotFound: there is no ``job_id``.
+            Invalid: it names a queue or a limit that does not exist (codes ``unknown_queue``, ``unknown_limit``).
         """
         ...
 
@@ -131,7 +133,9 @@ class WriteStore(Protocol):
         """Make runs, all or none, answered in order; a wish whose ``unique_key`` is taken is answered with the holder.
 
         Raises:
-            NotFound: one of the jobs does not exist; nothing was stored.
+            NotFound: one of the jobs does not exist.
+            Invalid: a wish cannot be accepted (codes ``queue_draining``, ``too_large``, ``bad_key``, ``limit_key``); each
+                problem points to its wish. Whatever is raised, nothing was stored.
         """
         ...
 
@@ -143,6 +147,42 @@ class WriteStore(Protocol):
         Raises:
             Conflict: it is finished (code ``run_finished``).
             NotFound: there is no such run.
+        """
+        ...
+
+    async def save_queue(self, draft: QueueDraft, *, now: datetime) -> Queue:
+        """Store a new queue, open, or change what the queue of that name allows. With fewer slots than runs in hand, none
+        is claimed until enough of them have ended.
+        """
+        ...
+
+    async def set_queue_mode(self, name: str, mode: QueueMode, *, now: datetime) -> Queue:
+        """Open, pause or drain a queue; see ``QueueMode``. Setting the mode that it has changes nothing.
+
+        Raises:
+            NotFound: there is no such queue.
+        """
+        ...
+
+    async def delete_queue(self, name: str, *, now: datetime) -> None:
+        """Forget a queue.
+
+        Raises:
+            Conflict: it has unfinished runs, a job names it, or it is the default one (code ``queue_in_use``).
+            NotFound: there is no such queue.
+        """
+        ...
+
+    async def save_limit(self, draft: LimitDraft, *, now: datetime) -> Limit:
+        """Store a new limit, or change how many slots each of its keys has. Lowered, it counts what is in hand."""
+        ...
+
+    async def delete_limit(self, name: str, *, now: datetime) -> None:
+        """Forget a limit.
+
+        Raises:
+            Conflict: unfinished runs count against it, or a job names it (code ``limit_in_use``).
+            NotFound: there is no such limit.
         """
         ...
 
@@ -203,6 +243,14 @@ class ReadStore(Protocol):
         """Every worker that has joined and neither left nor been found dead."""
         ...
 
+    async def queues(self) -> list[QueueCounts]:
+        """Every queue by name, with how much waits in it."""
+        ...
+
+    async def limits(self) -> list[Limit]:
+        """Every limit by name."""
+        ...
+
     async def user(self, user_id: str) -> User: ...
 
     async def user_named(self, name: str) -> User | None: ...
@@ -223,6 +271,10 @@ class LeaseStore(Protocol):
 
     async def claim(self, worker_id: str, *, limit: int, now: datetime) -> list[Claimed]:
         """Take up to ``limit`` queued runs, best rank first; no run is ever given to two.
+
+        Passed over are runs of paused queues, runs that ask for labels which the worker lacks, and runs whose limit, queue
+        or house has no slot left: of no key are ever more runs in hand than it has slots. Of runs with limit keys, only
+        those of a few dozen keys are looked at in one claim, and these keys go to the back of the line.
 
         Raises:
             Conflict: the worker has not joined, or its lease is over (code ``lease_lost``).

@@ -12,8 +12,9 @@ from typing import Any, TypeVar
 
 from etlplus.jobs.ids import Ids
 from etlplus.jobs.model import Attempt, Job, JobDraft, NewRun, Run, RunEvent, RunState, User, UserDraft, Worker
+from etlplus.jobs.queues import Limit, LimitDraft, Queue, QueueCounts, QueueDraft, QueueMode
 from etlplus.store.contract import Beat, Claimed, Counts, Hint, Outcome, RunFilter, Settled, Statistics
-from etlplus.store.postgres import accounts, definitions, enqueueing, reads, schema, ticking, working
+from etlplus.store.postgres import accounts, definitions, enqueueing, limits, queues, reads, schema, ticking, working
 from etlplus.store.postgres.bridge import Bridge, Lane, Unit, open_bridge
 from etlplus.store.postgres.claiming import Claims
 from etlplus.store.postgres.marks import Marks
@@ -63,6 +64,21 @@ class PostgresStore:
     async def cancel(self, run_id: str, *, now: datetime) -> Run:
         return await self._bridge.run(lambda db: enqueueing.cancel(db, run_id, now, self._shard))
 
+    async def save_queue(self, draft: QueueDraft, *, now: datetime) -> Queue:
+        return await self._bridge.run(lambda db: queues.save_queue(db, draft, now))
+
+    async def set_queue_mode(self, name: str, mode: QueueMode, *, now: datetime) -> Queue:
+        return await self._bridge.run(lambda db: queues.set_queue_mode(db, name, mode, now))
+
+    async def delete_queue(self, name: str, *, now: datetime) -> None:
+        await self._bridge.run(lambda db: queues.delete_queue(db, name))
+
+    async def save_limit(self, draft: LimitDraft, *, now: datetime) -> Limit:
+        return await self._bridge.run(lambda db: limits.save_limit(db, draft, now))
+
+    async def delete_limit(self, name: str, *, now: datetime) -> None:
+        await self._bridge.run(lambda db: limits.delete_limit(db, name))
+
     async def save_user(self, draft: UserDraft, *, now: datetime, user_id: str | None = None) -> User:
         return await self._bridge.run(lambda db: accounts.save_user(db, self._ids, draft, now, user_id))
 
@@ -98,6 +114,12 @@ class PostgresStore:
 
     async def workers(self) -> list[Worker]:
         return await self._look(reads.workers)
+
+    async def queues(self) -> list[QueueCounts]:
+        return await self._look(queues.queues)
+
+    async def limits(self) -> list[Limit]:
+        return await self._look(limits.limits)
 
     async def user(self, user_id: str) -> User:
         return await self._look(lambda db: accounts.user(db, user_id))

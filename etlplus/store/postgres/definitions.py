@@ -17,6 +17,8 @@ from etlplus.jobs.schedule import next_after
 from etlplus.store.postgres.bridge import Db
 from etlplus.store.postgres.records import encode, found, many, one
 from etlplus.store.postgres.sql import definitions as sql
+from etlplus.store.postgres.sql import queues
+from etlplus.store.refusals import refuse_job
 
 REMEMBERED_MAX = 1000
 
@@ -34,6 +36,8 @@ async def save_job(db: Db, ids: Ids, draft: JobDraft, now: datetime, job_id: str
         next_at=next_after(draft.schedule, now, now) if draft.schedule and not draft.paused else None,
         **msgspec.structs.asdict(draft),
     )
+    names = {row["name"] for row in await db.fetch(queues.QUEUE_NAMES)}
+    refuse_job(draft, names, {row["name"] for row in await db.fetch(queues.LIMIT_NAMES)})
     try:
         await db.execute(sql.PUT_JOB, job.id, job.name, job.next_at, encode(job))
     except UniqueViolationError as error:

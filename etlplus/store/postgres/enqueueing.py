@@ -8,24 +8,25 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from etlplus.errors import Conflict, NotFound
+from etlplus.errors import Conflict
 from etlplus.jobs import transitions
 from etlplus.jobs.ids import Ids
 from etlplus.jobs.model import Job, NewRun, Run
 from etlplus.store.kept import entry
 from etlplus.store.postgres.bridge import Db
+from etlplus.store.postgres.queues import modes
 from etlplus.store.postgres.recording import record
 from etlplus.store.postgres.records import columns, decode, encode, found, kept, many
 from etlplus.store.postgres.sql import definitions
 from etlplus.store.postgres.sql import runs as sql
+from etlplus.store.refusals import refuse_wishes
 
 
 async def enqueue(db: Db, ids: Ids, wishes: Sequence[NewRun], now: datetime) -> list[Run]:
     holders = await _holders(db, wishes)
     wanted = sorted({wish.job_id for wish in wishes})
     jobs = {job.id: job for job in await many(db, Job, definitions.JOBS_FOR_RUNS, wanted)}
-    if missing := [job_id for job_id in wanted if job_id not in jobs]:
-        raise NotFound(f"there is no job {missing[0]!r}")
+    refuse_wishes(wishes, jobs, await modes(db, sorted({job.queue for job in jobs.values()})))
     answers: list[Run] = []
     made: list[Run] = []
     for wish in wishes:

@@ -12,11 +12,13 @@ from msgspec.structs import replace
 from etlplus.jobs import transitions
 from etlplus.jobs.ids import Ids
 from etlplus.jobs.model import Job, NewRun, Run
+from etlplus.jobs.queues import QueueMode
 from etlplus.jobs.schedule import next_after
 from etlplus.store.contract import Hint
 from etlplus.store.kept import entry
 from etlplus.store.postgres.bridge import Db
 from etlplus.store.postgres.enqueueing import put_runs
+from etlplus.store.postgres.queues import modes
 from etlplus.store.postgres.recording import record
 from etlplus.store.postgres.records import columns, encode, kept, many
 from etlplus.store.postgres.sql import claims, definitions
@@ -40,7 +42,9 @@ async def _fire(db: Db, ids: Ids, jobs: Sequence[Job], now: datetime) -> list[Ru
     runs = {
         job.id: transitions.enqueue(NewRun(job_id=job.id, cause=SCHEDULED), job, ids.new(now), now)[0] for job in jobs
     }
-    new = await db.fetch(definitions.PUT_TICKS, *columns([(job.id, job.next_at, runs[job.id].id) for job in jobs]))
+    taking = await modes(db, sorted({job.queue for job in jobs}))
+    ticks = [(job.id, job.next_at, runs[job.id].id) for job in jobs if taking.get(job.queue) is not QueueMode.DRAINING]
+    new = await db.fetch(definitions.PUT_TICKS, *columns(ticks)) if ticks else []
     moved = [
         replace(job, next_at=next_after(job.schedule, job.updated_at, now)) for job in jobs if job.schedule is not None
     ]

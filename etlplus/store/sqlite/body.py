@@ -15,9 +15,10 @@ from typing import Any, TypeVar
 from etlplus.errors import Misconfigured, StoreUnavailable
 from etlplus.jobs.ids import Ids
 from etlplus.jobs.model import Attempt, Job, JobDraft, NewRun, Run, RunEvent, User, UserDraft, Worker
+from etlplus.jobs.queues import Limit, LimitDraft, Queue, QueueCounts, QueueDraft, QueueMode
 from etlplus.store.contract import Beat, Claimed, Counts, Hint, Outcome, RunFilter, Settled, Statistics
 from etlplus.store.kept import Kept
-from etlplus.store.sqlite import accounts, definitions, enqueueing, reads, schema, ticking, working
+from etlplus.store.sqlite import accounts, definitions, enqueueing, limits, queues, reads, schema, ticking, working
 from etlplus.store.sqlite.claiming import claim
 from etlplus.store.sqlite.readers import InlineReaders, Readers, ThreadReaders
 from etlplus.store.sqlite.settling import Settlements
@@ -69,6 +70,21 @@ class SqliteStore:
     async def cancel(self, run_id: str, *, now: datetime) -> Run:
         return await self._write(lambda db: enqueueing.cancel(db, run_id, now))
 
+    async def save_queue(self, draft: QueueDraft, *, now: datetime) -> Queue:
+        return await self._write(lambda db: queues.save_queue(db, draft, now))
+
+    async def set_queue_mode(self, name: str, mode: QueueMode, *, now: datetime) -> Queue:
+        return await self._write(lambda db: queues.set_queue_mode(db, name, mode, now))
+
+    async def delete_queue(self, name: str, *, now: datetime) -> None:
+        await self._write(lambda db: queues.delete_queue(db, name))
+
+    async def save_limit(self, draft: LimitDraft, *, now: datetime) -> Limit:
+        return await self._write(lambda db: limits.save_limit(db, draft, now))
+
+    async def delete_limit(self, name: str, *, now: datetime) -> None:
+        await self._write(lambda db: limits.delete_limit(db, name))
+
     async def save_user(self, draft: UserDraft, *, now: datetime, user_id: str | None = None) -> User:
         return await self._write(lambda db: accounts.save_user(db, self._ids, draft, now, user_id))
 
@@ -104,6 +120,12 @@ class SqliteStore:
 
     async def workers(self) -> list[Worker]:
         return await self._read(reads.workers)
+
+    async def queues(self) -> list[QueueCounts]:
+        return await self._read(queues.queues)
+
+    async def limits(self) -> list[Limit]:
+        return await self._read(limits.limits)
 
     async def user(self, user_id: str) -> User:
         return await self._read(lambda db: accounts.user(db, user_id))

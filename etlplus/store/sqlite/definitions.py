@@ -13,6 +13,9 @@ from etlplus.errors import Conflict
 from etlplus.jobs.ids import Ids
 from etlplus.jobs.model import Job, JobDraft, Run
 from etlplus.jobs.schedule import next_after
+from etlplus.store.refusals import refuse_job
+from etlplus.store.sqlite import queues
+from etlplus.store.sqlite.limits import limits
 from etlplus.store.sqlite.records import Db, encode, found, one
 
 REMEMBERED_MAX = 1000
@@ -21,6 +24,7 @@ REMEMBERED_MAX = 1000
 def save_job(db: Db, ids: Ids, draft: JobDraft, now: datetime, job_id: str | None, expected: int | None) -> Job:
     present = found(job(db, job_id), "job", job_id) if job_id is not None else None
     _refuse_stale(present, expected)
+    refuse_job(draft, queues.names(db), {limit.name for limit in limits(db)})
     holder = one(db, Job, "SELECT doc FROM job WHERE name = ?", draft.name)
     if holder is not None and holder.id != job_id:
         raise Conflict(f"another job is called {draft.name!r}", code="name_taken")

@@ -11,9 +11,11 @@ from typing import Any
 from etlplus.errors import Conflict
 from etlplus.jobs import transitions
 from etlplus.jobs.ids import Ids
-from etlplus.jobs.model import Job, NewRun, Run
+from etlplus.jobs.model import NewRun, Run
 from etlplus.store.kept import Kept, entry
+from etlplus.store.refusals import refuse_wishes
 from etlplus.store.sqlite.definitions import job
+from etlplus.store.sqlite.queues import modes
 from etlplus.store.sqlite.recording import record
 from etlplus.store.sqlite.records import KEPT, Db, encode, found, kept, one
 
@@ -36,9 +38,8 @@ _PUT_RUN = """
 
 
 def enqueue(db: Db, ids: Ids, wishes: Sequence[NewRun], now: datetime) -> list[Run]:
-    jobs: dict[str, Job] = {}
-    for job_id in {wish.job_id: None for wish in wishes}:
-        jobs[job_id] = found(job(db, job_id), "job", job_id)
+    jobs = {job_id: found_job for job_id in {wish.job_id for wish in wishes} if (found_job := job(db, job_id))}
+    refuse_wishes(wishes, jobs, modes(db))
     answers: list[Run] = []
     made: dict[str, Run] = {}
     for wish in wishes:

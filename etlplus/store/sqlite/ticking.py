@@ -11,11 +11,13 @@ from msgspec.structs import replace
 from etlplus.jobs import transitions
 from etlplus.jobs.ids import Ids
 from etlplus.jobs.model import Job, NewRun, Run
+from etlplus.jobs.queues import QueueMode
 from etlplus.jobs.schedule import next_after
 from etlplus.store.contract import Hint
 from etlplus.store.kept import entry
 from etlplus.store.sqlite.definitions import put_job
 from etlplus.store.sqlite.enqueueing import enqueue
+from etlplus.store.sqlite.queues import modes
 from etlplus.store.sqlite.recording import record
 from etlplus.store.sqlite.records import KEPT, Db, kept, many, moment
 
@@ -41,12 +43,15 @@ def tick(db: Db, ids: Ids, now: datetime, limit: int) -> list[Run]:
 def _fire(db: Db, ids: Ids, job: Job, now: datetime) -> Run | None:
     """Make the run of a due schedule; what an outage missed is made up for by this one.
 
-    None if the nominal time has had its run: the job was saved again while the clock had stepped back.
+    None if the queue takes no new runs, or if the nominal time has had its run: the job was saved again while the clock
+    had stepped back.
     """
     assert job.schedule is not None
     assert job.next_at is not None
     put_job(db, replace(job, next_at=next_after(job.schedule, job.updated_at, now)))
     nominal = (job.id, job.next_at.timestamp())
+    if modes(db).get(job.queue) is QueueMode.DRAINING:
+        return None
     if db.execute("SELECT 1 FROM tick WHERE job_id = ? AND nominal_at = ?", nominal).fetchone():
         return None
     (run,) = enqueue(db, ids, [NewRun(job_id=job.id, cause=SCHEDULED)], now)
