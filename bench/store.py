@@ -11,7 +11,7 @@ import asyncio
 import sqlite3
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
@@ -25,15 +25,18 @@ from etlplus.jobs.ids import Ids
 from etlplus.jobs.model import Job, JobDraft, NewRun, Worker
 from etlplus.jobs.outcome import Figures as Balance
 from etlplus.jobs.outcome import Succeeded
-from etlplus.store.contract import Outcome, Store
+from etlplus.jobs.queues import HOUSE, LimitDraft, LimitUse
+from etlplus.store.contract import Claimed, Outcome, Store
 from etlplus.store.opening import open_store
 from etlplus.testing.servers import private_postgres
 
 RUNS = 8_000
 BATCH = 200
 BULK = 10_000
+CLAIMS = 15
 REPETITIONS = 5
 NOW = datetime(2026, 5, 4, tzinfo=UTC)
+LATER = NOW + timedelta(seconds=60)
 DOC = '{"job_name": "yardstick", "params": {}, "note": "' + "x" * 300 + '"}'
 DONE = Succeeded(Balance())
 
@@ -91,11 +94,7 @@ def bulk_s(url: str) -> float:
             made = await store.enqueue([NewRun(job_id=job.id)] * BULK, now=NOW)
             seconds = (time.perf_counter() - began) / BULK
             while claimed := await store.claim("w", limit=1000, now=NOW):
-                outcomes = [
-                    Outcome(run_id=each.run.id, attempt=each.run.attempt, worker_id="w", result=DONE)
-                    for each in claimed
-                ]
-                await store.acknowledge(outcomes, now=NOW)
+                await _acknowledged(store, claimed)
             assert len(made) == BULK
             return seconds
 
@@ -174,6 +173,66 @@ def measure(figures: Figures) -> None:
         compare(figures, "sqlite", lambda: store_s(file), lambda: plain_sqlite_s(Path(folder) / "plain"))
         for name, url in (("postgres", postgres), ("sqlite", file)):
             figures.note(f"bulk_enqueue_per_s_{name}", 1 / min(bulk_s(url) for _ in range(REPETITIONS)))
+            free, limited = best_times(
+                lambda url=url: store_s(url), lambda url=url: limited_s(url), repetitions=REPETITIONS
+            )
+            figures.ratio(f"limit_cost_{name}", free, limited)
+            saturated(figures, name, url)
+
+
+async def _claims_s(store: Store, job: Job) -> float:
+    """Seconds of the quickest of some claims of a whole batch."""
+    times: list[float] = []
+    for _ in range(CLAIMS):
+        await store.enqueue([NewRun(job_id=job.id, run_at=NOW)] * BATCH, now=LATER)
+        began = time.perf_counter()
+        claimed = await store.claim("w", limit=BATCH, now=LATER)
+        times.append(time.perf_counter() - began)
+        await _acknowledged(store, claimed)
+    return min(times)
+
+
+async def _acknowledged(store: Store, claimed: Sequence[Claimed]) -> None:
+    outcomes = [Outcome(run_id=each.run.id, attempt=each.run.attempt, worker_id="w", result=DONE) for each in claimed]
+    assert all(each.applied for each in await store.acknowledge(outcomes, now=LATER))
+
+
+def saturated(figures: Figures, name: str, url: str) -> None:
+    """What a claim costs behind 200,000 runs of one key without a free slot, and behind 2,000 such keys."""
+
+    async def main() -> None:
+        async with open_store(url) as store:
+            job = await prepared(store)
+            await store.save_limit(LimitDraft(name="customer", slots=1), now=NOW)
+            draft = JobDraft(name="limited", pipeline={}, limit=LimitUse("customer", by="id"))
+            limited = await store.save_job(draft, now=NOW)
+            none = await _claims_s(store, job)
+            for _ in range(20):
+                await store.enqueue([NewRun(job_id=limited.id, params={"id": 0})] * BULK, now=NOW)
+            await store.claim("w", limit=BATCH, now=LATER)
+            figures.note(f"saturated_key_cost_{name}", await _claims_s(store, job) / none)
+            wishes = [NewRun(job_id=limited.id, params={"id": key}) for key in range(2000) for _ in range(2)]
+            await store.enqueue(wishes, now=NOW)
+            while await store.claim("w", limit=1000, now=LATER):
+                pass
+            figures.note(f"saturated_keys_2000_cost_{name}", await _claims_s(store, job) / none)
+
+    trio.run(main)
+
+
+def limited_s(url: str) -> float:
+    """Seconds per run under a limit of the house that is as large as a batch."""
+
+    async def main() -> float:
+        async with open_store(url) as store:
+            job = await prepared(store)
+            await store.save_limit(LimitDraft(name=HOUSE, slots=BATCH), now=NOW)
+            await store.enqueue([NewRun(job_id=job.id)] * RUNS, now=NOW)
+            seconds = await burn(store, RUNS)
+            await store.delete_limit(HOUSE, now=NOW)
+            return seconds
+
+    return trio.run(main)
 
 
 def compare(figures: Figures, name: str, ours: Callable[[], float], plain: Callable[[], float]) -> None:
