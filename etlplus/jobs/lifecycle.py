@@ -19,6 +19,8 @@ class Happening(StrEnum):
 
     ENQUEUED = "enqueued"
     """It was asked for, by a person or by a schedule."""
+    REPLACED = "replaced"
+    """It waits still, and was given other parameters."""
     CAME_DUE = "came_due"
     """The time it waited for has come."""
     CLAIMED = "claimed"
@@ -42,6 +44,9 @@ class Happening(StrEnum):
 
 
 TRANSITIONS: dict[tuple[RunState, Happening], RunState] = {
+    (S.SCHEDULED, Happening.REPLACED): S.SCHEDULED,
+    (S.BLOCKED, Happening.REPLACED): S.BLOCKED,
+    (S.QUEUED, Happening.REPLACED): S.QUEUED,
     (S.SCHEDULED, Happening.CAME_DUE): S.QUEUED,
     (S.SCHEDULED, Happening.CANCELLED): S.CANCELLED,
     (S.BLOCKED, Happening.CAME_DUE): S.QUEUED,

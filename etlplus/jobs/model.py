@@ -121,9 +121,22 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     next_at: datetime | None = None
 
 
+class Uniqueness(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """When a unique key is taken, and what becomes of a wish then.
+
+    The key is its holder's while that is in one of ``states`` and, with ``period_s``, was made less than that ago. "existing"
+    answers with the holder, "reject" refuses the wish, and "replace" answers with the holder after giving it the wish's
+    parameters, unless a worker carries it already; its time and its place in the line stay.
+    """
+
+    period_s: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    states: tuple[RunState, ...] = (RunState.SCHEDULED, RunState.BLOCKED, RunState.QUEUED, RunState.RUNNING)
+    on_conflict: Literal["existing", "reject", "replace"] = "existing"
+
+
 class NewRun(msgspec.Struct, frozen=True, kw_only=True):
-    """A wish for a run. While a run with the same ``unique_key`` is unfinished, the answer is that run and no new one
-    is made.
+    """A wish for a run. While its ``unique_key`` is somebody's, ``unique`` says what becomes of it: unless told otherwise,
+    as long as a run with that key is unfinished, the answer is that run and no new one is made.
 
     ``run_at`` in the future makes the run wait as scheduled; None means now.
     """
@@ -133,6 +146,7 @@ class NewRun(msgspec.Struct, frozen=True, kw_only=True):
     run_at: datetime | None = None
     cause: str = "manual"
     unique_key: str | None = None
+    unique: Uniqueness = Uniqueness()
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -51,6 +51,12 @@ def enqueued(run: Run) -> RunEvent:
     return _event(run, Happening.ENQUEUED, run.created_at, {"cause": run.cause})
 
 
+def replaced(run: Run, wish: NewRun, job: Job, now: datetime) -> Change:
+    """A waiting run takes the parameters of another wish."""
+    key = limit_key(job.limit, wish.params)
+    return _change(run, Happening.REPLACED, now, {"cause": wish.cause}, params=wish.params, limit_key=key)
+
+
 def come_due(run: Run, now: datetime) -> Change:
     """The time that a scheduled run waited for has come."""
     return _change(run, Happening.CAME_DUE, now, {})

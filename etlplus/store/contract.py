@@ -130,9 +130,11 @@ class WriteStore(Protocol):
         ...
 
     async def enqueue(self, runs: Sequence[NewRun], *, now: datetime) -> list[Run]:
-        """Make runs, all or none, answered in order; a wish whose ``unique_key`` is taken is answered with the holder.
+        """Make runs, all or none, answered in order. A wish whose ``unique_key`` is taken is answered with the holder, or
+        as its ``unique`` says. Ten thousand in one call are fine; a run whose ``run_at`` is ahead waits as scheduled.
 
         Raises:
+            Conflict: a key is taken and its wish wants to be refused then (code ``unique_key_taken``).
             NotFound: one of the jobs does not exist.
             Invalid: a wish cannot be accepted (codes ``queue_draining``, ``too_large``, ``bad_key``, ``limit_key``); each
                 problem points to its wish. Whatever is raised, nothing was stored.

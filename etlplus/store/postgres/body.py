@@ -57,7 +57,7 @@ class PostgresStore:
         await self._bridge.run(lambda db: definitions.delete_job(db, job_id, expected_version))
 
     async def enqueue(self, runs: Sequence[NewRun], *, now: datetime) -> list[Run]:
-        made = await self._bridge.run(lambda db: enqueueing.enqueue(db, self._ids, runs, now))
+        made = await self._bridge.run(lambda db: enqueueing.enqueue(db, self._ids, runs, now, self._shard))
         self._stirred(made)
         return made
 

@@ -12,7 +12,8 @@ from etlplus.errors import Conflict
 from etlplus.jobs import transitions
 from etlplus.jobs.ids import Ids
 from etlplus.jobs.model import Job, NewRun, Run
-from etlplus.store.kept import entry
+from etlplus.store.granting import Batch
+from etlplus.store.kept import Kept, entry
 from etlplus.store.postgres.bridge import Db
 from etlplus.store.postgres.queues import modes
 from etlplus.store.postgres.recording import record
@@ -22,33 +23,32 @@ from etlplus.store.postgres.sql import runs as sql
 from etlplus.store.refusals import refuse_wishes
 
 
-async def enqueue(db: Db, ids: Ids, wishes: Sequence[NewRun], now: datetime) -> list[Run]:
+async def enqueue(db: Db, ids: Ids, wishes: Sequence[NewRun], now: datetime, shard: int) -> list[Run]:
     holders = await _holders(db, wishes)
     wanted = sorted({wish.job_id for wish in wishes})
     jobs = {job.id: job for job in await many(db, Job, definitions.JOBS_FOR_RUNS, wanted)}
     refuse_wishes(wishes, jobs, await modes(db, sorted({job.queue for job in jobs.values()})))
-    answers: list[Run] = []
-    made: list[Run] = []
-    for wish in wishes:
-        run = holders.get(wish.unique_key) if wish.unique_key is not None else None
-        if run is None:
-            run, _ = transitions.enqueue(wish, jobs[wish.job_id], ids.new(now), now)
-            made.append(run)
-            if wish.unique_key is not None:
-                holders[wish.unique_key] = run
-        answers.append(run)
-    await put_runs(db, made, now)
-    return answers
+    batch = Batch(jobs, holders, lambda: ids.new(now), now)
+    answers = [batch.grant(wish) for wish in wishes]
+    await put_runs(db, batch.made, now)
+    if batch.keys:
+        await db.execute(sql.PUT_UNIQUE_KEYS, list(batch.keys), list(batch.keys.values()))
+    if batch.replaced:
+        replaced = await record(db, batch.replaced, shard, now)
+        lanes = await _lanes(db, replaced, now)
+        await db.execute(sql.MOVE_RUNS, *columns([(run.id, lanes[_place(run)]) for run in replaced]))
+    return [batch.runs[run_id] for run_id in answers]
 
 
-async def _holders(db: Db, wishes: Sequence[NewRun]) -> dict[str | None, Run]:
+async def _holders(db: Db, wishes: Sequence[NewRun]) -> dict[str, Run | Kept]:
     """Who has the unique keys that are wished for. From here on nobody else can take them."""
     keys = sorted({wish.unique_key for wish in wishes if wish.unique_key is not None})
     if not keys:
         return {}
     await db.execute(sql.LOCK_UNIQUE_KEYS, keys)
-    holders = [kept(row).present for row in await db.fetch(sql.UNIQUE_KEY_HOLDERS, keys)]
-    return {run.unique_key: run for run in holders}
+    holders: dict[str, Run | Kept] = {row["key"]: kept(row) for row in await db.fetch(sql.UNFINISHED_HOLDERS, keys)}
+    finished = {row["key"]: decode(Run, row["doc"]) for row in await db.fetch(sql.FINISHED_HOLDERS, keys)}
+    return finished | holders
 
 
 Place = tuple[str, str, str]
@@ -60,22 +60,24 @@ def _place(run: Run) -> Place:
 
 async def put_runs(db: Db, runs: Sequence[Run], now: datetime) -> None:
     """Store runs that were just made, each in its lane."""
-    if not runs:
-        return
+    if runs:
+        lanes = await _lanes(db, runs, now)
+        await db.execute(sql.PUT_RUNS, *columns([_row(run, lanes[_place(run)]) for run in runs]))
+
+
+async def _lanes(db: Db, runs: Sequence[Run], now: datetime) -> dict[Place, int]:
+    """The lanes of runs, made if need be and open."""
     places = {_place(run): run.limit for run in runs}
     queues, labels, keys = zip(*places, strict=True)
-    lanes = {
-        (row["queue"], row["labels"], row["limit_key"]): row["id"]
-        for row in await db.fetch(sql.PUT_LANES, queues, labels, list(places.values()), keys, now)
-    }
+    rows = await db.fetch(sql.PUT_LANES, queues, labels, list(places.values()), keys, now)
     if rules := {key: limit for (_, _, key), limit in places.items() if key}:
         await db.execute(sql.PUT_SLOTS, list(rules), list(rules.values()))
-    await db.execute(sql.PUT_RUNS, *columns([_row(run, lanes[_place(run)]) for run in runs]))
+    return {(row["queue"], row["labels"], row["limit_key"]): row["id"] for row in rows}
 
 
 def _row(run: Run, lane: int) -> tuple[Any, ...]:
     return (
-        run.id, lane, run.job_id, run.state, run.queue, run.rank_at, run.run_at, run.unique_key, encode(run),
+        run.id, lane, run.job_id, run.state, run.queue, run.rank_at, run.run_at, encode(run),
     )  # fmt: skip
 
 

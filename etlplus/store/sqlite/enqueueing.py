@@ -12,6 +12,7 @@ from etlplus.errors import Conflict
 from etlplus.jobs import transitions
 from etlplus.jobs.ids import Ids
 from etlplus.jobs.model import NewRun, Run
+from etlplus.store.granting import Batch
 from etlplus.store.kept import Kept, entry
 from etlplus.store.refusals import refuse_wishes
 from etlplus.store.sqlite.definitions import job
@@ -32,31 +33,33 @@ _PUT_SLOTS = """
     INSERT OR IGNORE INTO limit_slot (key, slot) SELECT ?, number FROM slot
 """
 _PUT_RUN = """
-    INSERT INTO run_live (id, lane, job_id, state, queue, rank_at, run_at, attempt, unique_key, doc)
-    VALUES (?, ?, ?, ?, ?, ?, ?, 0, ?, ?)
+    INSERT INTO run_live (id, lane, job_id, state, queue, rank_at, run_at, attempt, doc)
+    VALUES (?, ?, ?, ?, ?, ?, ?, 0, ?)
 """
+_PUT_KEY = "INSERT INTO unique_key VALUES (?, ?) ON CONFLICT DO UPDATE SET run_id = excluded.run_id"
 
 
 def enqueue(db: Db, ids: Ids, wishes: Sequence[NewRun], now: datetime) -> list[Run]:
     jobs = {job_id: found_job for job_id in {wish.job_id for wish in wishes} if (found_job := job(db, job_id))}
     refuse_wishes(wishes, jobs, modes(db))
-    answers: list[Run] = []
-    made: dict[str, Run] = {}
-    for wish in wishes:
-        run = _holder(db, wish.unique_key, made) if wish.unique_key is not None else None
-        if run is None:
-            run, _ = transitions.enqueue(wish, jobs[wish.job_id], ids.new(now), now)
-            made[run.unique_key or run.id] = run
-        answers.append(run)
-    put_runs(db, list(made.values()), now)
-    return answers
+    batch = Batch(jobs, _holders(db, wishes), lambda: ids.new(now), now)
+    answers = [batch.grant(wish) for wish in wishes]
+    put_runs(db, batch.made, now)
+    db.executemany(_PUT_KEY, batch.keys.items())
+    for run in record(db, batch.replaced, now):
+        db.execute("UPDATE run_live SET lane = ? WHERE id = ?", (_put_lane(db, run, now), run.id))
+    return [batch.runs[run_id] for run_id in answers]
 
 
-def _holder(db: Db, unique_key: str, made: dict[str, Run]) -> Run | None:
-    if unique_key in made:
-        return made[unique_key]
-    row = db.execute(f"SELECT {KEPT} FROM run_live WHERE unique_key = ?", (unique_key,)).fetchone()
-    return kept(row).present if row else None
+def _holders(db: Db, wishes: Sequence[NewRun]) -> dict[str, Run | Kept]:
+    """Who has the unique keys that are wished for."""
+    holders: dict[str, Run | Kept] = {}
+    for key in {wish.unique_key for wish in wishes if wish.unique_key is not None}:
+        row = db.execute("SELECT run_id FROM unique_key WHERE key = ?", (key,)).fetchone()
+        holder = (line_of(db, row[0]) or one(db, Run, "SELECT doc FROM run WHERE id = ?", row[0])) if row else None
+        if holder is not None:
+            holders[key] = holder
+    return holders
 
 
 Place = tuple[str, str, str]
@@ -86,7 +89,7 @@ def _put_lane(db: Db, run: Run, now: datetime) -> int:
 def _row(run: Run, lane: int) -> tuple[Any, ...]:
     return (
         run.id, lane, run.job_id, run.state, run.queue, run.rank_at.timestamp(), run.run_at.timestamp(),
-        run.unique_key, encode(run),
+        encode(run),
     )  # fmt: skip
 
 

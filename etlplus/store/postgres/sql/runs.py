@@ -9,7 +9,15 @@ KEPT = "doc, attempt, worker_id, claimed_at, revision, slotted"
 
 # Whoever wants a unique key waits here for others who want it, in the order in which the keys were sorted.
 LOCK_UNIQUE_KEYS = "SELECT pg_advisory_xact_lock(hashtextextended(key, 7310579)) FROM unnest($1::text[]) AS key"
-UNIQUE_KEY_HOLDERS = f"SELECT {KEPT} FROM run_live WHERE unique_key = ANY($1)"
+UNFINISHED_HOLDERS = f"""
+    SELECT key, {KEPT} FROM unique_key JOIN run_live ON run_live.id = unique_key.run_id
+    WHERE key = ANY($1) ORDER BY run_live.id FOR UPDATE OF run_live
+"""
+FINISHED_HOLDERS = "SELECT key, doc FROM unique_key JOIN run ON run.id = unique_key.run_id WHERE key = ANY($1)"
+PUT_UNIQUE_KEYS = """
+    INSERT INTO unique_key (key, run_id) SELECT key, run_id FROM unnest($1::text[], $2::text[]) AS new (key, run_id)
+    ORDER BY key ON CONFLICT (key) DO UPDATE SET run_id = excluded.run_id
+"""
 
 # A lane that is there is opened; one that is open keeps its place.
 PUT_LANES = """
@@ -30,13 +38,12 @@ PUT_SLOTS = """
 """
 PUT_RUNS = """
     INSERT INTO run_live (
-        id, lane, job_id, state, queue, rank_at, run_at, attempt, cancel_requested, unique_key, doc
+        id, lane, job_id, state, queue, rank_at, run_at, attempt, cancel_requested, doc
     )
-    SELECT id, lane, job_id, state, queue, rank_at, run_at, 0, false, unique_key, doc
+    SELECT id, lane, job_id, state, queue, rank_at, run_at, 0, false, doc
     FROM unnest(
-        $1::text[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::timestamptz[], $8::text[],
-        $9::json[]
-    ) AS new (id, lane, job_id, state, queue, rank_at, run_at, unique_key, doc)
+        $1::text[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::timestamptz[], $8::json[]
+    ) AS new (id, lane, job_id, state, queue, rank_at, run_at, doc)
 """
 
 # The line must be as it was when the transition was decided, or nothing happens to it; what went is named.
@@ -93,6 +100,10 @@ OPEN_LANES = """
     WHERE limit_key <> '' AND (limit_key = ANY($1) OR id = ANY($2)) AND NOT open
 """
 
+MOVE_RUNS = """
+    UPDATE run_live SET lane = moved.lane FROM unnest($1::text[], $2::bigint[]) AS moved (id, lane)
+    WHERE run_live.id = moved.id
+"""
 LIVE_RUN = f"SELECT {KEPT} FROM run_live WHERE id = $1"
 LIVE_RUN_FOR_CHANGE = f"{LIVE_RUN} FOR UPDATE"
 KEEP_DOC = "UPDATE run_live SET doc = $2, revision = revision + 1 WHERE id = $1"
