@@ -49,11 +49,24 @@ FINAL_STATES = frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLE
 LIVE_STATES = frozenset(RunState) - FINAL_STATES
 
 
+class ErrorRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How errors with one of these codes are treated. ``retry`` decides whether trying again can help, whatever the error
+    itself says. ``attempts_max``, ``base_s`` and ``cap_s`` take the place of the policy's own, where given.
+    """
+
+    codes: Annotated[tuple[str, ...], msgspec.Meta(min_length=1, max_length=50)]
+    retry: bool = True
+    attempts_max: Annotated[int, msgspec.Meta(ge=1, le=1000)] | None = None
+    base_s: Annotated[float, msgspec.Meta(ge=0)] | None = None
+    cap_s: Annotated[float, msgspec.Meta(ge=0)] | None = None
+
+
 class RetryPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How often a failing run is tried, and how long it waits in between; ``retry`` computes the waits.
 
     ``attempts_max`` counts the first try too: 1 means never again. Attempts that were interrupted (the worker drained
-    or died) do not count. ``jitter`` is the share of the wait that is spread at random: 0.1 means ±10 %.
+    or died) do not count. ``jitter`` is the share of the wait that is spread at random: 0.1 means ±10 %. Of ``rules``, the
+    first that names the error's code is followed.
     """
 
     kind: Literal["fixed", "linear", "exponential"] = "exponential"
@@ -61,6 +74,7 @@ class RetryPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     base_s: Annotated[float, msgspec.Meta(ge=0)] = 2.0
     cap_s: Annotated[float, msgspec.Meta(ge=0)] = 300.0
     jitter: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.1
+    rules: Annotated[tuple[ErrorRule, ...], msgspec.Meta(max_length=50)] = ()
 
 
 class IntervalSchedule(msgspec.Struct, frozen=True, tag_field="kind", tag="interval", forbid_unknown_fields=True):
@@ -79,7 +93,9 @@ class JobDraft(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """A job as a person writes it. ``pipeline`` is the plan as data; the pipeline room checks it, the store does not.
 
     ``base_dir`` is where relative paths in the plan start. A paused job makes no scheduled runs; asked for by hand, it
-    runs. Only workers that have all ``labels`` carry its runs, and never more than ``limit`` allows at once.
+    runs. Only workers that have all ``labels`` carry its runs, and never more than ``limit`` allows at once. ``timeout_s``
+    bounds one attempt, ``queue_timeout_s`` how long a run may stand in the queue at a time, and ``total_timeout_s`` all of it,
+    from when it first was due, waits and retries included.
     """
 
     name: Name
@@ -91,6 +107,8 @@ class JobDraft(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     retry: RetryPolicy = RetryPolicy()
     schedule: Schedule | None = None
     timeout_s: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    queue_timeout_s: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    total_timeout_s: Annotated[float, msgspec.Meta(gt=0)] | None = None
     memory_limit_bytes: Annotated[int, msgspec.Meta(gt=0)] | None = None
     base_dir: str = ""
     paused: bool = False
@@ -113,6 +131,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     retry: RetryPolicy = RetryPolicy()
     schedule: Schedule | None = None
     timeout_s: float | None = None
+    queue_timeout_s: float | None = None
+    total_timeout_s: float | None = None
     memory_limit_bytes: int | None = None
     base_dir: str = ""
     paused: bool = False
@@ -147,6 +167,7 @@ class NewRun(msgspec.Struct, frozen=True, kw_only=True):
     cause: str = "manual"
     unique_key: str | None = None
     unique: Uniqueness = Uniqueness()
+    replay_of: str | None = None
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -157,7 +178,9 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ``attempts_spent`` are the tries that counted, ``rescues`` the workers lost over it since a try last ended in order.
     ``error`` is why it failed, or while unfinished why the last try did. ``bounds`` is what the first attempt found in
     its sources, so that each later one reads the same. Only a worker with all ``labels`` may claim it, and only while
-    ``limit_key`` (empty: none) has a free slot under the limit called ``limit``.
+    ``limit_key`` (empty: none) has a free slot under the limit called ``limit``. Unless it is claimed before ``waits_until``
+    it has failed; from ``deadline_at`` on it is neither carried nor tried again. ``replay_of`` is the dead letter that it was
+    made from.
     """
 
     id: str
@@ -187,6 +210,10 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     cause: str = "manual"
     unique_key: str | None = None
     bounds: dict[str, Any] | None = None
+    queue_timeout_s: float | None = None
+    waits_until: datetime | None = None
+    deadline_at: datetime | None = None
+    replay_of: str | None = None
 
     @property
     def rank_at(self) -> datetime:

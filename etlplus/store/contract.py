@@ -19,6 +19,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from etlplus.jobs.letters import DeadLetter, Edit, LetterFilter, Replay
 from etlplus.jobs.model import (
     Attempt,
     Job,
@@ -188,6 +189,21 @@ class WriteStore(Protocol):
         """
         ...
 
+    async def replay(
+        self, which: LetterFilter, *, now: datetime, edit: Edit | None = None, dry_run: bool = False, limit: int = 1000
+    ) -> list[Replay]:
+        """Make new runs from dead letters, oldest first; their letters are resolved by it.
+
+        Each is made from its job's present version, in the queue that the job names now, with its own parameters after
+        ``edit``. What cannot be replayed is answered with its problems and stays; the others are. With ``dry_run`` nothing
+        is stored. A full answer (``limit`` letters) means that there may be more.
+        """
+        ...
+
+    async def discard(self, which: LetterFilter, *, reason: str, now: datetime, limit: int = 1000) -> list[str]:
+        """Resolve dead letters without a replay, and keep the reason; answers with the ids of their runs."""
+        ...
+
     async def save_user(self, draft: UserDraft, *, now: datetime, user_id: str | None = None) -> User:
         """Store a new user, or change ``user_id``; a changed password, role or ``disabled`` raises the epoch.
 
@@ -243,6 +259,14 @@ class ReadStore(Protocol):
 
     async def workers(self) -> list[Worker]:
         """Every worker that has joined and neither left nor been found dead."""
+        ...
+
+    async def dead_letters(
+        self, which: LetterFilter | None = None, *, resolved: bool = False, limit: int = 100, after: str | None = None
+    ) -> list[DeadLetter]:
+        """A page of runs that failed for good and that nobody replayed or discarded yet, newest run first; or, with
+        ``resolved``, of those that somebody did. ``after`` is the id of the last run seen.
+        """
         ...
 
     async def queues(self) -> list[QueueCounts]:

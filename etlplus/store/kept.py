@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from etlplus.jobs import transitions
-from etlplus.jobs.model import Attempt, Run, RunEvent
+from etlplus.jobs.model import Attempt, Run, RunEvent, RunState
 from etlplus.jobs.outcome import Result
 
 
@@ -83,3 +83,10 @@ def history(written: Iterable[Sequence[RunEvent]], kept: Kept | None) -> list[Ru
     for event in kept.unwritten if kept else ():
         events.setdefault(event.version, event)
     return [events[version] for version in sorted(events)]
+
+
+def letter_code(run: Run) -> str | None:
+    """The code under which a run that has just ended becomes a dead letter; None if it does not."""
+    if run.state is not RunState.FAILED:
+        return None
+    return run.error.code if run.error else "internal"

@@ -11,10 +11,22 @@ from random import Random
 from typing import Any, TypeVar
 
 from etlplus.jobs.ids import Ids
+from etlplus.jobs.letters import DeadLetter, Edit, LetterFilter, Replay
 from etlplus.jobs.model import Attempt, Job, JobDraft, NewRun, Run, RunEvent, RunState, User, UserDraft, Worker
 from etlplus.jobs.queues import Limit, LimitDraft, Queue, QueueCounts, QueueDraft, QueueMode
 from etlplus.store.contract import Beat, Claimed, Counts, Hint, Outcome, RunFilter, Settled, Statistics
-from etlplus.store.postgres import accounts, definitions, enqueueing, limits, queues, reads, schema, ticking, working
+from etlplus.store.postgres import (
+    accounts,
+    definitions,
+    enqueueing,
+    letters,
+    limits,
+    queues,
+    reads,
+    schema,
+    ticking,
+    working,
+)
 from etlplus.store.postgres.bridge import Bridge, Lane, Unit, open_bridge
 from etlplus.store.postgres.claiming import Claims
 from etlplus.store.postgres.marks import Marks
@@ -79,6 +91,18 @@ class PostgresStore:
     async def delete_limit(self, name: str, *, now: datetime) -> None:
         await self._bridge.run(lambda db: limits.delete_limit(db, name))
 
+    async def replay(
+        self, which: LetterFilter, *, now: datetime, edit: Edit | None = None, dry_run: bool = False, limit: int = 1000
+    ) -> list[Replay]:
+        replayed = await self._bridge.run(
+            lambda db: letters.replay(db, self._ids, which, edit or {}, dry_run, limit, now, self._shard)
+        )
+        self._stirred([each.run for each in replayed if each.run is not None])
+        return replayed
+
+    async def discard(self, which: LetterFilter, *, reason: str, now: datetime, limit: int = 1000) -> list[str]:
+        return await self._bridge.run(lambda db: letters.discard(db, which, reason, limit, now))
+
     async def save_user(self, draft: UserDraft, *, now: datetime, user_id: str | None = None) -> User:
         return await self._bridge.run(lambda db: accounts.save_user(db, self._ids, draft, now, user_id))
 
@@ -114,6 +138,11 @@ class PostgresStore:
 
     async def workers(self) -> list[Worker]:
         return await self._look(reads.workers)
+
+    async def dead_letters(
+        self, which: LetterFilter | None = None, *, resolved: bool = False, limit: int = 100, after: str | None = None
+    ) -> list[DeadLetter]:
+        return await self._look(lambda db: letters.letters(db, which or LetterFilter(), limit, after, resolved))
 
     async def queues(self) -> list[QueueCounts]:
         return await self._look(queues.queues)

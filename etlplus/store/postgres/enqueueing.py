@@ -77,7 +77,7 @@ async def _lanes(db: Db, runs: Sequence[Run], now: datetime) -> dict[Place, int]
 
 def _row(run: Run, lane: int) -> tuple[Any, ...]:
     return (
-        run.id, lane, run.job_id, run.state, run.queue, run.rank_at, run.run_at, encode(run),
+        run.id, lane, run.job_id, run.state, run.queue, run.rank_at, run.run_at, run.waits_until, encode(run),
     )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from etlplus.jobs.model import Run, RunState
-from etlplus.store.kept import Entry
+from etlplus.store.kept import Entry, letter_code
 from etlplus.store.postgres.bridge import Db
 from etlplus.store.postgres.records import columns, encode
 from etlplus.store.postgres.sql import runs as sql
@@ -29,7 +29,7 @@ async def record(db: Db, entries: Sequence[Entry], shard: int, now: datetime) ->
     going_on = [each for each in entries if not each.run.state.is_final]
     lanes: list[int] = []
     if over:
-        await finish(db, over, shard)
+        await finish(db, over, shard, now)
     if going_on:
         lanes = [row["lane"] for row in await db.fetch(sql.CHANGE, *columns([_changed(each) for each in going_on]))]
     counted = [each.run for each in going_on if each.run.limit_key and each.run.state is RunState.QUEUED]
@@ -39,9 +39,9 @@ async def record(db: Db, entries: Sequence[Entry], shard: int, now: datetime) ->
     return [each.run for each in entries]
 
 
-async def finish(db: Db, entries: Sequence[Entry], shard: int) -> set[str]:
+async def finish(db: Db, entries: Sequence[Entry], shard: int, now: datetime) -> set[str]:
     """Write the ends of runs; names those whose lines were as ``Entry.kept`` says, the others are left alone."""
-    rows = await db.fetch(sql.FINISH, *columns([_finished(each) for each in entries]), shard)
+    rows = await db.fetch(sql.FINISH, *columns([_finished(each) for each in entries]), now, shard)
     return {row["id"] for row in rows}
 
 
@@ -62,13 +62,13 @@ def _finished(each: Entry) -> tuple[Any, ...]:
     attempt, revision = each.kept.attempt, each.kept.revision
     return (
         each.run.id, attempt, revision, each.run.state, each.run.version, encode(each.run), encode(each.events),
-        encode(each.ended) if each.ended else None,
+        encode(each.ended) if each.ended else None, letter_code(each.run),
     )  # fmt: skip
 
 
 def _changed(each: Entry) -> tuple[Any, ...]:
     run = each.run
     return (
-        run.id, run.state, run.rank_at, run.run_at, run.attempt, run.cancel_requested, run.version, encode(run),
-        encode(each.events), encode(each.ended) if each.ended else None,
+        run.id, run.state, run.rank_at, run.run_at, run.waits_until, run.attempt, run.cancel_requested, run.version,
+        encode(run), encode(each.events), encode(each.ended) if each.ended else None,
     )  # fmt: skip

@@ -50,7 +50,7 @@ class Settlements:
         remembered = self._remembered(outcomes, now)
         gone: set[str] = set()
         if remembered:
-            gone = await finish(db, list(remembered.values()), self._shard)
+            gone = await finish(db, list(remembered.values()), self._shard, now)
             freed = [each.run.id for each in remembered.values() if each.run.id in gone and _slotted(each)]
             await free(db, freed, now)
         applied = {number: each.run for number, each in remembered.items() if each.run.id in gone}

@@ -29,10 +29,13 @@ SCHEDULED = "schedule"
 
 async def tick(db: Db, ids: Ids, now: datetime, limit: int, shard: int) -> list[Run]:
     jobs = await many(db, Job, definitions.JOBS_DUE, now, limit)
-    lines = [kept(row) for row in await db.fetch(sql.RUNS_DUE, now, limit - len(jobs))]
     fired = await _fire(db, ids, jobs, now)
-    due = await record(db, [entry(line, transitions.come_due(line.present, now)) for line in lines], shard, now)
-    return due + fired
+    late = [kept(row) for row in await db.fetch(sql.RUNS_IMPATIENT, now, limit - len(jobs))]
+    changes = [entry(line, transitions.time_out(line.present, now)) for line in late]
+    given_up = await record(db, changes, shard, now)
+    lines = [kept(row) for row in await db.fetch(sql.RUNS_DUE, now, limit - len(jobs) - len(late))]
+    changes = [entry(line, transitions.come_due(line.present, now)) for line in lines]
+    return fired + given_up + await record(db, changes, shard, now)
 
 
 async def _fire(db: Db, ids: Ids, jobs: Sequence[Job], now: datetime) -> list[Run]:

@@ -14,11 +14,23 @@ from typing import Any, TypeVar
 
 from etlplus.errors import Misconfigured, StoreUnavailable
 from etlplus.jobs.ids import Ids
+from etlplus.jobs.letters import DeadLetter, Edit, LetterFilter, Replay
 from etlplus.jobs.model import Attempt, Job, JobDraft, NewRun, Run, RunEvent, User, UserDraft, Worker
 from etlplus.jobs.queues import Limit, LimitDraft, Queue, QueueCounts, QueueDraft, QueueMode
 from etlplus.store.contract import Beat, Claimed, Counts, Hint, Outcome, RunFilter, Settled, Statistics
 from etlplus.store.kept import Kept
-from etlplus.store.sqlite import accounts, definitions, enqueueing, limits, queues, reads, schema, ticking, working
+from etlplus.store.sqlite import (
+    accounts,
+    definitions,
+    enqueueing,
+    letters,
+    limits,
+    queues,
+    reads,
+    schema,
+    ticking,
+    working,
+)
 from etlplus.store.sqlite.claiming import claim
 from etlplus.store.sqlite.readers import InlineReaders, Readers, ThreadReaders
 from etlplus.store.sqlite.settling import Settlements
@@ -85,6 +97,14 @@ class SqliteStore:
     async def delete_limit(self, name: str, *, now: datetime) -> None:
         await self._write(lambda db: limits.delete_limit(db, name))
 
+    async def replay(
+        self, which: LetterFilter, *, now: datetime, edit: Edit | None = None, dry_run: bool = False, limit: int = 1000
+    ) -> list[Replay]:
+        return await self._write(lambda db: letters.replay(db, self._ids, which, edit or {}, dry_run, limit, now))
+
+    async def discard(self, which: LetterFilter, *, reason: str, now: datetime, limit: int = 1000) -> list[str]:
+        return await self._write(lambda db: letters.discard(db, which, reason, limit, now))
+
     async def save_user(self, draft: UserDraft, *, now: datetime, user_id: str | None = None) -> User:
         return await self._write(lambda db: accounts.save_user(db, self._ids, draft, now, user_id))
 
@@ -120,6 +140,11 @@ class SqliteStore:
 
     async def workers(self) -> list[Worker]:
         return await self._read(reads.workers)
+
+    async def dead_letters(
+        self, which: LetterFilter | None = None, *, resolved: bool = False, limit: int = 100, after: str | None = None
+    ) -> list[DeadLetter]:
+        return await self._read(lambda db: letters.letters(db, which or LetterFilter(), limit, after, resolved))
 
     async def queues(self) -> list[QueueCounts]:
         return await self._read(queues.queues)

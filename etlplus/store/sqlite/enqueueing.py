@@ -33,8 +33,8 @@ _PUT_SLOTS = """
     INSERT OR IGNORE INTO limit_slot (key, slot) SELECT ?, number FROM slot
 """
 _PUT_RUN = """
-    INSERT INTO run_live (id, lane, job_id, state, queue, rank_at, run_at, attempt, doc)
-    VALUES (?, ?, ?, ?, ?, ?, ?, 0, ?)
+    INSERT INTO run_live (id, lane, job_id, state, queue, rank_at, run_at, waits_until, attempt, doc)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, ?)
 """
 _PUT_KEY = "INSERT INTO unique_key VALUES (?, ?) ON CONFLICT DO UPDATE SET run_id = excluded.run_id"
 
@@ -89,6 +89,7 @@ def _put_lane(db: Db, run: Run, now: datetime) -> int:
 def _row(run: Run, lane: int) -> tuple[Any, ...]:
     return (
         run.id, lane, run.job_id, run.state, run.queue, run.rank_at.timestamp(), run.run_at.timestamp(),
+        run.waits_until.timestamp() if run.waits_until else None,
         encode(run),
     )  # fmt: skip
 

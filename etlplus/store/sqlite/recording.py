@@ -10,16 +10,18 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from etlplus.jobs.model import Run, RunState
-from etlplus.store.kept import Entry
+from etlplus.store.kept import Entry, letter_code
 from etlplus.store.sqlite.records import Db, encode
 
 _GO = "DELETE FROM run_live WHERE id = ? AND attempt = ? AND revision = ?"
 _FINISHED = "INSERT INTO run (id, job_id, state, queue, doc) VALUES (?, ?, ?, ?, ?)"
 _TELL = "INSERT INTO run_event (run_id, version, doc, attempt) VALUES (?, ?, ?, ?)"
+_LETTER = "INSERT INTO dead_letter (run_id, job_id, queue, code, failed_at) VALUES (?, ?, ?, ?, ?)"
 _COUNT = "INSERT INTO run_count VALUES (?, ?) ON CONFLICT DO UPDATE SET amount = amount + excluded.amount"
 _CHANGE = """
     UPDATE run_live SET
-        state = ?, rank_at = ?, run_at = ?, attempt = ?, cancel_requested = ?, doc = ?, revision = revision + 1,
+        state = ?, rank_at = ?, run_at = ?, waits_until = ?, attempt = ?, cancel_requested = ?, doc = ?,
+        revision = revision + 1,
         worker_id = iif(?, worker_id, NULL), claimed_at = iif(?, claimed_at, NULL), slotted = slotted AND ?
     WHERE id = ? RETURNING lane
 """
@@ -30,7 +32,7 @@ _OPEN_LANE = "UPDATE lane SET open = true, opened_at = ? WHERE id = ? AND limit_
 
 def record(db: Db, entries: Sequence[Entry], now: datetime) -> list[Run]:
     """Write transitions; the runs as they are now, in the order given."""
-    finish(db, [each for each in entries if each.run.state.is_final])
+    finish(db, [each for each in entries if each.run.state.is_final], now)
     for each in entries:
         if not each.run.state.is_final:
             _change(db, each, now)
@@ -38,12 +40,14 @@ def record(db: Db, entries: Sequence[Entry], now: datetime) -> list[Run]:
     return [each.run for each in entries]
 
 
-def finish(db: Db, entries: Sequence[Entry]) -> set[str]:
+def finish(db: Db, entries: Sequence[Entry], now: datetime) -> set[str]:
     """Write the ends of runs; names those whose lines were as ``Entry.kept`` says, the others are left alone."""
     gone = [each for each in entries if each.kept and db.execute(_GO, _line(each)).rowcount]
     finished = [(each.run.id, each.run.job_id, each.run.state, each.run.queue, encode(each.run)) for each in gone]
     db.executemany(_FINISHED, finished)
     _tell(db, gone)
+    letters = [(each.run.id, each.run.job_id, each.run.queue, code) for each in gone if (code := letter_code(each.run))]
+    db.executemany(_LETTER, [(*letter, now.timestamp()) for letter in letters])
     db.executemany(_COUNT, Counter(each.run.state for each in gone).items())
     return {each.run.id for each in gone}
 
@@ -68,6 +72,7 @@ def _change(db: Db, each: Entry, now: datetime) -> None:
         run.state,
         run.rank_at.timestamp(),
         run.run_at.timestamp(),
+        run.waits_until.timestamp() if run.waits_until else None,
         run.attempt,
         run.cancel_requested,
         encode(run),

@@ -42,7 +42,7 @@ class Settlements:
 
     def acknowledge(self, db: Db, outcomes: Sequence[Outcome], now: datetime) -> list[Settled]:
         remembered = self._remembered(db, outcomes, now)
-        gone = finish(db, list(remembered.values()))
+        gone = finish(db, list(remembered.values()), now)
         free(db, [each.run.id for each in remembered.values() if each.run.id in gone and _slotted(each)], now)
         applied = {number: each.run for number, each in remembered.items() if each.run.id in gone}
         for number, outcome in enumerate(outcomes):

@@ -23,18 +23,26 @@ from etlplus.store.sqlite.records import KEPT, Db, kept, many, moment
 
 SCHEDULED = "schedule"
 _DUE = f"SELECT {KEPT} FROM run_live WHERE state = 'scheduled' AND run_at <= ? ORDER BY run_at, id LIMIT ?"
+_IMPATIENT = f"""
+    SELECT {KEPT} FROM run_live WHERE waits_until <= ? AND waits_until IS NOT NULL AND state <> 'running'
+    ORDER BY waits_until, id LIMIT ?
+"""
 _HINT = """
     SELECT
         (SELECT count(*) FROM (SELECT 1 FROM run_live WHERE state = 'queued' LIMIT 1000)),
         (SELECT min(at) FROM (
-            SELECT min(run_at) AS at FROM run_live WHERE state = 'scheduled' UNION ALL SELECT min(next_at) FROM job
+            SELECT min(run_at) AS at FROM run_live WHERE state = 'scheduled'
+            UNION ALL SELECT min(waits_until) FROM run_live WHERE waits_until IS NOT NULL AND state <> 'running'
+            UNION ALL SELECT min(next_at) FROM job
         ))
 """
 
 
 def tick(db: Db, ids: Ids, now: datetime, limit: int) -> list[Run]:
-    lines = [kept(row) for row in db.execute(_DUE, (now.timestamp(), limit)).fetchall()]
-    due = record(db, [entry(line, transitions.come_due(line.present, now)) for line in lines], now)
+    late = [kept(row) for row in db.execute(_IMPATIENT, (now.timestamp(), limit)).fetchall()]
+    due = record(db, [entry(line, transitions.time_out(line.present, now)) for line in late], now)
+    lines = [kept(row) for row in db.execute(_DUE, (now.timestamp(), limit - len(due))).fetchall()]
+    due += record(db, [entry(line, transitions.come_due(line.present, now)) for line in lines], now)
     due_jobs = "SELECT doc FROM job WHERE next_at <= ? ORDER BY next_at LIMIT ?"
     jobs = many(db, Job, due_jobs, now.timestamp(), limit - len(due))
     return due + [run for job in jobs if (run := _fire(db, ids, job, now))]

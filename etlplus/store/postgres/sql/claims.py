@@ -120,5 +120,9 @@ HELD_BY_WORKERS = _HELD.format(condition="worker_id = ANY($1) ORDER BY id LIMIT 
 HINT = """
     SELECT
         (SELECT count(*) FROM (SELECT FROM run_live WHERE state = 'queued' LIMIT 1000) AS queued) AS queued,
-        least((SELECT min(run_at) FROM run_live WHERE state = 'scheduled'), (SELECT min(next_at) FROM job)) AS due_at
+        least(
+            (SELECT min(run_at) FROM run_live WHERE state = 'scheduled'),
+            (SELECT min(waits_until) FROM run_live WHERE waits_until IS NOT NULL AND state <> 'running'),
+            (SELECT min(next_at) FROM job)
+        ) AS due_at
 """

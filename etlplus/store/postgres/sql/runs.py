@@ -38,12 +38,13 @@ PUT_SLOTS = """
 """
 PUT_RUNS = """
     INSERT INTO run_live (
-        id, lane, job_id, state, queue, rank_at, run_at, attempt, cancel_requested, doc
+        id, lane, job_id, state, queue, rank_at, run_at, waits_until, attempt, cancel_requested, doc
     )
-    SELECT id, lane, job_id, state, queue, rank_at, run_at, 0, false, doc
+    SELECT id, lane, job_id, state, queue, rank_at, run_at, waits_until, 0, false, doc
     FROM unnest(
-        $1::text[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::timestamptz[], $8::json[]
-    ) AS new (id, lane, job_id, state, queue, rank_at, run_at, doc)
+        $1::text[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::timestamptz[],
+        $8::timestamptz[], $9::json[]
+    ) AS new (id, lane, job_id, state, queue, rank_at, run_at, waits_until, doc)
 """
 
 # The line must be as it was when the transition was decided, or nothing happens to it; what went is named.
@@ -51,16 +52,21 @@ FINISH = """
     WITH gone AS (
         DELETE FROM run_live AS live
         USING unnest(
-            $1::text[], $2::int[], $3::int[], $4::text[], $5::int[], $6::json[], $7::json[], $8::json[]
-        ) AS change (id, attempt, revision, state, version, doc, events, ended)
+            $1::text[], $2::int[], $3::int[], $4::text[], $5::int[], $6::json[], $7::json[], $8::json[], $9::text[]
+        ) AS change (id, attempt, revision, state, version, doc, events, ended, code)
         WHERE live.id = change.id AND live.attempt = change.attempt AND live.revision = change.revision
-        RETURNING live.id, live.job_id, live.queue, change.state, change.version, change.doc, change.events, change.ended
+        RETURNING
+            live.id, live.job_id, live.queue, change.state, change.version, change.doc, change.events, change.ended,
+            change.code
+    ), lettered AS (
+        INSERT INTO dead_letter (run_id, job_id, queue, code, failed_at)
+        SELECT id, job_id, queue, code, $10 FROM gone WHERE code IS NOT NULL
     ), finished AS (
         INSERT INTO run (id, job_id, state, queue, doc) SELECT id, job_id, state, queue, doc FROM gone
     ), told AS (
         INSERT INTO run_event (run_id, version, doc, attempt) SELECT id, version, events, ended FROM gone
     ), tallied AS (
-        INSERT INTO tally (name, shard, amount) SELECT state, $9, count(*) FROM gone GROUP BY state ORDER BY state
+        INSERT INTO tally (name, shard, amount) SELECT state, $11, count(*) FROM gone GROUP BY state ORDER BY state
         ON CONFLICT (name, shard) DO UPDATE SET amount = tally.amount + excluded.amount
     )
     SELECT id FROM gone
@@ -70,14 +76,15 @@ CHANGE = """
     WITH change AS MATERIALIZED (
         SELECT *
         FROM unnest(
-            $1::text[], $2::text[], $3::timestamptz[], $4::timestamptz[], $5::int[], $6::bool[], $7::int[], $8::json[],
-            $9::json[], $10::json[]
-        ) AS c (id, state, rank_at, run_at, attempt, cancel_requested, version, doc, events, ended)
+            $1::text[], $2::text[], $3::timestamptz[], $4::timestamptz[], $5::timestamptz[], $6::int[], $7::bool[],
+            $8::int[], $9::json[], $10::json[], $11::json[]
+        ) AS c (id, state, rank_at, run_at, waits_until, attempt, cancel_requested, version, doc, events, ended)
     ), told AS (
         INSERT INTO run_event (run_id, version, doc, attempt) SELECT id, version, events, ended FROM change
     )
     UPDATE run_live AS live SET
-        state = change.state, rank_at = change.rank_at, run_at = change.run_at, attempt = change.attempt,
+        state = change.state, rank_at = change.rank_at, run_at = change.run_at,
+        waits_until = change.waits_until, attempt = change.attempt,
         cancel_requested = change.cancel_requested, doc = change.doc, revision = live.revision + 1,
         worker_id = CASE WHEN change.state = 'running' THEN live.worker_id END,
         claimed_at = CASE WHEN change.state = 'running' THEN live.claimed_at END,
@@ -110,6 +117,10 @@ KEEP_DOC = "UPDATE run_live SET doc = $2, revision = revision + 1 WHERE id = $1"
 RUNS_DUE = f"""
     SELECT {KEPT} FROM run_live WHERE state = 'scheduled' AND run_at <= $1 ORDER BY run_at, id LIMIT $2
     FOR UPDATE SKIP LOCKED
+"""
+RUNS_IMPATIENT = f"""
+    SELECT {KEPT} FROM run_live WHERE waits_until <= $1 AND waits_until IS NOT NULL AND state <> 'running'
+    ORDER BY waits_until, id LIMIT $2 FOR UPDATE SKIP LOCKED
 """
 
 FINISHED_RUN = "SELECT doc FROM run WHERE id = $1"
