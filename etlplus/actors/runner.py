@@ -121,13 +121,20 @@ class Runner(Actor[Carrying]):
         return self._slot.result
 
     async def _execute(self, claimed: Claimed, lease: Lease, reports: _Reports) -> Result:
-        timeout_s = claimed.job.timeout_s
+        left_s, error = self._time_for(claimed)
         self._scope = trio.CancelScope()
-        with trio.move_on_after(timeout_s if timeout_s is not None else float("inf")) as timeout, self._scope:
+        with trio.move_on_after(left_s) as timeout, self._scope:
             return await self._engine.execute(work_of(claimed), lease, reports)
-        if timeout.cancelled_caught:
-            return Failed(RunError("timeout", f"the attempt took longer than {timeout_s} s", retryable=True))
-        return self._why
+        return Failed(error) if timeout.cancelled_caught else self._why
+
+    def _time_for(self, claimed: Claimed) -> tuple[float, RunError]:
+        """How long the attempt may take, in seconds, and the error if it takes longer."""
+        timeout_s = claimed.job.timeout_s if claimed.job.timeout_s is not None else float("inf")
+        if claimed.run.deadline_at is not None:
+            left_s = max((claimed.run.deadline_at - self._standing.now()).total_seconds(), 0.0)
+            if left_s < timeout_s:
+                return left_s, RunError("total_timeout", "the run was not done by its deadline")
+        return timeout_s, RunError("timeout", f"the attempt took longer than {timeout_s} s", retryable=True)
 
     def _settle(self, result: Result) -> None:
         """Put the outcome into the outbox and free the slot, in one go without a cancel point between."""

@@ -19,8 +19,12 @@ class Happening(StrEnum):
 
     ENQUEUED = "enqueued"
     """It was asked for, by a person or by a schedule."""
+    REPLACED = "replaced"
+    """It waits still, and was given other parameters."""
     CAME_DUE = "came_due"
     """The time it waited for has come."""
+    TIMED_OUT = "timed_out"
+    """It waited longer than it may."""
     CLAIMED = "claimed"
     """A worker took it."""
     SUCCEEDED = "succeeded"
@@ -42,11 +46,17 @@ class Happening(StrEnum):
 
 
 TRANSITIONS: dict[tuple[RunState, Happening], RunState] = {
+    (S.SCHEDULED, Happening.REPLACED): S.SCHEDULED,
+    (S.BLOCKED, Happening.REPLACED): S.BLOCKED,
+    (S.QUEUED, Happening.REPLACED): S.QUEUED,
     (S.SCHEDULED, Happening.CAME_DUE): S.QUEUED,
+    (S.SCHEDULED, Happening.TIMED_OUT): S.FAILED,
     (S.SCHEDULED, Happening.CANCELLED): S.CANCELLED,
     (S.BLOCKED, Happening.CAME_DUE): S.QUEUED,
+    (S.BLOCKED, Happening.TIMED_OUT): S.FAILED,
     (S.BLOCKED, Happening.CANCELLED): S.CANCELLED,
     (S.QUEUED, Happening.CLAIMED): S.RUNNING,
+    (S.QUEUED, Happening.TIMED_OUT): S.FAILED,
     (S.QUEUED, Happening.CANCELLED): S.CANCELLED,
     (S.RUNNING, Happening.SUCCEEDED): S.SUCCEEDED,
     (S.RUNNING, Happening.FAILED): S.FAILED,

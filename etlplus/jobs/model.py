@@ -8,22 +8,16 @@ aware and in UTC, all ids are UUIDv7 strings, durations end in ``_s`` and are se
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
 import msgspec
 
+from etlplus.jobs.names import PRIORITY_STEP_S, Labels, Name, Priority
 from etlplus.jobs.outcome import Figures, RunError
+from etlplus.jobs.queues import LimitUse
 from etlplus.jobs.schedules import Schedule
-
-Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^[^\s/\x00-\x1f][^/\x00-\x1f]*$")]
-"""A name that people write: 1 to 200 characters, no slash, no control character, no blank in front."""
-
-Priority = Annotated[int, msgspec.Meta(ge=0, le=1000)]
-"""Smaller goes first. Waiting makes up for it: each step weighs as much as ``PRIORITY_STEP_S`` of waiting."""
-
-PRIORITY_STEP_S = 60.0
 
 
 class RunState(StrEnum):
@@ -56,11 +50,24 @@ FINAL_STATES = frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLE
 LIVE_STATES = frozenset(RunState) - FINAL_STATES
 
 
+class ErrorRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How errors with one of these codes are treated. ``retry`` decides whether trying again can help, whatever the error
+    itself says. ``attempts_max``, ``base_s`` and ``cap_s`` take the place of the policy's own, where given.
+    """
+
+    codes: Annotated[tuple[str, ...], msgspec.Meta(min_length=1, max_length=50)]
+    retry: bool = True
+    attempts_max: Annotated[int, msgspec.Meta(ge=1, le=1000)] | None = None
+    base_s: Annotated[float, msgspec.Meta(ge=0)] | None = None
+    cap_s: Annotated[float, msgspec.Meta(ge=0)] | None = None
+
+
 class RetryPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How often a failing run is tried, and how long it waits in between; ``retry`` computes the waits.
 
     ``attempts_max`` counts the first try too: 1 means never again. Attempts that were interrupted (the worker drained
-    or died) do not count. ``jitter`` is the share of the wait that is spread at random: 0.1 means ±10 %.
+    or died) do not count. ``jitter`` is the share of the wait that is spread at random: 0.1 means ±10 %. Of ``rules``, the
+    first that names the error's code is followed.
     """
 
     kind: Literal["fixed", "linear", "exponential"] = "exponential"
@@ -68,22 +75,29 @@ class RetryPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     base_s: Annotated[float, msgspec.Meta(ge=0)] = 2.0
     cap_s: Annotated[float, msgspec.Meta(ge=0)] = 300.0
     jitter: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.1
+    rules: Annotated[tuple[ErrorRule, ...], msgspec.Meta(max_length=50)] = ()
 
 
 class JobDraft(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A job as a person writes it. ``pipeline`` is the plan as data; the pipeline room checks it, the store does not.
 
     ``base_dir`` is where relative paths in the plan start. A paused job makes no scheduled runs; asked for by hand, it
-    runs.
+    runs. Only workers that have all ``labels`` carry its runs, and never more than ``limit`` allows at once. ``timeout_s``
+    bounds one attempt, ``queue_timeout_s`` how long a run may stand in the queue at a time, and ``total_timeout_s`` all of it,
+    from when it first was due, waits and retries included.
     """
 
     name: Name
     pipeline: dict[str, Any]
     queue: Name = "default"
     priority: Priority = 0
+    labels: Labels = ()
+    limit: LimitUse | None = None
     retry: RetryPolicy = RetryPolicy()
     schedule: Schedule | None = None
     timeout_s: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    queue_timeout_s: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    total_timeout_s: Annotated[float, msgspec.Meta(gt=0)] | None = None
     memory_limit_bytes: Annotated[int, msgspec.Meta(gt=0)] | None = None
     base_dir: str = ""
     paused: bool = False
@@ -101,9 +115,13 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     pipeline: dict[str, Any]
     queue: str = "default"
     priority: int = 0
+    labels: tuple[str, ...] = ()
+    limit: LimitUse | None = None
     retry: RetryPolicy = RetryPolicy()
     schedule: Schedule | None = None
     timeout_s: float | None = None
+    queue_timeout_s: float | None = None
+    total_timeout_s: float | None = None
     memory_limit_bytes: int | None = None
     base_dir: str = ""
     paused: bool = False
@@ -112,9 +130,22 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     next_at: datetime | None = None
 
 
+class Uniqueness(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """When a unique key is taken, and what becomes of a wish then.
+
+    The key is its holder's while that is in one of ``states`` and, with ``period_s``, was made less than that ago. "existing"
+    answers with the holder, "reject" refuses the wish, and "replace" answers with the holder after giving it the wish's
+    parameters, unless a worker carries it already; its time and its place in the line stay.
+    """
+
+    period_s: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    states: tuple[RunState, ...] = (RunState.SCHEDULED, RunState.BLOCKED, RunState.QUEUED, RunState.RUNNING)
+    on_conflict: Literal["existing", "reject", "replace"] = "existing"
+
+
 class NewRun(msgspec.Struct, frozen=True, kw_only=True):
-    """A wish for a run. While a run with the same ``unique_key`` is unfinished, the answer is that run and no new one
-    is made.
+    """A wish for a run. While its ``unique_key`` is somebody's, ``unique`` says what becomes of it: unless told otherwise,
+    as long as a run with that key is unfinished, the answer is that run and no new one is made.
 
     ``run_at`` in the future makes the run wait as scheduled; None means now.
     """
@@ -124,16 +155,21 @@ class NewRun(msgspec.Struct, frozen=True, kw_only=True):
     run_at: datetime | None = None
     cause: str = "manual"
     unique_key: str | None = None
+    unique: Uniqueness = Uniqueness()
+    replay_of: str | None = None
 
 
-class Run(msgspec.Struct, frozen=True, kw_only=True):
+class Run(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One execution of a job, as it stands.
 
     ``version`` grows by one with each transition: of two pictures of a run, the one with the larger version is newer.
     ``attempt`` is the number of the latest try (0: none yet) and the fence: who holds an older number holds nothing.
     ``attempts_spent`` are the tries that counted, ``rescues`` the workers lost over it since a try last ended in order.
     ``error`` is why it failed, or while unfinished why the last try did. ``bounds`` is what the first attempt found in
-    its sources, so that each later one reads the same.
+    its sources, so that each later one reads the same. Only a worker with all ``labels`` may claim it, and only while
+    ``limit_key`` (empty: none) has a free slot under the limit called ``limit``. Unless it is claimed before ``waits_until``
+    it has failed; from ``deadline_at`` on it is neither carried nor tried again. ``replay_of`` is the dead letter that it was
+    made from.
     """
 
     id: str
@@ -143,6 +179,9 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     state: RunState
     queue: str
     priority: int
+    labels: tuple[str, ...] = ()
+    limit: str | None = None
+    limit_key: str = ""
     run_at: datetime
     created_at: datetime
     started_at: datetime | None = None
@@ -160,6 +199,15 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     cause: str = "manual"
     unique_key: str | None = None
     bounds: dict[str, Any] | None = None
+    queue_timeout_s: float | None = None
+    waits_until: datetime | None = None
+    deadline_at: datetime | None = None
+    replay_of: str | None = None
+
+    @property
+    def rank_at(self) -> datetime:
+        """The order of claims, earliest first: each step of priority weighs as much as a while of waiting."""
+        return self.run_at + timedelta(seconds=self.priority * PRIORITY_STEP_S)
 
 
 AttemptEnd = Literal["succeeded", "failed", "cancelled", "returned", "lost"]
@@ -195,7 +243,8 @@ class RunEvent(msgspec.Struct, frozen=True, kw_only=True):
 class Worker(msgspec.Struct, frozen=True, kw_only=True):
     """A process that runs. Its lease covers every run it holds and ends at ``expires_at``.
 
-    ``boot_id`` and ``pid`` let a successor on the same node see at once that its predecessor is gone.
+    ``boot_id`` and ``pid`` let a successor on the same node see at once that its predecessor is gone. ``labels`` are what it
+    is able to do.
     """
 
     id: str
@@ -206,6 +255,7 @@ class Worker(msgspec.Struct, frozen=True, kw_only=True):
     beat_at: datetime
     expires_at: datetime
     slots: int
+    labels: tuple[str, ...] = ()
 
 
 class UserDraft(msgspec.Struct, frozen=True, kw_only=True):

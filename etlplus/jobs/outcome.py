@@ -73,16 +73,18 @@ class Progress(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class RunError(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Why an attempt ended badly: a stable code, a sentence for people, and whether trying again can help.
+    """Why an attempt ended badly: a stable code, a sentence for people, and whether trying again can help, perhaps only
+    after ``retry_after_s``.
 
     Codes: invalid_plan, source_unreadable, source_changed, data_error, destination_unavailable, destination_full,
-    ledger_mismatch, out_of_memory, worker_lost, engine_lost, timeout, stale, internal.
+    ledger_mismatch, out_of_memory, worker_lost, engine_lost, timeout, queue_timeout, total_timeout, stale, internal.
     """
 
     code: str
     message: str
     retryable: bool = False
     problems: tuple[str, ...] = ()
+    retry_after_s: float | None = None
 
 
 class Succeeded(msgspec.Struct, frozen=True, tag="succeeded"):

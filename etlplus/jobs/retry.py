@@ -6,11 +6,16 @@ from __future__ import annotations
 
 from random import Random
 
+from msgspec.structs import replace
+
 from etlplus.jobs.model import RetryPolicy
 from etlplus.jobs.outcome import RunError
 
 RESCUES_MAX = 3
 """So many workers may be lost over a run, without an attempt ending in order, before it is set aside as poison."""
+
+RETRY_AFTER_MAX_S = 86_400.0
+"""What an error may ask for at most: a source that says "in a month" would make the run look forgotten."""
 
 
 def backoff_s(policy: RetryPolicy, attempt: int, rng: Random) -> float:
@@ -40,6 +45,29 @@ def backoff_s(policy: RetryPolicy, attempt: int, rng: Random) -> float:
     return wait_s * (1 + policy.jitter * rng.uniform(-1, 1))
 
 
-def may_retry(error: RunError, *, attempts_spent: int, attempts_max: int) -> bool:
-    """Whether another attempt follows: the error allows it, and not all attempts are spent."""
-    return error.retryable and attempts_spent < attempts_max
+def retry_wait_s(
+    policy: RetryPolicy, error: RunError, *, attempts_spent: int, attempts_max: int, rng: Random
+) -> float | None:
+    """
+    How long to wait before the next attempt, or None if there is none: trying again cannot help, or no attempt is left.
+
+    Args:
+        policy: The policy of the job's version that the run was made from; the first of its rules that names the error's
+            code goes before what the error and the policy say.
+        error: How the attempt has just ended. The wait is not shorter than what it asks for, even above the cap.
+        attempts_spent: The attempts that counted, this one included.
+        attempts_max: How many the run has, unless the rule says otherwise.
+    """
+    rule = next((rule for rule in policy.rules if error.code in rule.codes), None)
+    again = error.retryable if rule is None else rule.retry
+    if rule is not None:
+        attempts_max = rule.attempts_max or attempts_max
+        policy = replace(
+            policy,
+            base_s=policy.base_s if rule.base_s is None else rule.base_s,
+            cap_s=policy.cap_s if rule.cap_s is None else rule.cap_s,
+        )
+    if not again or attempts_spent >= attempts_max:
+        return None
+    asked_s = min(error.retry_after_s or 0.0, RETRY_AFTER_MAX_S)
+    return max(backoff_s(policy, attempts_spent, rng), asked_s)

@@ -16,7 +16,8 @@ from msgspec.structs import replace
 from etlplus.jobs.lifecycle import Happening, after
 from etlplus.jobs.model import Attempt, AttemptEnd, Job, NewRun, Run, RunEvent, RunState
 from etlplus.jobs.outcome import Cancelled, Failed, Result, Returned, RunError, Succeeded
-from etlplus.jobs.retry import RESCUES_MAX, backoff_s, may_retry
+from etlplus.jobs.queues import limit_key
+from etlplus.jobs.retry import RESCUES_MAX, retry_wait_s
 
 Change = tuple[Run, RunEvent]
 
@@ -24,6 +25,8 @@ Change = tuple[Run, RunEvent]
 def enqueue(wish: NewRun, job: Job, run_id: str, now: datetime) -> Change:
     """A new run of a job's present version."""
     waits = wish.run_at is not None and wish.run_at > now
+    run_at = wish.run_at or now
+    deadline_at = _later(max(run_at, now), job.total_timeout_s)
     run = Run(
         id=run_id,
         job_id=job.id,
@@ -32,19 +35,46 @@ def enqueue(wish: NewRun, job: Job, run_id: str, now: datetime) -> Change:
         state=RunState.SCHEDULED if waits else RunState.QUEUED,
         queue=job.queue,
         priority=job.priority,
-        run_at=wish.run_at or now,
+        labels=tuple(sorted(set(job.labels))),
+        limit=job.limit.name if job.limit else None,
+        limit_key=limit_key(job.limit, wish.params),
+        run_at=run_at,
         created_at=now,
         params=wish.params,
         attempts_max=job.retry.attempts_max,
         cause=wish.cause,
         unique_key=wish.unique_key,
+        queue_timeout_s=job.queue_timeout_s,
+        waits_until=_earlier(_later(max(run_at, now), job.queue_timeout_s), deadline_at),
+        deadline_at=deadline_at,
+        replay_of=wish.replay_of,
     )
-    return run, _event(run, Happening.ENQUEUED, now, {"cause": wish.cause})
+    return run, enqueued(run)
+
+
+def enqueued(run: Run) -> RunEvent:
+    """The event that tells of a run's making, from the run as it was made."""
+    return _event(run, Happening.ENQUEUED, run.created_at, {"cause": run.cause})
+
+
+def replaced(run: Run, wish: NewRun, job: Job, now: datetime) -> Change:
+    """A waiting run takes the parameters of another wish."""
+    key = limit_key(job.limit, wish.params)
+    return _change(run, Happening.REPLACED, now, {"cause": wish.cause}, params=wish.params, limit_key=key)
 
 
 def come_due(run: Run, now: datetime) -> Change:
     """The time that a scheduled run waited for has come."""
     return _change(run, Happening.CAME_DUE, now, {})
+
+
+def time_out(run: Run, now: datetime) -> Change:
+    """A waiting run has waited as long as it may."""
+    if run.deadline_at is not None and run.deadline_at <= now:
+        error = RunError("total_timeout", "the run was not done by its deadline")
+    else:
+        error = RunError("queue_timeout", f"nobody took the run within {run.queue_timeout_s:g} s")
+    return _finish(run, Happening.TIMED_OUT, now, {"code": error.code}, error=error)
 
 
 def claim(run: Run, worker_id: str, now: datetime) -> Change:
@@ -120,26 +150,40 @@ def _settle_failure(run: Run, job: Job, result: Failed, now: datetime, rng: Rand
     detail = {"code": result.error.code}
     if run.cancel_requested:
         return _finish(run, Happening.CANCELLED, now, detail, error=result.error)
-    if not may_retry(result.error, attempts_spent=spent, attempts_max=run.attempts_max):
+    wait_s = retry_wait_s(job.retry, result.error, attempts_spent=spent, attempts_max=run.attempts_max, rng=rng)
+    run_at = now + timedelta(seconds=wait_s or 0)
+    if wait_s is None or (run.deadline_at is not None and run_at >= run.deadline_at):
         return _finish(
             run, Happening.FAILED, now, detail, error=result.error, figures=result.figures, attempts_spent=spent
         )
-    wait = timedelta(seconds=backoff_s(job.retry, spent, rng))
     return _change(
         run,
         Happening.RETRIED,
         now,
-        detail | {"run_at": now + wait},
-        run_at=now + wait,
+        detail | {"run_at": run_at},
+        run_at=run_at,
         error=result.error,
         attempts_spent=spent,
         rescues=0,
         worker_id=None,
+        waits_until=_waits_until(run, run_at),
     )
 
 
 def _requeue(run: Run, happening: Happening, now: datetime, detail: dict[str, Any], **changes: Any) -> Change:
-    return _change(run, happening, now, detail, worker_id=None, **changes)
+    return _change(run, happening, now, detail, worker_id=None, waits_until=_waits_until(run, now), **changes)
+
+
+def _waits_until(run: Run, since: datetime) -> datetime | None:
+    return _earlier(_later(since, run.queue_timeout_s), run.deadline_at)
+
+
+def _later(moment: datetime, by_s: float | None) -> datetime | None:
+    return None if by_s is None else moment + timedelta(seconds=by_s)
+
+
+def _earlier(one: datetime | None, other: datetime | None) -> datetime | None:
+    return min(one, other) if one and other else one or other
 
 
 def _finish(run: Run, happening: Happening, now: datetime, detail: dict[str, Any], **changes: Any) -> Change:

@@ -19,6 +19,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from etlplus.jobs.letters import DeadLetter, Edit, LetterFilter, Replay
 from etlplus.jobs.model import (
     Attempt,
     Job,
@@ -32,6 +33,7 @@ from etlplus.jobs.model import (
     Worker,
 )
 from etlplus.jobs.outcome import Result
+from etlplus.jobs.queues import Limit, LimitDraft, Queue, QueueCounts, QueueDraft, QueueMode
 
 
 class RunFilter(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,6 +117,7 @@ class WriteStore(Protocol):
             Conflict: another job has the name (code ``name_taken``), or the job is not at ``expected_version`` any more
                 (code ``stale_version``).
             NotFound: there is no ``job_id``.
+            Invalid: it names a queue or a limit that does not exist (codes ``unknown_queue``, ``unknown_limit``).
         """
         ...
 
@@ -128,10 +131,14 @@ class WriteStore(Protocol):
         ...
 
     async def enqueue(self, runs: Sequence[NewRun], *, now: datetime) -> list[Run]:
-        """Make runs, all or none, answered in order; a wish whose ``unique_key`` is taken is answered with the holder.
+        """Make runs, all or none, answered in order. A wish whose ``unique_key`` is taken is answered with the holder, or
+        as its ``unique`` says. Ten thousand in one call are fine; a run whose ``run_at`` is ahead waits as scheduled.
 
         Raises:
-            NotFound: one of the jobs does not exist; nothing was stored.
+            Conflict: a key is taken and its wish wants to be refused then (code ``unique_key_taken``).
+            NotFound: one of the jobs does not exist.
+            Invalid: a wish cannot be accepted (codes ``queue_draining``, ``too_large``, ``bad_key``, ``limit_key``); each
+                problem points to its wish. Whatever is raised, nothing was stored.
         """
         ...
 
@@ -144,6 +151,57 @@ class WriteStore(Protocol):
             Conflict: it is finished (code ``run_finished``).
             NotFound: there is no such run.
         """
+        ...
+
+    async def save_queue(self, draft: QueueDraft, *, now: datetime) -> Queue:
+        """Store a new queue, open, or change what the queue of that name allows. With fewer slots than runs in hand, none
+        is claimed until enough of them have ended.
+        """
+        ...
+
+    async def set_queue_mode(self, name: str, mode: QueueMode, *, now: datetime) -> Queue:
+        """Open, pause or drain a queue; see ``QueueMode``. Setting the mode that it has changes nothing.
+
+        Raises:
+            NotFound: there is no such queue.
+        """
+        ...
+
+    async def delete_queue(self, name: str, *, now: datetime) -> None:
+        """Forget a queue.
+
+        Raises:
+            Conflict: it has unfinished runs, a job names it, or it is the default one (code ``queue_in_use``).
+            NotFound: there is no such queue.
+        """
+        ...
+
+    async def save_limit(self, draft: LimitDraft, *, now: datetime) -> Limit:
+        """Store a new limit, or change how many slots each of its keys has. Lowered, it counts what is in hand."""
+        ...
+
+    async def delete_limit(self, name: str, *, now: datetime) -> None:
+        """Forget a limit.
+
+        Raises:
+            Conflict: unfinished runs count against it, or a job names it (code ``limit_in_use``).
+            NotFound: there is no such limit.
+        """
+        ...
+
+    async def replay(
+        self, which: LetterFilter, *, now: datetime, edit: Edit | None = None, dry_run: bool = False, limit: int = 1000
+    ) -> list[Replay]:
+        """Make new runs from dead letters, oldest first; their letters are resolved by it.
+
+        Each is made from its job's present version, in the queue that the job names now, with its own parameters after
+        ``edit``. What cannot be replayed is answered with its problems and stays; the others are. With ``dry_run`` nothing
+        is stored. A full answer (``limit`` letters) means that there may be more.
+        """
+        ...
+
+    async def discard(self, which: LetterFilter, *, reason: str, now: datetime, limit: int = 1000) -> list[str]:
+        """Resolve dead letters without a replay, and keep the reason; answers with the ids of their runs."""
         ...
 
     async def save_user(self, draft: UserDraft, *, now: datetime, user_id: str | None = None) -> User:
@@ -203,6 +261,22 @@ class ReadStore(Protocol):
         """Every worker that has joined and neither left nor been found dead."""
         ...
 
+    async def dead_letters(
+        self, which: LetterFilter | None = None, *, resolved: bool = False, limit: int = 100, after: str | None = None
+    ) -> list[DeadLetter]:
+        """A page of runs that failed for good and that nobody replayed or discarded yet, newest run first; or, with
+        ``resolved``, of those that somebody did. ``after`` is the id of the last run seen.
+        """
+        ...
+
+    async def queues(self) -> list[QueueCounts]:
+        """Every queue by name, with how much waits in it."""
+        ...
+
+    async def limits(self) -> list[Limit]:
+        """Every limit by name."""
+        ...
+
     async def user(self, user_id: str) -> User: ...
 
     async def user_named(self, name: str) -> User | None: ...
@@ -223,6 +297,10 @@ class LeaseStore(Protocol):
 
     async def claim(self, worker_id: str, *, limit: int, now: datetime) -> list[Claimed]:
         """Take up to ``limit`` queued runs, best rank first; no run is ever given to two.
+
+        Passed over are runs of paused queues, runs that ask for labels which the worker lacks, and runs whose limit, queue
+        or house has no slot left: of no key are ever more runs in hand than it has slots. Of runs with limit keys, only
+        those of a few dozen keys are looked at in one claim, and these keys go to the back of the line.
 
         Raises:
             Conflict: the worker has not joined, or its lease is over (code ``lease_lost``).

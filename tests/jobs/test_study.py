@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from etlplus.jobs.ids import Ids
 from etlplus.jobs.lifecycle import TRANSITIONS, Happening, after, diagram
-from etlplus.jobs.model import FINAL_STATES, RetryPolicy, RunState
+from etlplus.jobs.model import FINAL_STATES, ErrorRule, RetryPolicy, RunState
 from etlplus.jobs.outcome import RunError
-from etlplus.jobs.retry import backoff_s, may_retry
+from etlplus.jobs.retry import backoff_s, retry_wait_s
 from etlplus.jobs.schedule import next_after
 from etlplus.jobs.schedules import IntervalSchedule
 
@@ -69,11 +69,39 @@ def test_jitter_stays_within_its_share_and_attempts_count_from_one() -> None:
         backoff_s(policy, 0, Random(0))
 
 
+def waits(policy: RetryPolicy, error: RunError, spent: int = 1, most: int = 3) -> float | None:
+    return retry_wait_s(policy, error, attempts_spent=spent, attempts_max=most, rng=Random(0))
+
+
 def test_trying_again_needs_a_reason_and_an_attempt() -> None:
     """A retryable error with an attempt left is tried again, nothing else."""
-    assert may_retry(RunError("x", "", retryable=True), attempts_spent=1, attempts_max=2)
-    assert not may_retry(RunError("x", "", retryable=True), attempts_spent=2, attempts_max=2)
-    assert not may_retry(RunError("x", ""), attempts_spent=1, attempts_max=2)
+    policy = RetryPolicy(base_s=2, jitter=0)
+    assert waits(policy, RunError("x", "", retryable=True), spent=2) == 4
+    assert waits(policy, RunError("x", "", retryable=True), spent=3) is None
+    assert waits(policy, RunError("x", "")) is None
+
+
+def test_a_rule_goes_before_what_the_error_says() -> None:
+    """The first rule with the code decides whether, how often, and how long; other codes keep to the policy."""
+    policy = RetryPolicy(
+        kind="fixed", base_s=2, jitter=0,
+        rules=(
+            ErrorRule(codes=("a", "b"), retry=False),
+            ErrorRule(codes=("b", "c"), attempts_max=9, base_s=50, cap_s=40),
+        ),
+    )  # fmt: skip
+    assert waits(policy, RunError("a", "", retryable=True)) is None
+    assert waits(policy, RunError("b", "", retryable=True)) is None
+    assert waits(policy, RunError("c", ""), spent=8) == 40
+    assert waits(policy, RunError("c", ""), spent=9) is None
+    assert waits(policy, RunError("d", "", retryable=True), spent=2) == 2
+
+
+def test_an_error_may_ask_for_a_longer_wait_but_not_for_ever() -> None:
+    """Never sooner than it asks, even above the cap; never later than a day for that."""
+    policy = RetryPolicy(kind="fixed", base_s=10, cap_s=20, jitter=0)
+    for asked_s, waited_s in ((5, 10), (100, 100), (1e9, 86_400)):
+        assert waits(policy, RunError("busy", "", retryable=True, retry_after_s=asked_s)) == waited_s
 
 
 def test_intervals_keep_their_beat_over_an_outage() -> None:

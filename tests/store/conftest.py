@@ -1,15 +1,18 @@
-"""A private PostgreSQL for the whole session, with a fresh database for each test."""
+"""Who sits the exam: SQLite in memory, SQLite in a file, and PostgreSQL, with a fresh database for each test."""
 
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable, Generator
+from collections.abc import AsyncGenerator, Callable, Generator
 from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
+from random import Random
 
 import pytest
 
+from etlplus.store.contract import Store
+from etlplus.store.opening import open_store
 from etlplus.testing.servers import private_postgres
 
 
@@ -35,3 +38,17 @@ def new_database(postgres_server: str) -> Callable[[], str]:
         return f"postgresql://etlplus@/{name}?host={folder}"
 
     return make
+
+
+@pytest.fixture(params=["memory", "file", "postgres"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "postgres":
+        make: Callable[[], str] = request.getfixturevalue("new_database")
+        return make()
+    return "sqlite::memory:" if request.param == "memory" else f"sqlite:{tmp_path / 'store.sqlite'}"
+
+
+@pytest.fixture
+async def store(url: str) -> AsyncGenerator[Store]:
+    async with open_store(url, rng=Random(1)) as opened:
+        yield opened

@@ -2,65 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC
 from pathlib import Path
-from random import Random
 from typing import Any
 
 import pytest
 import trio
 
 from etlplus.errors import Conflict, NotFound, StoreUnavailable
-from etlplus.jobs.model import Job, JobDraft, NewRun, RetryPolicy, RunState, UserDraft, Worker
-from etlplus.jobs.outcome import Cancelled, Failed, Figures, Result, Returned, RunError, Succeeded
+from etlplus.jobs.model import JobDraft, NewRun, RetryPolicy, RunState, UserDraft
+from etlplus.jobs.outcome import Cancelled, Failed, Returned, RunError
 from etlplus.jobs.schedules import CalendarSchedule, CronSchedule, IntervalSchedule, OnceSchedule, Schedule
-from etlplus.store.contract import Claimed, Outcome, Settled, Store
+from etlplus.store.contract import Claimed, Outcome, Store
 from etlplus.store.opening import open_store
-
-NOW = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)
-DONE = Succeeded(Figures(rows_read=3, rows_loaded=3))
-BROKEN = Failed(RunError("data_error", "bad", retryable=True))
-
-
-def at(seconds: float) -> datetime:
-    return NOW + timedelta(seconds=seconds)
-
-
-@pytest.fixture(params=["memory", "file", "postgres"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "postgres":
-        make: Callable[[], str] = request.getfixturevalue("new_database")
-        return make()
-    return "sqlite::memory:" if request.param == "memory" else f"sqlite:{tmp_path / 'store.sqlite'}"
-
-
-@pytest.fixture
-async def store(url: str) -> AsyncGenerator[Store]:
-    async with open_store(url, rng=Random(1)) as opened:
-        yield opened
-
-
-async def a_job(store: Store, **options: Any) -> Job:
-    return await store.save_job(JobDraft(**({"name": "job", "pipeline": {"a": 1}} | options)), now=NOW)
-
-
-async def a_worker(store: Store, name: str = "w", expires_s: float = 20) -> None:
-    worker = Worker(
-        id=name, node="n", pid=1, boot_id="b", started_at=NOW, beat_at=NOW, expires_at=at(expires_s), slots=2
-    )
-    await store.join(worker, now=NOW)
-
-
-async def a_claim(store: Store, *, worker: str = "w", limit: int = 1, seconds: float = 0) -> list[Claimed]:
-    return await store.claim(worker, limit=limit, now=at(seconds))
-
-
-async def told(store: Store, claimed: Claimed, result: Result, *, worker: str = "w", seconds: float = 1) -> Settled:
-    outcome = Outcome(run_id=claimed.run.id, attempt=claimed.run.attempt, worker_id=worker, result=result)
-    (settled,) = await store.acknowledge([outcome], now=at(seconds))
-    return settled
+from etlplus.testing.stores import BROKEN, DONE, NOW, a_claim, a_job, a_worker, at, told
 
 
 async def test_a_job_has_versions_and_a_run_keeps_its_own(store: Store) -> None:

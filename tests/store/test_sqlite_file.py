@@ -14,10 +14,10 @@ import pytest
 import trio
 
 from etlplus.errors import Misconfigured, StoreUnavailable
+from etlplus.jobs.ids import Ids
 from etlplus.jobs.model import JobDraft, NewRun
 from etlplus.store.opening import open_store
-from etlplus.store.sqlite import schema
-from etlplus.store.sqlite.units import Units
+from etlplus.store.sqlite import definitions, enqueueing, schema
 from etlplus.store.sqlite.writer import open_thread_writer
 
 NOW = datetime(2026, 5, 4, tzinfo=UTC)
@@ -61,16 +61,18 @@ async def test_a_full_disk_refuses_and_later_goes_on(tmp_path: Path) -> None:
     """What does not fit is refused as a whole with a sentence; once there is room, the store works again."""
     db = sqlite3.connect(tmp_path / "s", isolation_level=None, check_same_thread=False)
     schema.migrate(db)
-    units = Units(Random(1))
+    ids = Ids(Random(1))
     async with open_thread_writer(db) as writer:
-        job = await writer.run(lambda db: units.save_job(db, JobDraft(name="j", pipeline={}), NOW, None, None))
+        job = await writer.run(
+            lambda db: definitions.save_job(db, ids, JobDraft(name="j", pipeline={}), NOW, None, None)
+        )
         (pages,) = db.execute("PRAGMA page_count").fetchone()
         db.execute(f"PRAGMA max_page_count = {pages + 2}")
         with pytest.raises(StoreUnavailable, match="full"):
-            await writer.run(lambda db: units.enqueue(db, [NewRun(job_id=job.id)] * 500, NOW))
-        assert await writer.run(lambda db: db.execute("SELECT count(*) FROM run").fetchone()) == (0,)
+            await writer.run(lambda db: enqueueing.enqueue(db, ids, [NewRun(job_id=job.id)] * 500, NOW))
+        assert await writer.run(lambda db: db.execute("SELECT count(*) FROM run_live").fetchone()) == (0,)
         db.execute("PRAGMA max_page_count = 100000")
-        assert len(await writer.run(lambda db: units.enqueue(db, [NewRun(job_id=job.id)] * 500, NOW))) == 500
+        assert len(await writer.run(lambda db: enqueueing.enqueue(db, ids, [NewRun(job_id=job.id)] * 500, NOW))) == 500
     db.close()
 
 

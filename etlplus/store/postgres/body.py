@@ -11,13 +11,27 @@ from random import Random
 from typing import Any, TypeVar
 
 from etlplus.jobs.ids import Ids
-from etlplus.jobs.model import Attempt, Job, JobDraft, NewRun, Run, RunEvent, User, UserDraft, Worker
+from etlplus.jobs.letters import DeadLetter, Edit, LetterFilter, Replay
+from etlplus.jobs.model import Attempt, Job, JobDraft, NewRun, Run, RunEvent, RunState, User, UserDraft, Worker
+from etlplus.jobs.queues import Limit, LimitDraft, Queue, QueueCounts, QueueDraft, QueueMode
 from etlplus.store.contract import Beat, Claimed, Counts, Hint, Outcome, RunFilter, Settled, Statistics
-from etlplus.store.postgres import reads, schema
-from etlplus.store.postgres import statements as sql
+from etlplus.store.postgres import (
+    accounts,
+    definitions,
+    enqueueing,
+    letters,
+    limits,
+    queues,
+    reads,
+    schema,
+    ticking,
+    working,
+)
 from etlplus.store.postgres.bridge import Bridge, Lane, Unit, open_bridge
-from etlplus.store.postgres.leases import Leases
-from etlplus.store.postgres.writes import Writes
+from etlplus.store.postgres.claiming import Claims
+from etlplus.store.postgres.marks import Marks
+from etlplus.store.postgres.settling import Settlements
+from etlplus.store.postgres.sql import admin as sql
 
 T = TypeVar("T")
 
@@ -30,35 +44,73 @@ class PostgresStore:
 
     def __init__(self, bridge: Bridge, rng: Random) -> None:
         self._bridge = bridge
-        ids, shard = Ids(rng), rng.randrange(SHARDS)
-        self._writes = Writes(ids, rng, shard)
-        self._leases = Leases(ids, rng, shard)
+        self._ids, self._shard = Ids(rng), rng.randrange(SHARDS)
+        self._marks = Marks()
+        known = definitions.Definitions()
+        self._claims = Claims(known, self._marks)
+        self._settlements = Settlements(known, rng, self._shard)
 
     async def _look(self, unit: Unit[T]) -> T:
         return await self._bridge.run(unit, atomic=False)
 
+    def _stirred(self, runs: Sequence[Run]) -> None:
+        """Runs came into the queues: the next claim must not look past them."""
+        if queued := [run.rank_at for run in runs if run.state is RunState.QUEUED]:
+            self._marks.stir(min(queued))
+
     async def save_job(
         self, draft: JobDraft, *, now: datetime, job_id: str | None = None, expected_version: int | None = None
     ) -> Job:
-        return await self._bridge.run(lambda db: self._writes.save_job(db, draft, now, job_id, expected_version))
+        return await self._bridge.run(
+            lambda db: definitions.save_job(db, self._ids, draft, now, job_id, expected_version)
+        )
 
     async def delete_job(self, job_id: str, *, now: datetime, expected_version: int | None = None) -> None:
-        await self._bridge.run(lambda db: self._writes.delete_job(db, job_id, expected_version))
+        await self._bridge.run(lambda db: definitions.delete_job(db, job_id, expected_version))
 
     async def enqueue(self, runs: Sequence[NewRun], *, now: datetime) -> list[Run]:
-        return await self._bridge.run(lambda db: self._writes.enqueue(db, runs, now))
+        made = await self._bridge.run(lambda db: enqueueing.enqueue(db, self._ids, runs, now, self._shard))
+        self._stirred(made)
+        return made
 
     async def cancel(self, run_id: str, *, now: datetime) -> Run:
-        return await self._bridge.run(lambda db: self._writes.cancel(db, run_id, now))
+        return await self._bridge.run(lambda db: enqueueing.cancel(db, run_id, now, self._shard))
+
+    async def save_queue(self, draft: QueueDraft, *, now: datetime) -> Queue:
+        return await self._bridge.run(lambda db: queues.save_queue(db, draft, now))
+
+    async def set_queue_mode(self, name: str, mode: QueueMode, *, now: datetime) -> Queue:
+        return await self._bridge.run(lambda db: queues.set_queue_mode(db, name, mode, now))
+
+    async def delete_queue(self, name: str, *, now: datetime) -> None:
+        await self._bridge.run(lambda db: queues.delete_queue(db, name))
+
+    async def save_limit(self, draft: LimitDraft, *, now: datetime) -> Limit:
+        return await self._bridge.run(lambda db: limits.save_limit(db, draft, now))
+
+    async def delete_limit(self, name: str, *, now: datetime) -> None:
+        await self._bridge.run(lambda db: limits.delete_limit(db, name))
+
+    async def replay(
+        self, which: LetterFilter, *, now: datetime, edit: Edit | None = None, dry_run: bool = False, limit: int = 1000
+    ) -> list[Replay]:
+        replayed = await self._bridge.run(
+            lambda db: letters.replay(db, self._ids, which, edit or {}, dry_run, limit, now, self._shard)
+        )
+        self._stirred([each.run for each in replayed if each.run is not None])
+        return replayed
+
+    async def discard(self, which: LetterFilter, *, reason: str, now: datetime, limit: int = 1000) -> list[str]:
+        return await self._bridge.run(lambda db: letters.discard(db, which, reason, limit, now))
 
     async def save_user(self, draft: UserDraft, *, now: datetime, user_id: str | None = None) -> User:
-        return await self._bridge.run(lambda db: self._writes.save_user(db, draft, now, user_id))
+        return await self._bridge.run(lambda db: accounts.save_user(db, self._ids, draft, now, user_id))
 
     async def claim_bootstrap(self, draft: UserDraft, *, now: datetime) -> User:
-        return await self._bridge.run(lambda db: self._writes.claim_bootstrap(db, draft, now))
+        return await self._bridge.run(lambda db: accounts.claim_bootstrap(db, self._ids, draft, now))
 
     async def bump_epoch(self, user_id: str) -> User:
-        return await self._bridge.run(lambda db: self._writes.bump_epoch(db, user_id))
+        return await self._bridge.run(lambda db: accounts.bump_epoch(db, user_id))
 
     async def job(self, job_id: str) -> Job:
         return await self._look(lambda db: reads.job(db, job_id))
@@ -76,7 +128,7 @@ class PostgresStore:
         return await self._look(lambda db: reads.runs(db, which or RunFilter(), limit, after))
 
     async def events(self, run_id: str, *, after_version: int = 0, limit: int = 1000) -> list[RunEvent]:
-        return await self._look(lambda db: reads.events(db, run_id, after_version, limit))
+        return await self._look(lambda db: reads.run_events(db, run_id, after_version, limit))
 
     async def attempts(self, run_id: str) -> list[Attempt]:
         return await self._look(lambda db: reads.attempts(db, run_id))
@@ -87,43 +139,63 @@ class PostgresStore:
     async def workers(self) -> list[Worker]:
         return await self._look(reads.workers)
 
+    async def dead_letters(
+        self, which: LetterFilter | None = None, *, resolved: bool = False, limit: int = 100, after: str | None = None
+    ) -> list[DeadLetter]:
+        return await self._look(lambda db: letters.letters(db, which or LetterFilter(), limit, after, resolved))
+
+    async def queues(self) -> list[QueueCounts]:
+        return await self._look(queues.queues)
+
+    async def limits(self) -> list[Limit]:
+        return await self._look(limits.limits)
+
     async def user(self, user_id: str) -> User:
-        return await self._look(lambda db: reads.user(db, user_id))
+        return await self._look(lambda db: accounts.user(db, user_id))
 
     async def user_named(self, name: str) -> User | None:
-        return await self._look(lambda db: reads.user_named(db, name))
+        return await self._look(lambda db: accounts.user_named(db, name))
 
     async def has_users(self) -> bool:
-        return await self._look(reads.has_users)
+        return await self._look(accounts.has_users)
 
     async def join(self, worker: Worker, *, now: datetime) -> None:
-        await self._bridge.run(lambda db: self._leases.join(db, worker), Lane.BEAT, atomic=False)
+        await self._bridge.run(lambda db: working.join(db, worker), Lane.BEAT, atomic=False)
 
     async def beat(self, worker_id: str, *, now: datetime, expires_at: datetime) -> Beat:
-        return await self._bridge.run(
-            lambda db: self._leases.beat(db, worker_id, now, expires_at), Lane.BEAT, atomic=False
-        )
+        return await self._bridge.run(lambda db: working.beat(db, worker_id, now, expires_at), Lane.BEAT, atomic=False)
 
     async def claim(self, worker_id: str, *, limit: int, now: datetime) -> list[Claimed]:
-        return await self._bridge.run(lambda db: self._leases.claim(db, worker_id, limit, now), Lane.CLAIM)
+        claimed, lines = await self._bridge.run(lambda db: self._claims.claim(db, worker_id, limit, now), Lane.CLAIM)
+        self._marks.end()
+        self._settlements.remember(claimed, lines)
+        return claimed
 
     async def freeze(self, run_id: str, attempt: int, bounds: Mapping[str, Any], *, now: datetime) -> bool:
-        return await self._bridge.run(lambda db: self._leases.freeze(db, run_id, attempt, bounds))
+        return await self._bridge.run(lambda db: working.freeze(db, run_id, attempt, bounds))
 
     async def acknowledge(self, outcomes: Sequence[Outcome], *, now: datetime) -> list[Settled]:
-        return await self._bridge.run(lambda db: self._leases.acknowledge(db, outcomes, now), Lane.SETTLE)
+        settled = await self._bridge.run(lambda db: self._settlements.acknowledge(db, outcomes, now), Lane.SETTLE)
+        self._stirred([each.run for each in settled if each.run is not None])
+        return settled
 
     async def rescue(self, *, now: datetime, dead: Sequence[str] = (), limit: int = 500) -> list[Run]:
-        return await self._bridge.run(lambda db: self._leases.rescue(db, now, dead, limit))
+        rescued = await self._bridge.run(lambda db: self._settlements.rescue(db, now, dead, limit))
+        self._stirred(rescued)
+        return rescued
 
     async def leave(self, worker_id: str, *, now: datetime) -> list[Run]:
-        return await self._bridge.run(lambda db: self._leases.leave(db, worker_id, now))
+        returned = await self._bridge.run(lambda db: self._settlements.leave(db, worker_id, now))
+        self._stirred(returned)
+        return returned
 
     async def tick(self, *, now: datetime, limit: int = 500) -> list[Run]:
-        return await self._bridge.run(lambda db: self._leases.tick(db, now, limit))
+        due = await self._bridge.run(lambda db: ticking.tick(db, self._ids, now, limit, self._shard))
+        self._stirred(due)
+        return due
 
     async def queued_hint(self) -> Hint:
-        return await self._look(self._leases.queued_hint)
+        return await self._look(ticking.queued_hint)
 
     async def ping(self) -> None:
         await self._look(lambda db: db.execute(sql.PING))

@@ -52,6 +52,16 @@ class Lane(StrEnum):
 CONNECTIONS = {Lane.BEAT: 1, Lane.CLAIM: 1, Lane.SETTLE: 1, Lane.GENERAL: 4}
 
 
+FORCED_PLANS = {
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "plan_cache_mode": "force_generic_plan",
+}
+"""On the hot path every statement goes from a few given rows to their lines by an index. A plan made while the tables were
+small would say otherwise, and would be kept when they are not."""
+
+
 class Db(Protocol):
     """What a unit may ask of its connection; all in asyncio's flavor."""
 
@@ -157,13 +167,14 @@ class Bridge:
         # jit costs half a second for one claim; the schema keeps our names apart from the neighbors'.
         settings = {"jit": "off", "search_path": schema, "application_name": "etlplus"}
         for lane, amount in CONNECTIONS.items():
+            forced = FORCED_PLANS if lane in (Lane.CLAIM, Lane.SETTLE) else {}
             self._pools[lane] = await _asyncpg.create_pool(
                 dsn,
                 min_size=1,
                 max_size=amount,
                 timeout=CONNECT_WITHIN_S,
                 connection_class=_Connection,
-                server_settings=settings,
+                server_settings=settings | forced,
             )
 
     async def _close_pools(self) -> None:

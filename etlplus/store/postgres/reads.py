@@ -1,42 +1,68 @@
 """
-What people look at, on PostgreSQL: single statements, outside any transaction.
+What people look at, on PostgreSQL: single statements, outside any transaction, unless what is unfinished has to fit what is
+in the history.
 """
 
 from __future__ import annotations
 
-from etlplus.jobs.model import Attempt, Job, Run, RunEvent, RunState, User, Worker
+from typing import Any
+
+import msgspec
+
+from etlplus.jobs.model import Attempt, Job, Run, RunEvent, RunState, Worker
 from etlplus.store.contract import Counts, RunFilter
-from etlplus.store.postgres import statements as sql
+from etlplus.store.kept import Kept, history
 from etlplus.store.postgres.bridge import Db
-from etlplus.store.postgres.records import found, many, one
+from etlplus.store.postgres.records import attempt, decode, events, found, kept, many, one
+from etlplus.store.postgres.sql import claims, definitions
+from etlplus.store.postgres.sql import runs as sql
 
 
 async def job(db: Db, job_id: str) -> Job:
-    return found(await one(db, Job, sql.JOB, job_id), "job", job_id)
+    return found(await one(db, Job, definitions.JOB, job_id), "job", job_id)
 
 
 async def job_named(db: Db, name: str) -> Job | None:
-    return await one(db, Job, sql.JOB_NAMED, name)
+    return await one(db, Job, definitions.JOB_NAMED, name)
 
 
 async def jobs(db: Db, limit: int, after: str | None) -> list[Job]:
-    return await many(db, Job, sql.JOBS, after or "", limit)
+    return await many(db, Job, definitions.JOBS, after or "", limit)
+
+
+async def line(db: Db, run_id: str) -> Kept | None:
+    """The line of an unfinished run."""
+    row = await db.fetchrow(sql.LIVE_RUN, run_id)
+    return kept(row) if row is not None else None
 
 
 async def run(db: Db, run_id: str) -> Run:
-    return found(await one(db, Run, sql.RUN, run_id), "run", run_id)
+    """The run is looked for among the unfinished first, since it moves from there to the finished only."""
+    unfinished = await line(db, run_id)
+    if unfinished is not None:
+        return unfinished.present
+    return decode(Run, found(await db.fetchval(sql.FINISHED_RUN, run_id), "run", run_id))
 
 
 async def runs(db: Db, which: RunFilter, limit: int, after: str | None) -> list[Run]:
-    return await many(db, Run, sql.RUNS, list(which.states) or None, which.job_id, which.queue, after, limit)
+    rows = await db.fetch(sql.RUNS, list(which.states) or None, which.job_id, which.queue, after, limit)
+    return [kept(row).present for row in rows]
 
 
-async def events(db: Db, run_id: str, after_version: int, limit: int) -> list[RunEvent]:
-    return await many(db, RunEvent, sql.EVENTS, run_id, after_version, limit)
+async def run_events(db: Db, run_id: str, after_version: int, limit: int) -> list[RunEvent]:
+    unfinished = await line(db, run_id)
+    written = [events(row["doc"]) for row in await db.fetch(sql.EVENTS, run_id, after_version, limit)]
+    told = [event for event in history(written, unfinished) if event.version > after_version]
+    return told[:limit]
 
 
 async def attempts(db: Db, run_id: str) -> list[Attempt]:
-    return await many(db, Attempt, sql.ATTEMPTS, run_id)
+    unfinished = await line(db, run_id)
+    ended = [attempt(row["attempt"]) for row in await db.fetch(sql.ATTEMPTS, run_id)]
+    in_hand = unfinished.attempt_in_hand if unfinished else None
+    if in_hand is not None and all(each.number != in_hand.number for each in ended):
+        ended.append(in_hand)
+    return ended
 
 
 async def counts(db: Db) -> Counts:
@@ -50,16 +76,5 @@ async def counts(db: Db) -> Counts:
 
 
 async def workers(db: Db) -> list[Worker]:
-    return [Worker(**row) for row in await db.fetch(sql.WORKERS)]
-
-
-async def user(db: Db, user_id: str) -> User:
-    return found(await one(db, User, sql.ACCOUNT, user_id), "user", user_id)
-
-
-async def user_named(db: Db, name: str) -> User | None:
-    return await one(db, User, sql.ACCOUNT_NAMED, name)
-
-
-async def has_users(db: Db) -> bool:
-    return await db.fetchval(sql.ANY_ACCOUNT)
+    rows: list[Any] = await db.fetch(claims.WORKERS)
+    return [msgspec.convert(dict(row), Worker) for row in rows]

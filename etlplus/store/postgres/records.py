@@ -1,24 +1,25 @@
 """
-Between records and rows, for all units of the PostgreSQL body: decoding, finding, and the one way to write a transition.
+Between records and rows, for all units of the PostgreSQL body: decoding, finding, and the ways to write transitions.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
 from typing import Any, TypeVar
 
 import msgspec
 
 from etlplus.errors import NotFound
-from etlplus.jobs.model import PRIORITY_STEP_S, Attempt, Run
-from etlplus.jobs.transitions import Change
-from etlplus.store.postgres import statements as sql
+from etlplus.jobs.model import Attempt, Run, RunEvent
+from etlplus.store.kept import Kept
 from etlplus.store.postgres.bridge import Db
 
 T = TypeVar("T")
 
 _encoder = msgspec.json.Encoder()
+_runs = msgspec.json.Decoder(Run)
+_events = msgspec.json.Decoder(list[RunEvent])
+_attempts = msgspec.json.Decoder(Attempt)
 
 
 def encode(record: Any) -> str:
@@ -29,6 +30,22 @@ def encode(record: Any) -> str:
 def decode(kind: type[T], doc: str) -> T:
     """A record from its column."""
     return msgspec.json.decode(doc, type=kind)
+
+
+def kept(row: Any) -> Kept:
+    """A line of ``run_live``, read as the columns ``KEPT``."""
+    run = _runs.decode(row["doc"])
+    return Kept(run, row["attempt"], row["worker_id"], row["claimed_at"], row["revision"], row["slotted"])
+
+
+def events(doc: str) -> list[RunEvent]:
+    """What one row of the history tells."""
+    return _events.decode(doc)
+
+
+def attempt(doc: str) -> Attempt:
+    """The attempt that a row of the history ends."""
+    return _attempts.decode(doc)
 
 
 async def one(db: Db, kind: type[T], query: str, *values: Any) -> T | None:
@@ -50,31 +67,6 @@ def found(record: T | None, what: str, name: str) -> T:
     return record
 
 
-async def record_changes(db: Db, changes: Sequence[Change], shard: int) -> list[Run]:
-    """Store transitions in one statement: runs, their events, their lines among the unfinished, and the tallies.
-
-    Args:
-        shard: Which row of each tally to add to, so that nodes do not wait for each other there.
-
-    Returns:
-        The runs as they are now, in the order given.
-    """
-    if changes:
-        rows = [_row(*change) for change in changes]
-        await db.execute(sql.RECORD_CHANGES, *map(list, zip(*rows, strict=True)), shard)
-    return [run for run, _ in changes]
-
-
-def _row(run: Run, event: Any) -> tuple[Any, ...]:
-    rank_at = run.run_at + timedelta(seconds=run.priority * PRIORITY_STEP_S)
-    return (
-        run.id, run.job_id, run.state, run.queue, rank_at, run.run_at, run.worker_id, run.attempt,
-        run.cancel_requested, run.unique_key, run.version, encode(run), encode(event), run.state.is_final,
-    )  # fmt: skip
-
-
-async def write_attempts(db: Db, query: str, attempts: Sequence[Attempt]) -> None:
-    """Insert begun attempts, or keep how they ended: ``query`` says which."""
-    if attempts:
-        rows = [(attempt.run_id, attempt.number, encode(attempt)) for attempt in attempts]
-        await db.execute(query, *map(list, zip(*rows, strict=True)))
+def columns(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
+    """Rows, turned into one array for each column; there must be at least one row."""
+    return [list(column) for column in zip(*rows, strict=True)]

@@ -13,11 +13,27 @@ from random import Random
 from typing import Any, TypeVar
 
 from etlplus.errors import Misconfigured, StoreUnavailable
+from etlplus.jobs.ids import Ids
+from etlplus.jobs.letters import DeadLetter, Edit, LetterFilter, Replay
 from etlplus.jobs.model import Attempt, Job, JobDraft, NewRun, Run, RunEvent, User, UserDraft, Worker
+from etlplus.jobs.queues import Limit, LimitDraft, Queue, QueueCounts, QueueDraft, QueueMode
 from etlplus.store.contract import Beat, Claimed, Counts, Hint, Outcome, RunFilter, Settled, Statistics
-from etlplus.store.sqlite import reads, schema
+from etlplus.store.kept import Kept
+from etlplus.store.sqlite import (
+    accounts,
+    definitions,
+    enqueueing,
+    letters,
+    limits,
+    queues,
+    reads,
+    schema,
+    ticking,
+    working,
+)
+from etlplus.store.sqlite.claiming import claim
 from etlplus.store.sqlite.readers import InlineReaders, Readers, ThreadReaders
-from etlplus.store.sqlite.units import Units
+from etlplus.store.sqlite.settling import Settlements
 from etlplus.store.sqlite.writer import InlineWriter, Writer, open_thread_writer
 
 T = TypeVar("T")
@@ -31,7 +47,9 @@ class SqliteStore:
     def __init__(self, writer: Writer, readers: Readers, rng: Random) -> None:
         self._writer = writer
         self._readers = readers
-        self._units = Units(rng)
+        self._ids = Ids(rng)
+        self._definitions = definitions.Definitions()
+        self._settlements = Settlements(self._definitions, rng)
         self._open = True
 
     async def _write(self, unit: Callable[[sqlite3.Connection], T]) -> T:
@@ -53,25 +71,48 @@ class SqliteStore:
     async def save_job(
         self, draft: JobDraft, *, now: datetime, job_id: str | None = None, expected_version: int | None = None
     ) -> Job:
-        return await self._write(lambda db: self._units.save_job(db, draft, now, job_id, expected_version))
+        return await self._write(lambda db: definitions.save_job(db, self._ids, draft, now, job_id, expected_version))
 
     async def delete_job(self, job_id: str, *, now: datetime, expected_version: int | None = None) -> None:
-        await self._write(lambda db: self._units.delete_job(db, job_id, expected_version))
+        await self._write(lambda db: definitions.delete_job(db, job_id, expected_version))
 
     async def enqueue(self, runs: Sequence[NewRun], *, now: datetime) -> list[Run]:
-        return await self._write(lambda db: self._units.enqueue(db, runs, now))
+        return await self._write(lambda db: enqueueing.enqueue(db, self._ids, runs, now))
 
     async def cancel(self, run_id: str, *, now: datetime) -> Run:
-        return await self._write(lambda db: self._units.cancel(db, run_id, now))
+        return await self._write(lambda db: enqueueing.cancel(db, run_id, now))
+
+    async def save_queue(self, draft: QueueDraft, *, now: datetime) -> Queue:
+        return await self._write(lambda db: queues.save_queue(db, draft, now))
+
+    async def set_queue_mode(self, name: str, mode: QueueMode, *, now: datetime) -> Queue:
+        return await self._write(lambda db: queues.set_queue_mode(db, name, mode, now))
+
+    async def delete_queue(self, name: str, *, now: datetime) -> None:
+        await self._write(lambda db: queues.delete_queue(db, name))
+
+    async def save_limit(self, draft: LimitDraft, *, now: datetime) -> Limit:
+        return await self._write(lambda db: limits.save_limit(db, draft, now))
+
+    async def delete_limit(self, name: str, *, now: datetime) -> None:
+        await self._write(lambda db: limits.delete_limit(db, name))
+
+    async def replay(
+        self, which: LetterFilter, *, now: datetime, edit: Edit | None = None, dry_run: bool = False, limit: int = 1000
+    ) -> list[Replay]:
+        return await self._write(lambda db: letters.replay(db, self._ids, which, edit or {}, dry_run, limit, now))
+
+    async def discard(self, which: LetterFilter, *, reason: str, now: datetime, limit: int = 1000) -> list[str]:
+        return await self._write(lambda db: letters.discard(db, which, reason, limit, now))
 
     async def save_user(self, draft: UserDraft, *, now: datetime, user_id: str | None = None) -> User:
-        return await self._write(lambda db: self._units.save_user(db, draft, now, user_id))
+        return await self._write(lambda db: accounts.save_user(db, self._ids, draft, now, user_id))
 
     async def claim_bootstrap(self, draft: UserDraft, *, now: datetime) -> User:
-        return await self._write(lambda db: self._units.claim_bootstrap(db, draft, now))
+        return await self._write(lambda db: accounts.claim_bootstrap(db, self._ids, draft, now))
 
     async def bump_epoch(self, user_id: str) -> User:
-        return await self._write(lambda db: self._units.bump_epoch(db, user_id))
+        return await self._write(lambda db: accounts.bump_epoch(db, user_id))
 
     async def job(self, job_id: str) -> Job:
         return await self._read(lambda db: reads.job(db, job_id))
@@ -89,7 +130,7 @@ class SqliteStore:
         return await self._read(lambda db: reads.runs(db, which or RunFilter(), limit, after))
 
     async def events(self, run_id: str, *, after_version: int = 0, limit: int = 1000) -> list[RunEvent]:
-        return await self._read(lambda db: reads.events(db, run_id, after_version, limit))
+        return await self._read(lambda db: reads.run_events(db, run_id, after_version, limit))
 
     async def attempts(self, run_id: str) -> list[Attempt]:
         return await self._read(lambda db: reads.attempts(db, run_id))
@@ -100,41 +141,59 @@ class SqliteStore:
     async def workers(self) -> list[Worker]:
         return await self._read(reads.workers)
 
+    async def dead_letters(
+        self, which: LetterFilter | None = None, *, resolved: bool = False, limit: int = 100, after: str | None = None
+    ) -> list[DeadLetter]:
+        return await self._read(lambda db: letters.letters(db, which or LetterFilter(), limit, after, resolved))
+
+    async def queues(self) -> list[QueueCounts]:
+        return await self._read(queues.queues)
+
+    async def limits(self) -> list[Limit]:
+        return await self._read(limits.limits)
+
     async def user(self, user_id: str) -> User:
-        return await self._read(lambda db: reads.user(db, user_id))
+        return await self._read(lambda db: accounts.user(db, user_id))
 
     async def user_named(self, name: str) -> User | None:
-        return await self._read(lambda db: reads.user_named(db, name))
+        return await self._read(lambda db: accounts.user_named(db, name))
 
     async def has_users(self) -> bool:
-        return await self._read(reads.has_users)
+        return await self._read(accounts.has_users)
 
     async def join(self, worker: Worker, *, now: datetime) -> None:
-        await self._write(lambda db: self._units.join(db, worker))
+        await self._write(lambda db: working.join(db, worker))
 
     async def beat(self, worker_id: str, *, now: datetime, expires_at: datetime) -> Beat:
-        return await self._write(lambda db: self._units.beat(db, worker_id, now, expires_at))
+        return await self._write(lambda db: working.beat(db, worker_id, now, expires_at))
 
     async def claim(self, worker_id: str, *, limit: int, now: datetime) -> list[Claimed]:
-        return await self._write(lambda db: self._units.claim(db, worker_id, limit, now))
+        def unit(db: sqlite3.Connection) -> tuple[list[Claimed], list[Kept]]:
+            lines = claim(db, worker_id, limit, now)
+            jobs = self._definitions.of(db, [line.run for line in lines])
+            return [Claimed(line.present, job) for line, job in zip(lines, jobs, strict=True)], lines
+
+        claimed, lines = await self._write(unit)
+        self._settlements.remember(lines)
+        return claimed
 
     async def freeze(self, run_id: str, attempt: int, bounds: Mapping[str, Any], *, now: datetime) -> bool:
-        return await self._write(lambda db: self._units.freeze(db, run_id, attempt, bounds))
+        return await self._write(lambda db: working.freeze(db, run_id, attempt, bounds))
 
     async def acknowledge(self, outcomes: Sequence[Outcome], *, now: datetime) -> list[Settled]:
-        return await self._write(lambda db: [self._units.acknowledge(db, outcome, now) for outcome in outcomes])
+        return await self._write(lambda db: self._settlements.acknowledge(db, outcomes, now))
 
     async def rescue(self, *, now: datetime, dead: Sequence[str] = (), limit: int = 500) -> list[Run]:
-        return await self._write(lambda db: self._units.rescue(db, now, dead, limit))
+        return await self._write(lambda db: self._settlements.rescue(db, now, dead, limit))
 
     async def leave(self, worker_id: str, *, now: datetime) -> list[Run]:
-        return await self._write(lambda db: self._units.leave(db, worker_id, now))
+        return await self._write(lambda db: self._settlements.leave(db, worker_id, now))
 
     async def tick(self, *, now: datetime, limit: int = 500) -> list[Run]:
-        return await self._write(lambda db: self._units.tick(db, now, limit))
+        return await self._write(lambda db: ticking.tick(db, self._ids, now, limit))
 
     async def queued_hint(self) -> Hint:
-        return await self._read(self._units.queued_hint)
+        return await self._read(ticking.queued_hint)
 
     async def ping(self) -> None:
         await self._write(lambda db: db.execute("SELECT 1").fetchone())

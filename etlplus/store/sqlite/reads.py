@@ -6,10 +6,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from etlplus.jobs.model import Attempt, Job, Run, RunEvent, RunState, User, Worker
+from etlplus.jobs.model import Attempt, Job, Run, RunEvent, RunState, Worker
 from etlplus.store.contract import Counts, RunFilter, Statistics
+from etlplus.store.kept import history
+from etlplus.store.sqlite.enqueueing import line_of
+from etlplus.store.sqlite.records import KEPT, Db, attempt, decode, events, found, kept, many, marks, one
 from etlplus.store.sqlite.schema import MIGRATIONS
-from etlplus.store.sqlite.units import Db, found, many, one
+
+_COUNTS = " UNION ALL ".join(
+    f"SELECT '{state}', count(*) FROM run_live WHERE state = '{state}'"
+    for state in (RunState.SCHEDULED, RunState.BLOCKED, RunState.QUEUED, RunState.RUNNING)
+)
 
 
 def job(db: Db, job_id: str) -> Job:
@@ -25,15 +32,16 @@ def jobs(db: Db, limit: int, after: str | None) -> list[Job]:
 
 
 def run(db: Db, run_id: str) -> Run:
-    return found(one(db, Run, "SELECT doc FROM run WHERE id = ?", run_id), "run", run_id)
+    """The run is looked for among the unfinished first, since it moves from there to the finished only."""
+    line = line_of(db, run_id)
+    return line.present if line else found(one(db, Run, "SELECT doc FROM run WHERE id = ?", run_id), "run", run_id)
 
 
 def runs(db: Db, which: RunFilter, limit: int, after: str | None) -> list[Run]:
     """A page, newest first; the conditions are fixed texts, all values are bound."""
-    conditions: list[str] = []
-    values: list[Any] = []
+    conditions, values = ["true"], list[Any]()
     if which.states:
-        conditions.append(f"state IN ({', '.join('?' * len(which.states))})")
+        conditions.append(f"state IN ({marks(len(which.states))})")
         values += which.states
     for column, value in (("job_id", which.job_id), ("queue", which.queue)):
         if value is not None:
@@ -42,21 +50,32 @@ def runs(db: Db, which: RunFilter, limit: int, after: str | None) -> list[Run]:
     if after is not None:
         conditions.append("id < ?")
         values.append(after)
-    where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
-    return many(db, Run, f"SELECT doc FROM run {where} ORDER BY id DESC LIMIT ?", *values, limit)
+    tail = f"WHERE {' AND '.join(conditions)} ORDER BY id DESC LIMIT ?"
+    values.append(limit)
+    live = [kept(row).present for row in db.execute(f"SELECT {KEPT} FROM run_live {tail}", values).fetchall()]
+    over = [decode(Run, row[0]) for row in db.execute(f"SELECT doc FROM run {tail}", values).fetchall()]
+    return sorted(live + over, key=lambda each: each.id, reverse=True)[:limit]
 
 
-def events(db: Db, run_id: str, after_version: int, limit: int) -> list[RunEvent]:
+def run_events(db: Db, run_id: str, after_version: int, limit: int) -> list[RunEvent]:
     sql = "SELECT doc FROM run_event WHERE run_id = ? AND version > ? ORDER BY version LIMIT ?"
-    return many(db, RunEvent, sql, run_id, after_version, limit)
+    line = line_of(db, run_id)
+    written = [events(row[0]) for row in db.execute(sql, (run_id, after_version, limit))]
+    return [event for event in history(written, line) if event.version > after_version][:limit]
 
 
 def attempts(db: Db, run_id: str) -> list[Attempt]:
-    return many(db, Attempt, "SELECT doc FROM attempt WHERE run_id = ? ORDER BY number", run_id)
+    sql = "SELECT attempt FROM run_event WHERE run_id = ? AND attempt IS NOT NULL ORDER BY version"
+    line = line_of(db, run_id)
+    ended = [attempt(row[0]) for row in db.execute(sql, (run_id,))]
+    in_hand = line.attempt_in_hand if line else None
+    if in_hand is not None and all(each.number != in_hand.number for each in ended):
+        ended.append(in_hand)
+    return ended
 
 
 def counts(db: Db) -> Counts:
-    present = dict(db.execute("SELECT state, amount FROM run_count"))
+    present = dict(db.execute("SELECT state, amount FROM run_count")) | dict(db.execute(_COUNTS))
     (job_count,) = db.execute("SELECT count(*) FROM job").fetchone()
     (worker_count,) = db.execute("SELECT count(*) FROM worker").fetchone()
     stale = db.execute("SELECT amount FROM counter WHERE name = 'stale'").fetchone()
@@ -70,18 +89,6 @@ def counts(db: Db) -> Counts:
 
 def workers(db: Db) -> list[Worker]:
     return many(db, Worker, "SELECT doc FROM worker ORDER BY id")
-
-
-def user(db: Db, user_id: str) -> User:
-    return found(one(db, User, "SELECT doc FROM user WHERE id = ?", user_id), "user", user_id)
-
-
-def user_named(db: Db, name: str) -> User | None:
-    return one(db, User, "SELECT doc FROM user WHERE name = ?", name)
-
-
-def has_users(db: Db) -> bool:
-    return db.execute("SELECT 1 FROM user LIMIT 1").fetchone() is not None
 
 
 def statistics(db: Db, figures: dict[str, float]) -> Statistics:

@@ -1,5 +1,5 @@
 """
-The tables, and how an older file becomes a newer one.
+How an older file becomes a newer one: the numbered files in ``migrations``, in order.
 
 Records are kept whole, as JSON, beside the few columns that statements look at. ``run_live`` holds the unfinished runs
 only: it is what claims, ticks and rescues scan, and it stays small however long the history grows.
@@ -8,53 +8,58 @@ only: it is what claims, ticks and rescues scan, and it stays small however long
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
+from importlib.resources import files
 
 from etlplus.errors import Misconfigured
 
-MIGRATIONS = (
-    """
-    CREATE TABLE job (id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, next_at REAL, doc BLOB NOT NULL) WITHOUT ROWID;
-    CREATE INDEX job_due ON job (next_at) WHERE next_at IS NOT NULL;
-    CREATE TABLE job_version (
-        job_id TEXT NOT NULL, version INTEGER NOT NULL, doc BLOB NOT NULL, PRIMARY KEY (job_id, version)
-    ) WITHOUT ROWID;
-    CREATE TABLE run (id TEXT PRIMARY KEY, job_id TEXT NOT NULL, state TEXT NOT NULL, queue TEXT NOT NULL,
-        doc BLOB NOT NULL) WITHOUT ROWID;
-    CREATE INDEX run_of_job ON run (job_id, id);
-    CREATE INDEX run_in_state ON run (state, id);
-    CREATE TABLE run_live (
-        id TEXT PRIMARY KEY, job_id TEXT NOT NULL, state TEXT NOT NULL, rank_at REAL NOT NULL, run_at REAL NOT NULL,
-        worker_id TEXT, attempt INTEGER NOT NULL, cancel_requested INTEGER NOT NULL, unique_key TEXT UNIQUE
-    ) WITHOUT ROWID;
-    CREATE INDEX live_queued ON run_live (rank_at, id) WHERE state = 'queued';
-    CREATE INDEX live_scheduled ON run_live (run_at, id) WHERE state = 'scheduled';
-    CREATE INDEX live_held ON run_live (worker_id, id) WHERE state = 'running';
-    CREATE TABLE attempt (run_id TEXT NOT NULL, number INTEGER NOT NULL, doc BLOB NOT NULL, PRIMARY KEY (run_id, number))
-        WITHOUT ROWID;
-    CREATE TABLE run_event (run_id TEXT NOT NULL, version INTEGER NOT NULL, doc BLOB NOT NULL,
-        PRIMARY KEY (run_id, version)) WITHOUT ROWID;
-    CREATE TABLE run_count (state TEXT PRIMARY KEY, amount INTEGER NOT NULL) WITHOUT ROWID;
-    CREATE TABLE worker (id TEXT PRIMARY KEY, expires_at REAL NOT NULL, doc BLOB NOT NULL) WITHOUT ROWID;
-    CREATE TABLE tick (job_id TEXT NOT NULL, nominal_at REAL NOT NULL, run_id TEXT NOT NULL,
-        PRIMARY KEY (job_id, nominal_at)) WITHOUT ROWID;
-    CREATE TABLE user (id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, doc BLOB NOT NULL) WITHOUT ROWID;
-    CREATE TABLE counter (name TEXT PRIMARY KEY, amount INTEGER NOT NULL) WITHOUT ROWID;
-    """,
-)
+
+def scripts() -> list[str]:
+    """The migrations; the first makes version 1."""
+    folder = files("etlplus.store.sqlite") / "migrations"
+    found = sorted((file for file in folder.iterdir() if file.name.endswith(".sql")), key=lambda file: file.name)
+    return [file.read_text("utf-8") for file in found]
 
 
-def migrate(db: sqlite3.Connection) -> int:
-    """Apply what the file lacks, each migration in one transaction; returns the version it is at.
+MIGRATIONS = tuple(scripts())
+
+
+def migrate(db: sqlite3.Connection, to: int = len(MIGRATIONS)) -> int:
+    """Apply what the file lacks, all in one transaction, so that of several openers one does it; returns the version.
 
     Raises:
         Misconfigured: the file was written by a newer program.
     """
+    if _version(db) >= to:
+        return _version(db)
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        for version, script in enumerate(MIGRATIONS[_version(db) : to], start=_version(db) + 1):
+            for statement in _statements(script):
+                db.execute(statement)
+            db.execute(f"PRAGMA user_version = {version}")
+    except BaseException:
+        db.execute("ROLLBACK")
+        raise
+    db.execute("COMMIT")
+    return to
+
+
+def _version(db: sqlite3.Connection) -> int:
     (present,) = db.execute("PRAGMA user_version").fetchone()
     if present > len(MIGRATIONS):
         raise Misconfigured(
             f"the store is at schema version {present}, this program knows {len(MIGRATIONS)}: use the newer program",
             code="schema_newer",
         )
-    for version, script in enumerate(MIGRATIONS[present:], start=present + 1):
-        db.executescript(f"BEGIN IMMEDIATE; {script} PRAGMA user_version = {version}; COMMIT;")
-    return len(MIGRATIONS)
+    return present
+
+
+def _statements(script: str) -> Iterator[str]:
+    """The statements of a script, one by one: the driver's own way to run a script would commit before it begins."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""

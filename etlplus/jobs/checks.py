@@ -1,0 +1,66 @@
+"""
+What of a definition or a wish can be accepted, beyond what its types say; each refusal names the field, and what would do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+import msgspec
+
+from etlplus.jobs.model import Job, JobDraft, NewRun
+from etlplus.jobs.queues import HOUSE, LimitUse, QueueMode
+
+PARAMS_BYTES_MAX = 1_000_000
+"""Of a run's parameters, as JSON. Data belongs into a source; a run only says which."""
+KEY_CHARS_MAX = 500
+"""Of a unique key, and of a limit's key."""
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """Why something is not accepted: a sentence, the place as a JSON pointer, a stable code, and what would be accepted."""
+
+    message: str
+    pointer: str
+    code: str
+    accepted: str
+
+
+def check_job(draft: JobDraft, queues: Collection[str], limits: Collection[str]) -> list[Refusal]:
+    """Whether the queue and the limit that a definition names exist."""
+    found: list[Refusal] = []
+    if draft.queue not in queues:
+        accepted = f"one of {', '.join(sorted(queues))}"
+        found.append(Refusal(f"there is no queue {draft.queue!r}", "/queue", "unknown_queue", accepted))
+    if draft.limit is not None and (draft.limit.name not in limits or draft.limit.name == HOUSE):
+        known = sorted(set(limits) - {HOUSE})
+        accepted = f"one of {', '.join(known)}" if known else "none: no limit was made yet"
+        found.append(Refusal(f"there is no limit {draft.limit.name!r}", "/limit/name", "unknown_limit", accepted))
+    return found
+
+
+def check_wish(wish: NewRun, job: Job, mode: QueueMode, place: str = "") -> list[Refusal]:
+    """Whether a run can be made as it is wished for. ``place`` stands in front of every pointer."""
+    found: list[Refusal] = []
+    if mode is QueueMode.DRAINING:
+        message = f"the queue {job.queue!r} is draining: it takes no new runs"
+        found.append(Refusal(message, f"{place}/queue", "queue_draining", "a queue that is open or paused"))
+    if wish.params and len(msgspec.json.encode(wish.params)) > PARAMS_BYTES_MAX:
+        accepted = f"at most {PARAMS_BYTES_MAX:,} bytes of JSON"
+        found.append(Refusal("the parameters are too large", f"{place}/params", "too_large", accepted))
+    if wish.unique_key is not None and not 0 < len(wish.unique_key) <= KEY_CHARS_MAX:
+        accepted = f"1 to {KEY_CHARS_MAX} characters"
+        found.append(Refusal("the unique key cannot be kept", f"{place}/unique_key", "bad_key", accepted))
+    if job.limit is not None and job.limit.by is not None:
+        found += _check_limit_value(job.limit, wish.params.get(job.limit.by), place)
+    return found
+
+
+def _check_limit_value(use: LimitUse, value: Any, place: str) -> list[Refusal]:
+    plain = isinstance(value, (str, int)) and not isinstance(value, bool)
+    if plain and len(f"{use.name}/{value}") <= KEY_CHARS_MAX:
+        return []
+    message = f"the limit {use.name!r} counts by the parameter {use.by!r}"
+    accepted = f"a text or a whole number, together with the limit's name at most {KEY_CHARS_MAX} characters"
+    return [Refusal(message, f"{place}/params/{use.by}", "limit_key", accepted)]

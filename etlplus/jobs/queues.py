@@ -1,0 +1,106 @@
+"""
+Queues and limits: how many runs may be carried at once, and where they wait until they may.
+
+A run waits in one *lane*: the runs of one queue that ask for the same labels and count against the same limit key. Whether a
+worker may take from a lane depends on the lane alone, never on the single run, so a claim looks at lanes and not at the runs
+of a lane that it may not take from.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any
+
+import msgspec
+
+from etlplus.jobs.names import Name
+
+Slots = Annotated[int, msgspec.Meta(ge=1, le=10_000)]
+"""So many runs at once."""
+
+HOUSE = "*"
+"""The name of the limit over all runs of the house."""
+
+
+class QueueMode(StrEnum):
+    """What a queue does with its runs. Runs in hand go on in any mode."""
+
+    OPEN = "open"
+    """Runs come in and are claimed."""
+    PAUSED = "paused"
+    """Runs come in and wait."""
+    DRAINING = "draining"
+    """No new run is accepted, and schedules let their times pass; runs that are there are claimed until none is left."""
+
+
+class QueueDraft(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A queue as a person writes it. ``slots`` bounds how many of its runs are carried at once, on all nodes together;
+    None means as many as there are slots in workers.
+    """
+
+    name: Name
+    slots: Slots | None = None
+
+
+class Queue(msgspec.Struct, frozen=True, kw_only=True):
+    """A stored queue. Pausing and draining outlive a restart."""
+
+    name: str
+    slots: int | None = None
+    mode: QueueMode = QueueMode.OPEN
+    created_at: datetime
+    updated_at: datetime
+
+
+class QueueCounts(msgspec.Struct, frozen=True, kw_only=True):
+    """A queue and how much waits in it. Each number is exact up to ``COUNTED_MAX`` and stays there beyond."""
+
+    queue: Queue
+    queued: int
+    scheduled: int
+    running: int
+    oldest_at: datetime | None = None
+    """When the run that has waited longest became due; None when none is queued."""
+
+
+COUNTED_MAX = 10_000
+
+
+class LimitDraft(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A limit as a person writes it: at most ``slots`` runs at once for each of its keys. The limit named ``*`` is the one
+    over all runs of the house.
+    """
+
+    name: Name
+    slots: Slots
+
+
+class Limit(msgspec.Struct, frozen=True, kw_only=True):
+    """A stored limit."""
+
+    name: str
+    slots: int
+    created_at: datetime
+    updated_at: datetime
+
+
+class LimitUse(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """That the runs of a job count against a limit. With ``by``, the name of a parameter, each value of that parameter has
+    all the slots for itself; without, all runs that use the limit share them.
+    """
+
+    name: Name
+    by: str | None = None
+
+
+def limit_key(use: LimitUse | None, params: dict[str, Any]) -> str:
+    """The key that a run with these parameters counts against; empty without a limit."""
+    if use is None:
+        return ""
+    return use.name if use.by is None else f"{use.name}/{params.get(use.by)}"
+
+
+def queue_key(queue: str) -> str:
+    """The key of a queue's own slots; no limit's key looks like it, since a name has no slash in front."""
+    return f"/queue/{queue}"

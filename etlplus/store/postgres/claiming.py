@@ -1,0 +1,96 @@
+"""
+The claim on PostgreSQL.
+
+First the lanes that the worker may take from, then the runs at their heads. As long as no limit stands in the way, that is all:
+one statement locks, takes and returns the runs. Where slots count, the free ones are locked before, the study chooses how many
+to take from each lane, and the slots are given to the runs that were taken. Rows that others have locked are skipped
+throughout, so claims never wait for each other; slots are rows, so no two runs can hold one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from etlplus.errors import Conflict
+from etlplus.jobs.admission import Lane, Rank, assign, caps, choose, lane, room
+from etlplus.store.contract import Claimed
+from etlplus.store.kept import Kept
+from etlplus.store.postgres.bridge import Db
+from etlplus.store.postgres.definitions import Definitions
+from etlplus.store.postgres.marks import Marks
+from etlplus.store.postgres.records import columns, kept
+from etlplus.store.postgres.sql import claims as sql
+
+LANES_MAX = 64
+"""Lanes with a limit key that one claim looks at; those it looked at go to the back of the line."""
+
+Free = dict[str, list[int]]
+
+
+class Claims:
+    """The claims of one process, with what they remember."""
+
+    def __init__(self, definitions: Definitions, marks: Marks) -> None:
+        self._definitions = definitions
+        self._marks = marks
+
+    async def claim(self, db: Db, worker_id: str, limit: int, now: datetime) -> tuple[list[Claimed], list[Kept]]:
+        """What was taken, best rank first: as the worker sees it, and as the store keeps it."""
+        rows = await db.fetch(sql.LANES, worker_id, now, LANES_MAX)
+        if not rows:
+            raise Conflict("the worker has not joined, or its lease is over", code="lease_lost")
+        lanes = [_lane(row) for row in rows if row["id"] is not None]
+        self._marks.begin(now)
+        lines = await self._from(db, worker_id, lanes, limit, now)
+        if turned := [each.id for each in lanes if each.key]:
+            await db.execute(sql.LOCK_LANES, turned)
+            await db.execute(sql.TURN_LANES, turned, now)
+        jobs = await self._definitions.of(db, [line.run for line in lines])
+        return [Claimed(line.present, job) for line, job in zip(lines, jobs, strict=True)], lines
+
+    async def _from(self, db: Db, worker_id: str, lanes: Sequence[Lane], limit: int, now: datetime) -> list[Kept]:
+        free = await _lock_slots(db, caps(lanes), limit)
+        rooms = {each: amount for each in lanes if (amount := room(each, free, limit))}
+        amounts = {each.id: amount for each, amount in rooms.items()}
+        if len(rooms) > 1:
+            amounts = choose(list(rooms), await self._heads(db, amounts), free, limit)
+        if not amounts:
+            return []
+        chosen = [(each, amounts[each.id]) for each in rooms if each.id in amounts]
+        wanted = columns([(each.id, amount, *self._marks.of(each.id), bool(each.caps)) for each, amount in chosen])
+        rows = await db.fetch(sql.TAKE, worker_id, now, *wanted)
+        rows.sort(key=lambda row: (row["rank_at"], row["id"]))
+        self._marks.passed({row["lane"]: (row["rank_at"], row["id"]) for row in rows})
+        if free and rows:
+            of = {each.id: each for each in lanes}
+            given = assign([(row["id"], of[row["lane"]]) for row in rows], free)
+            await db.execute(sql.OCCUPY, *columns(given))
+        return [kept(row) for row in rows]
+
+    async def _heads(self, db: Db, amounts: Mapping[int, int]) -> dict[int, list[Rank]]:
+        wanted = columns([(number, amount, *self._marks.of(number)) for number, amount in amounts.items()])
+        heads: dict[int, list[Rank]] = {}
+        for row in await db.fetch(sql.CANDIDATES, *wanted):
+            heads.setdefault(row["lane"], []).append((row["rank_at"], row["id"]))
+        return heads
+
+
+def _lane(row: Any) -> Lane:
+    return lane(
+        row["id"], row["queue"], row["limit_key"], house=row["house_slots"], of_queue=row["queue_slots"],
+        of_key=row["key_slots"],
+    )  # fmt: skip
+
+
+async def _lock_slots(db: Db, counting: Mapping[str, int], limit: int) -> Free:
+    """The free slots of each key; whoever claims at the same time does not see them."""
+    if not counting:
+        return {}
+    free: Free = {}
+    excess: dict[str, int] = {}
+    for row in await db.fetch(sql.LOCK_SLOTS, list(counting), list(counting.values()), limit):
+        free.setdefault(row["key"], []).append(row["slot"])
+        excess[row["key"]] = row["excess"]
+    return {key: slots[excess[key] :] for key, slots in free.items()}

@@ -1,0 +1,93 @@
+"""
+Making runs on PostgreSQL, one or ten thousand at a time, and cancelling them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from etlplus.errors import Conflict
+from etlplus.jobs import transitions
+from etlplus.jobs.ids import Ids
+from etlplus.jobs.model import Job, NewRun, Run
+from etlplus.store.granting import Batch
+from etlplus.store.kept import Kept, entry
+from etlplus.store.postgres.bridge import Db
+from etlplus.store.postgres.queues import modes
+from etlplus.store.postgres.recording import record
+from etlplus.store.postgres.records import columns, decode, encode, found, kept, many
+from etlplus.store.postgres.sql import definitions
+from etlplus.store.postgres.sql import runs as sql
+from etlplus.store.refusals import refuse_wishes
+
+
+async def enqueue(db: Db, ids: Ids, wishes: Sequence[NewRun], now: datetime, shard: int) -> list[Run]:
+    holders = await _holders(db, wishes)
+    wanted = sorted({wish.job_id for wish in wishes})
+    jobs = {job.id: job for job in await many(db, Job, definitions.JOBS_FOR_RUNS, wanted)}
+    refuse_wishes(wishes, jobs, await modes(db, sorted({job.queue for job in jobs.values()})))
+    batch = Batch(jobs, holders, lambda: ids.new(now), now)
+    answers = [batch.grant(wish) for wish in wishes]
+    await put_runs(db, batch.made, now)
+    if batch.keys:
+        await db.execute(sql.PUT_UNIQUE_KEYS, list(batch.keys), list(batch.keys.values()))
+    if batch.replaced:
+        replaced = await record(db, batch.replaced, shard, now)
+        lanes = await _lanes(db, replaced, now)
+        await db.execute(sql.MOVE_RUNS, *columns([(run.id, lanes[_place(run)]) for run in replaced]))
+    return [batch.runs[run_id] for run_id in answers]
+
+
+async def _holders(db: Db, wishes: Sequence[NewRun]) -> dict[str, Run | Kept]:
+    """Who has the unique keys that are wished for. From here on nobody else can take them."""
+    keys = sorted({wish.unique_key for wish in wishes if wish.unique_key is not None})
+    if not keys:
+        return {}
+    await db.execute(sql.LOCK_UNIQUE_KEYS, keys)
+    holders: dict[str, Run | Kept] = {row["key"]: kept(row) for row in await db.fetch(sql.UNFINISHED_HOLDERS, keys)}
+    finished = {row["key"]: decode(Run, row["doc"]) for row in await db.fetch(sql.FINISHED_HOLDERS, keys)}
+    return finished | holders
+
+
+Place = tuple[str, str, str]
+
+
+def _place(run: Run) -> Place:
+    return run.queue, ",".join(run.labels), run.limit_key
+
+
+async def put_runs(db: Db, runs: Sequence[Run], now: datetime) -> None:
+    """Store runs that were just made, each in its lane."""
+    if runs:
+        lanes = await _lanes(db, runs, now)
+        await db.execute(sql.PUT_RUNS, *columns([_row(run, lanes[_place(run)]) for run in runs]))
+
+
+async def _lanes(db: Db, runs: Sequence[Run], now: datetime) -> dict[Place, int]:
+    """The lanes of runs, made if need be and open."""
+    places = {_place(run): run.limit for run in runs}
+    queues, labels, keys = zip(*places, strict=True)
+    rows = await db.fetch(sql.PUT_LANES, queues, labels, list(places.values()), keys, now)
+    if rules := {key: limit for (_, _, key), limit in places.items() if key}:
+        await db.execute(sql.PUT_SLOTS, list(rules), list(rules.values()))
+    return {(row["queue"], row["labels"], row["limit_key"]): row["id"] for row in rows}
+
+
+def _row(run: Run, lane: int) -> tuple[Any, ...]:
+    return (
+        run.id, lane, run.job_id, run.state, run.queue, run.rank_at, run.run_at, run.waits_until, encode(run),
+    )  # fmt: skip
+
+
+async def cancel(db: Db, run_id: str, now: datetime, shard: int) -> Run:
+    row = await db.fetchrow(sql.LIVE_RUN_FOR_CHANGE, run_id)
+    if row is None:
+        doc = found(await db.fetchval(sql.FINISHED_RUN, run_id), "run", run_id)
+        raise Conflict(f"the run is {decode(Run, doc).state} already", code="run_finished")
+    line = kept(row)
+    if line.present.cancel_requested:
+        return line.present
+    (cancelled,) = await record(db, [entry(line, transitions.cancel(line.present, now))], shard, now)
+    return cancelled

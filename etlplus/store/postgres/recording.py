@@ -1,0 +1,74 @@
+"""
+The one way in which transitions are written on PostgreSQL, and what else has to happen with them: slots are freed by the
+unit that ends an attempt, and lanes with a limit key are opened whenever something comes in or a slot is freed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from etlplus.jobs.model import Run, RunState
+from etlplus.store.kept import Entry, letter_code
+from etlplus.store.postgres.bridge import Db
+from etlplus.store.postgres.records import columns, encode
+from etlplus.store.postgres.sql import runs as sql
+
+
+async def record(db: Db, entries: Sequence[Entry], shard: int, now: datetime) -> list[Run]:
+    """Write transitions of runs whose lines this unit has locked.
+
+    Args:
+        shard: Which row of each tally to add to, so that nodes do not wait for each other there.
+
+    Returns:
+        The runs as they are now, in the order given.
+    """
+    over = [each for each in entries if each.run.state.is_final]
+    going_on = [each for each in entries if not each.run.state.is_final]
+    lanes: list[int] = []
+    if over:
+        await finish(db, over, shard, now)
+    if going_on:
+        lanes = [row["lane"] for row in await db.fetch(sql.CHANGE, *columns([_changed(each) for each in going_on]))]
+    counted = [each.run for each in going_on if each.run.limit_key and each.run.state is RunState.QUEUED]
+    await free(db, [each.run.id for each in entries if each.ended and each.kept and each.kept.slotted], now)
+    if counted:
+        await open_lanes(db, [], lanes, now)
+    return [each.run for each in entries]
+
+
+async def finish(db: Db, entries: Sequence[Entry], shard: int, now: datetime) -> set[str]:
+    """Write the ends of runs; names those whose lines were as ``Entry.kept`` says, the others are left alone."""
+    rows = await db.fetch(sql.FINISH, *columns([_finished(each) for each in entries]), now, shard)
+    return {row["id"] for row in rows}
+
+
+async def free(db: Db, run_ids: Sequence[str], now: datetime) -> None:
+    """Give back the slots of runs that are not carried any more."""
+    if run_ids and (keys := sorted({row["key"] for row in await db.fetch(sql.FREE_SLOTS, run_ids)})):
+        await open_lanes(db, keys, [], now)
+
+
+async def open_lanes(db: Db, keys: Sequence[str], lanes: Sequence[int], now: datetime) -> None:
+    """Have claims look again at the lanes with these keys, and at these lanes."""
+    if await db.fetch(sql.LOCK_LANES, keys, lanes):
+        await db.execute(sql.OPEN_LANES, keys, lanes, now)
+
+
+def _finished(each: Entry) -> tuple[Any, ...]:
+    assert each.kept is not None
+    attempt, revision = each.kept.attempt, each.kept.revision
+    return (
+        each.run.id, attempt, revision, each.run.state, each.run.version, encode(each.run), encode(each.events),
+        encode(each.ended) if each.ended else None, letter_code(each.run),
+    )  # fmt: skip
+
+
+def _changed(each: Entry) -> tuple[Any, ...]:
+    run = each.run
+    return (
+        run.id, run.state, run.rank_at, run.run_at, run.waits_until, run.attempt, run.cancel_requested, run.version,
+        encode(run), encode(each.events), encode(each.ended) if each.ended else None,
+    )  # fmt: skip

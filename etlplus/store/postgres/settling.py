@@ -1,0 +1,121 @@
+"""
+How attempts end on PostgreSQL: told by their worker, given back, or taken back because the worker was lost.
+
+What this process claimed it remembers, so a success is written by one statement, without looking first: the statement itself
+checks that the line is as that claim left it. Whatever does not fit, because somebody cancelled meanwhile or the run was
+rescued, is looked at under lock, like every other outcome; so of an acknowledgement, a rescue and a cancellation that come at
+once, each sees what the one before it did.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from random import Random
+from typing import Any
+
+from etlplus.jobs import transitions
+from etlplus.jobs.model import Job, Run
+from etlplus.jobs.outcome import Returned, Succeeded
+from etlplus.store.contract import Claimed, Outcome, Settled
+from etlplus.store.kept import Entry, Kept, closing
+from etlplus.store.postgres.bridge import Db
+from etlplus.store.postgres.definitions import Definitions
+from etlplus.store.postgres.recording import finish, free, record
+from etlplus.store.postgres.records import kept
+from etlplus.store.postgres.sql import claims
+from etlplus.store.postgres.sql import runs as sql
+
+CARRIED_MAX = 20_000
+ALL = 2**31 - 1
+
+
+class Settlements:
+    """The settlements of one process, with what it remembers of its claims."""
+
+    def __init__(self, definitions: Definitions, rng: Random, shard: int) -> None:
+        self._definitions = definitions
+        self._rng = rng
+        self._shard = shard
+        self._carried: dict[str, tuple[Kept, Job]] = {}
+
+    def remember(self, claimed: Iterable[Claimed], lines: Iterable[Kept]) -> None:
+        """Keep what was claimed until its outcome comes; what never comes is forgotten in the end."""
+        if len(self._carried) > CARRIED_MAX:
+            self._carried.clear()
+        for each, line in zip(claimed, lines, strict=True):
+            self._carried[line.run.id] = line, each.job
+
+    async def acknowledge(self, db: Db, outcomes: Sequence[Outcome], now: datetime) -> list[Settled]:
+        remembered = self._remembered(outcomes, now)
+        gone: set[str] = set()
+        if remembered:
+            gone = await finish(db, list(remembered.values()), self._shard, now)
+            freed = [each.run.id for each in remembered.values() if each.run.id in gone and _slotted(each)]
+            await free(db, freed, now)
+        applied = {number: each.run for number, each in remembered.items() if each.run.id in gone}
+        rest = {number: outcome for number, outcome in enumerate(outcomes) if number not in applied}
+        if rest:
+            applied |= await self._looked_at(db, rest, now)
+        if stale := len(outcomes) - len(applied):
+            await db.execute(sql.ADD_STALE, self._shard, stale)
+        return [_settled(outcome, applied.get(number)) for number, outcome in enumerate(outcomes)]
+
+    def _remembered(self, outcomes: Sequence[Outcome], now: datetime) -> dict[int, Entry]:
+        """What to write for successes of remembered claims, by their place among the outcomes."""
+        entries: dict[int, Entry] = {}
+        for number, outcome in enumerate(outcomes):
+            line, job = self._carried.pop(outcome.run_id, (None, None))
+            fits = line is not None and (line.attempt, line.worker_id) == (outcome.attempt, outcome.worker_id)
+            if fits and line and job and isinstance(outcome.result, Succeeded):
+                change = transitions.settle(line.present, job, outcome.result, now, self._rng)
+                entries[number] = closing(line, change, outcome.result, now)
+        return entries
+
+    async def _looked_at(self, db: Db, outcomes: dict[int, Outcome], now: datetime) -> dict[int, Run]:
+        """Settle outcomes under lock; those that are not held are missing from the answer."""
+        lines = await _lines(db, claims.HELD_RUNS, sorted({outcome.run_id for outcome in outcomes.values()}))
+        held = {(line.run.id, line.attempt, line.worker_id): line for line in lines}
+        entries: dict[int, Entry] = {}
+        for number, outcome in outcomes.items():
+            line = held.pop((outcome.run_id, outcome.attempt, outcome.worker_id or None), None)
+            if line is not None:  # told twice, the second is stale
+                (job,) = await self._definitions.of(db, [line.run])
+                change = transitions.settle(line.present, job, outcome.result, now, self._rng)
+                entries[number] = closing(line, change, outcome.result, now)
+        await record(db, list(entries.values()), self._shard, now)
+        return {number: each.run for number, each in entries.items()}
+
+    async def rescue(self, db: Db, now: datetime, dead: Sequence[str], limit: int) -> list[Run]:
+        expired = [row["id"] for row in await db.fetch(claims.WORKERS_LOST, now, list(dead))]
+        lost = sorted({*expired, *dead})
+        lines = await _lines(db, claims.HELD_BY_WORKERS, lost, limit)
+        entries = [closing(line, transitions.rescue(line.present, now), None, now) for line in lines]
+        rescued = await record(db, entries, self._shard, now)
+        await db.execute(claims.FORGET_WORKERS, lost)
+        return rescued
+
+    async def leave(self, db: Db, worker_id: str, now: datetime) -> list[Run]:
+        await db.execute(claims.LOCK_WORKER, worker_id)
+        result = Returned("the worker left")
+        lines = await _lines(db, claims.HELD_BY_WORKERS, [worker_id], ALL)
+        jobs = await self._definitions.of(db, [line.run for line in lines])
+        changes = [
+            transitions.settle(line.present, job, result, now, self._rng) for line, job in zip(lines, jobs, strict=True)
+        ]
+        entries = [closing(line, change, result, now) for line, change in zip(lines, changes, strict=True)]
+        returned = await record(db, entries, self._shard, now)
+        await db.execute(claims.FORGET_WORKERS, [worker_id])
+        return returned
+
+
+def _slotted(entry: Entry) -> bool:
+    return entry.kept is not None and entry.kept.slotted
+
+
+def _settled(outcome: Outcome, run: Run | None) -> Settled:
+    return Settled(run_id=outcome.run_id, attempt=outcome.attempt, applied=run is not None, run=run)
+
+
+async def _lines(db: Db, query: str, *values: Any) -> list[Kept]:
+    return [kept(row) for row in await db.fetch(query, *values)]

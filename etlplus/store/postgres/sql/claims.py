@@ -1,0 +1,128 @@
+"""
+Statements of workers: joining, beating, claiming, and what is held.
+"""
+
+from __future__ import annotations
+
+from etlplus.store.postgres.sql.runs import KEPT
+
+PUT_WORKER = """
+    INSERT INTO worker (id, node, pid, boot_id, started_at, beat_at, expires_at, slots, labels)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+    ON CONFLICT (id) DO UPDATE SET
+        node = excluded.node, pid = excluded.pid, boot_id = excluded.boot_id, started_at = excluded.started_at,
+        beat_at = excluded.beat_at, expires_at = excluded.expires_at, slots = excluded.slots, labels = excluded.labels
+"""
+WORKERS = "SELECT id, node, pid, boot_id, started_at, beat_at, expires_at, slots, labels FROM worker ORDER BY id"
+BEAT = """
+    WITH me AS (UPDATE worker SET beat_at = $2, expires_at = $3 WHERE id = $1 RETURNING id)
+    SELECT
+        EXISTS (SELECT FROM me) AS alive,
+        ARRAY(SELECT id FROM run_live WHERE worker_id = $1 AND state = 'running' AND cancel_requested ORDER BY id) AS cancel
+"""
+WORKERS_LOST = "SELECT id FROM worker WHERE expires_at <= $1 OR id = ANY($2) ORDER BY id FOR UPDATE"
+FORGET_WORKERS = """
+    DELETE FROM worker
+    WHERE id = ANY($1) AND NOT EXISTS (SELECT FROM run_live WHERE worker_id = worker.id AND state = 'running')
+"""
+LOCK_WORKER = "SELECT id FROM worker WHERE id = $1 FOR UPDATE"
+
+# The lanes that the worker may take from, without locks: all that count against no key, and those with a key that were
+# opened first. No row at all means that the worker holds no lease.
+LANES = """
+    SELECT
+        lane.id, lane.queue, lane.limit_key, lane.queue_slots, limit_rule.slots AS key_slots,
+        (SELECT slots FROM limit_rule WHERE name = '*') AS house_slots
+    FROM worker AS me
+    LEFT JOIN LATERAL (
+        (
+            SELECT lane.id, lane.queue, lane.limit_name, lane.limit_key, queue.slots AS queue_slots
+            FROM lane JOIN queue ON queue.name = lane.queue
+            WHERE lane.limit_key = '' AND queue.mode <> 'paused' AND string_to_array(lane.labels, ',') <@ me.labels
+            ORDER BY lane.id
+        ) UNION ALL (
+            SELECT lane.id, lane.queue, lane.limit_name, lane.limit_key, queue.slots
+            FROM lane JOIN queue ON queue.name = lane.queue
+            WHERE lane.limit_key <> '' AND lane.open AND queue.mode <> 'paused'
+                AND string_to_array(lane.labels, ',') <@ me.labels
+            ORDER BY lane.opened_at, lane.id LIMIT $3
+        )
+    ) AS lane ON true
+    LEFT JOIN limit_rule ON limit_rule.name = lane.limit_name
+    WHERE me.id = $1 AND me.expires_at > $2
+"""
+# Free slots, taken out of the others' sight until this unit ends. ``excess`` are holders above a limit that was lowered.
+LOCK_SLOTS = """
+    SELECT cap.key, free.slot, (
+        SELECT count(*) FROM limit_slot WHERE limit_slot.key = cap.key AND slot > cap.slots AND run_id IS NOT NULL
+    ) AS excess
+    FROM unnest($1::text[], $2::int[]) AS cap (key, slots)
+    CROSS JOIN LATERAL (
+        SELECT slot FROM limit_slot
+        WHERE limit_slot.key = cap.key AND slot <= cap.slots AND run_id IS NULL
+        ORDER BY slot LIMIT $3 FOR UPDATE SKIP LOCKED
+    ) AS free
+"""
+CANDIDATES = """
+    SELECT want.lane, best.rank_at, best.id
+    FROM unnest($1::bigint[], $2::int[], $3::timestamptz[], $4::text[]) AS want (lane, amount, rank_at, id)
+    CROSS JOIN LATERAL (
+        SELECT rank_at, id FROM run_live
+        WHERE state = 'queued' AND run_live.lane = want.lane AND (rank_at, id) >= (want.rank_at, want.id)
+        ORDER BY rank_at, id LIMIT want.amount
+    ) AS best
+"""
+# The worker's row is locked against the rescue, which deletes it, and not against its own beat. The pick is materialized so
+# that the planner can neither run it twice nor lock more rows than it should.
+TAKE = f"""
+    WITH me AS MATERIALIZED (
+        SELECT id FROM worker WHERE id = $1 AND expires_at > $2 FOR KEY SHARE
+    ), picked AS MATERIALIZED (
+        SELECT best.id, want.counted
+        FROM unnest($3::bigint[], $4::int[], $5::timestamptz[], $6::text[], $7::bool[])
+            AS want (lane, amount, rank_at, id, counted)
+        CROSS JOIN LATERAL (
+            SELECT id FROM run_live
+            WHERE state = 'queued' AND run_live.lane = want.lane AND (rank_at, id) >= (want.rank_at, want.id)
+            ORDER BY rank_at, id LIMIT want.amount
+            FOR UPDATE SKIP LOCKED
+        ) AS best
+        WHERE EXISTS (SELECT FROM me)
+    )
+    UPDATE run_live AS live SET
+        state = 'running', worker_id = $1, attempt = live.attempt + 1, claimed_at = $2, slotted = picked.counted
+    FROM picked WHERE live.id = picked.id
+    RETURNING live.id, lane, rank_at, {KEPT}
+"""
+OCCUPY = """
+    UPDATE limit_slot SET run_id = given.run_id
+    FROM unnest($1::text[], $2::int[], $3::text[]) AS given (key, slot, run_id)
+    WHERE limit_slot.key = given.key AND limit_slot.slot = given.slot
+"""
+# Lanes that were looked at go to the back; one stays open only while it has a run and a free slot to give it.
+LOCK_LANES = "SELECT id FROM lane WHERE id = ANY($1) ORDER BY id FOR UPDATE"
+TURN_LANES = """
+    UPDATE lane SET
+        opened_at = $2,
+        open = EXISTS (SELECT FROM run_live WHERE run_live.lane = lane.id AND state = 'queued')
+            AND EXISTS (
+                SELECT FROM limit_slot JOIN limit_rule ON limit_rule.name = lane.limit_name
+                WHERE limit_slot.key = lane.limit_key AND run_id IS NULL AND slot <= limit_rule.slots
+            )
+    WHERE id = ANY($1)
+"""
+
+_HELD = f"""
+    SELECT id, {KEPT} FROM run_live AS live WHERE state = 'running' AND {{condition}} FOR UPDATE
+"""
+HELD_RUNS = _HELD.format(condition="id = ANY($1) ORDER BY id")
+HELD_BY_WORKERS = _HELD.format(condition="worker_id = ANY($1) ORDER BY id LIMIT $2")
+HINT = """
+    SELECT
+        (SELECT count(*) FROM (SELECT FROM run_live WHERE state = 'queued' LIMIT 1000) AS queued) AS queued,
+        least(
+            (SELECT min(run_at) FROM run_live WHERE state = 'scheduled'),
+            (SELECT min(waits_until) FROM run_live WHERE waits_until IS NOT NULL AND state <> 'running'),
+            (SELECT min(next_at) FROM job)
+        ) AS due_at
+"""

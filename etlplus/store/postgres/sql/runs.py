@@ -1,0 +1,155 @@
+"""
+Statements that make, change, finish and list runs.
+"""
+
+from __future__ import annotations
+
+KEPT = "doc, attempt, worker_id, claimed_at, revision, slotted"
+"""What a line of ``run_live`` is read as."""
+
+# Whoever wants a unique key waits here for others who want it, in the order in which the keys were sorted.
+LOCK_UNIQUE_KEYS = "SELECT pg_advisory_xact_lock(hashtextextended(key, 7310579)) FROM unnest($1::text[]) AS key"
+UNFINISHED_HOLDERS = f"""
+    SELECT key, {KEPT} FROM unique_key JOIN run_live ON run_live.id = unique_key.run_id
+    WHERE key = ANY($1) ORDER BY run_live.id FOR UPDATE OF run_live
+"""
+FINISHED_HOLDERS = "SELECT key, doc FROM unique_key JOIN run ON run.id = unique_key.run_id WHERE key = ANY($1)"
+PUT_UNIQUE_KEYS = """
+    INSERT INTO unique_key (key, run_id) SELECT key, run_id FROM unnest($1::text[], $2::text[]) AS new (key, run_id)
+    ORDER BY key ON CONFLICT (key) DO UPDATE SET run_id = excluded.run_id
+"""
+
+# A lane that is there is opened; one that is open keeps its place.
+PUT_LANES = """
+    INSERT INTO lane (queue, labels, limit_name, limit_key, open, opened_at)
+    SELECT queue, labels, limit_name, limit_key, true, $5
+    FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) AS new (queue, labels, limit_name, limit_key)
+    ORDER BY queue, labels, limit_key
+    ON CONFLICT (queue, labels, limit_key) DO UPDATE SET
+        open = true, limit_name = excluded.limit_name,
+        opened_at = CASE WHEN lane.open THEN lane.opened_at ELSE excluded.opened_at END
+    RETURNING id, queue, labels, limit_key
+"""
+PUT_SLOTS = """
+    INSERT INTO limit_slot (key, slot)
+    SELECT new.key, slot FROM unnest($1::text[], $2::text[]) AS new (key, rule)
+    JOIN limit_rule ON limit_rule.name = new.rule CROSS JOIN generate_series(1, limit_rule.slots) AS slot
+    ON CONFLICT DO NOTHING
+"""
+PUT_RUNS = """
+    INSERT INTO run_live (
+        id, lane, job_id, state, queue, rank_at, run_at, waits_until, attempt, cancel_requested, doc
+    )
+    SELECT id, lane, job_id, state, queue, rank_at, run_at, waits_until, 0, false, doc
+    FROM unnest(
+        $1::text[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::timestamptz[],
+        $8::timestamptz[], $9::json[]
+    ) AS new (id, lane, job_id, state, queue, rank_at, run_at, waits_until, doc)
+"""
+
+# The line must be as it was when the transition was decided, or nothing happens to it; what went is named.
+FINISH = """
+    WITH gone AS (
+        DELETE FROM run_live AS live
+        USING unnest(
+            $1::text[], $2::int[], $3::int[], $4::text[], $5::int[], $6::json[], $7::json[], $8::json[], $9::text[]
+        ) AS change (id, attempt, revision, state, version, doc, events, ended, code)
+        WHERE live.id = change.id AND live.attempt = change.attempt AND live.revision = change.revision
+        RETURNING
+            live.id, live.job_id, live.queue, change.state, change.version, change.doc, change.events, change.ended,
+            change.code
+    ), lettered AS (
+        INSERT INTO dead_letter (run_id, job_id, queue, code, failed_at)
+        SELECT id, job_id, queue, code, $10 FROM gone WHERE code IS NOT NULL
+    ), finished AS (
+        INSERT INTO run (id, job_id, state, queue, doc) SELECT id, job_id, state, queue, doc FROM gone
+    ), told AS (
+        INSERT INTO run_event (run_id, version, doc, attempt) SELECT id, version, events, ended FROM gone
+    ), tallied AS (
+        INSERT INTO tally (name, shard, amount) SELECT state, $11, count(*) FROM gone GROUP BY state ORDER BY state
+        ON CONFLICT (name, shard) DO UPDATE SET amount = tally.amount + excluded.amount
+    )
+    SELECT id FROM gone
+"""
+# Only of lines that are locked. Who is not held any more has no worker and no slots.
+CHANGE = """
+    WITH change AS MATERIALIZED (
+        SELECT *
+        FROM unnest(
+            $1::text[], $2::text[], $3::timestamptz[], $4::timestamptz[], $5::timestamptz[], $6::int[], $7::bool[],
+            $8::int[], $9::json[], $10::json[], $11::json[]
+        ) AS c (id, state, rank_at, run_at, waits_until, attempt, cancel_requested, version, doc, events, ended)
+    ), told AS (
+        INSERT INTO run_event (run_id, version, doc, attempt) SELECT id, version, events, ended FROM change
+    )
+    UPDATE run_live AS live SET
+        state = change.state, rank_at = change.rank_at, run_at = change.run_at,
+        waits_until = change.waits_until, attempt = change.attempt,
+        cancel_requested = change.cancel_requested, doc = change.doc, revision = live.revision + 1,
+        worker_id = CASE WHEN change.state = 'running' THEN live.worker_id END,
+        claimed_at = CASE WHEN change.state = 'running' THEN live.claimed_at END,
+        slotted = live.slotted AND change.state = 'running'
+    FROM change WHERE live.id = change.id
+    RETURNING live.lane
+"""
+ADD_STALE = """
+    INSERT INTO tally (name, shard, amount) VALUES ('stale', $1, $2)
+    ON CONFLICT (name, shard) DO UPDATE SET amount = tally.amount + excluded.amount
+"""
+
+FREE_SLOTS = "UPDATE limit_slot SET run_id = NULL WHERE run_id = ANY($1) RETURNING key"
+# A claim that is closing one of these lanes is waited for; the statement after this one sees what it did.
+LOCK_LANES = """
+    SELECT id FROM lane WHERE limit_key <> '' AND (limit_key = ANY($1) OR id = ANY($2)) ORDER BY id FOR UPDATE
+"""
+OPEN_LANES = """
+    UPDATE lane SET open = true, opened_at = $3
+    WHERE limit_key <> '' AND (limit_key = ANY($1) OR id = ANY($2)) AND NOT open
+"""
+
+MOVE_RUNS = """
+    UPDATE run_live SET lane = moved.lane FROM unnest($1::text[], $2::bigint[]) AS moved (id, lane)
+    WHERE run_live.id = moved.id
+"""
+LIVE_RUN = f"SELECT {KEPT} FROM run_live WHERE id = $1"
+LIVE_RUN_FOR_CHANGE = f"{LIVE_RUN} FOR UPDATE"
+KEEP_DOC = "UPDATE run_live SET doc = $2, revision = revision + 1 WHERE id = $1"
+RUNS_DUE = f"""
+    SELECT {KEPT} FROM run_live WHERE state = 'scheduled' AND run_at <= $1 ORDER BY run_at, id LIMIT $2
+    FOR UPDATE SKIP LOCKED
+"""
+RUNS_IMPATIENT = f"""
+    SELECT {KEPT} FROM run_live WHERE waits_until <= $1 AND waits_until IS NOT NULL AND state <> 'running'
+    ORDER BY waits_until, id LIMIT $2 FOR UPDATE SKIP LOCKED
+"""
+
+FINISHED_RUN = "SELECT doc FROM run WHERE id = $1"
+_LISTED = """
+    SELECT id, {columns} FROM {table}
+    WHERE ($1::text[] IS NULL OR state = ANY($1)) AND ($2::text IS NULL OR job_id = $2)
+        AND ($3::text IS NULL OR queue = $3) AND ($4::text IS NULL OR id < $4)
+    ORDER BY id DESC LIMIT $5
+"""
+_NO_CLAIM = (
+    "doc, 0 AS attempt, NULL::text AS worker_id, NULL::timestamptz AS claimed_at, 0 AS revision, false AS slotted"
+)
+RUNS = f"""
+    SELECT {KEPT}
+    FROM (
+        ({_LISTED.format(columns=KEPT, table="run_live")})
+        UNION ALL
+        (SELECT id, {_NO_CLAIM} FROM ({_LISTED.format(columns="doc", table="run")}) AS finished)
+    ) AS listed
+    ORDER BY id DESC LIMIT $5
+"""
+EVENTS = "SELECT doc FROM run_event WHERE run_id = $1 AND version > $2 ORDER BY version LIMIT $3"
+ATTEMPTS = "SELECT attempt FROM run_event WHERE run_id = $1 AND attempt IS NOT NULL ORDER BY version"
+COUNTS = """
+    SELECT 'scheduled' AS name, count(*) AS amount FROM run_live WHERE state = 'scheduled'
+    UNION ALL SELECT 'blocked', count(*) FROM run_live WHERE state = 'blocked'
+    UNION ALL SELECT 'queued', count(*) FROM run_live WHERE state = 'queued'
+    UNION ALL SELECT 'running', count(*) FROM run_live WHERE state = 'running'
+    UNION ALL SELECT name, sum(amount)::bigint FROM tally GROUP BY name
+    UNION ALL SELECT 'jobs', count(*) FROM job
+    UNION ALL SELECT 'workers', count(*) FROM worker
+"""

@@ -1,0 +1,35 @@
+"""
+From what the study refuses to the error that tells of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+from etlplus.errors import Invalid, NotFound, Problem
+from etlplus.jobs.checks import Refusal, check_job, check_wish
+from etlplus.jobs.model import Job, JobDraft, NewRun
+from etlplus.jobs.queues import QueueMode
+
+
+def refuse_job(draft: JobDraft, queues: Collection[str], limits: Collection[str]) -> None:
+    """Raises Invalid if the definition names a queue or a limit that does not exist."""
+    _refuse("the job cannot be stored", check_job(draft, queues, limits))
+
+
+def refuse_wishes(wishes: Sequence[NewRun], jobs: Mapping[str, Job], modes: Mapping[str, QueueMode]) -> None:
+    """Raises NotFound for a job that does not exist, and Invalid for whatever else cannot be accepted."""
+    found: list[Refusal] = []
+    for number, wish in enumerate(wishes):
+        job = jobs.get(wish.job_id)
+        if job is None:
+            raise NotFound(f"there is no job {wish.job_id!r}")
+        place = f"/{number}" if len(wishes) > 1 else ""
+        found += check_wish(wish, job, modes.get(job.queue, QueueMode.OPEN), place)
+    _refuse("the run cannot be made" if len(wishes) == 1 else "the runs cannot be made", found)
+
+
+def _refuse(title: str, refusals: Sequence[Refusal]) -> None:
+    if refusals:
+        problems = [Problem(each.message, each.pointer, each.code, suggestion=each.accepted) for each in refusals]
+        raise Invalid(title, problems, code=refusals[0].code)

@@ -1,0 +1,56 @@
+"""
+Users on SQLite.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+from msgspec.structs import replace
+
+from etlplus.errors import Conflict
+from etlplus.jobs.ids import Ids
+from etlplus.jobs.model import User, UserDraft
+from etlplus.store.sqlite.records import Db, encode, found, one
+
+
+def save_user(db: Db, ids: Ids, draft: UserDraft, now: datetime, user_id: str | None) -> User:
+    present = user(db, user_id) if user_id is not None else None
+    holder = user_named(db, draft.name)
+    if holder is not None and holder.id != user_id:
+        raise Conflict(f"another user is called {draft.name!r}", code="name_taken")
+    fields = msgspec.structs.asdict(draft)
+    if present is None:
+        return _put(db, User(id=ids.new(now), created_at=now, **fields))
+    weighty = ("password_hash", "role", "disabled")
+    changed = any(getattr(present, name) != fields[name] for name in weighty)
+    return _put(db, replace(present, auth_epoch=present.auth_epoch + changed, **fields))
+
+
+def claim_bootstrap(db: Db, ids: Ids, draft: UserDraft, now: datetime) -> User:
+    if has_users(db):
+        raise Conflict("there is a user already", code="bootstrap_closed")
+    return save_user(db, ids, draft, now, None)
+
+
+def bump_epoch(db: Db, user_id: str) -> User:
+    present = user(db, user_id)
+    return _put(db, replace(present, auth_epoch=present.auth_epoch + 1))
+
+
+def user(db: Db, user_id: str) -> User:
+    return found(one(db, User, "SELECT doc FROM user WHERE id = ?", user_id), "user", user_id)
+
+
+def user_named(db: Db, name: str) -> User | None:
+    return one(db, User, "SELECT doc FROM user WHERE name = ?", name)
+
+
+def has_users(db: Db) -> bool:
+    return db.execute("SELECT 1 FROM user LIMIT 1").fetchone() is not None
+
+
+def _put(db: Db, saved: User) -> User:
+    db.execute("INSERT OR REPLACE INTO user VALUES (?, ?, ?)", (saved.id, saved.name, encode(saved)))
+    return saved

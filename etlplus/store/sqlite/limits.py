@@ -1,0 +1,65 @@
+"""
+Limits on SQLite: what they are, and the slots that their keys have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from etlplus.errors import Conflict
+from etlplus.jobs.queues import HOUSE, Limit, LimitDraft
+from etlplus.store.sqlite.records import Db, found, moment
+
+_LIMIT = "name, slots, created_at, updated_at"
+_PUT = f"""
+    INSERT INTO limit_rule (name, slots, created_at, updated_at) VALUES (?, ?, ?, ?)
+    ON CONFLICT (name) DO UPDATE SET slots = excluded.slots, updated_at = excluded.updated_at
+    RETURNING {_LIMIT}
+"""
+_IS_USED = """
+    SELECT EXISTS (SELECT 1 FROM run_live JOIN lane ON lane.id = run_live.lane WHERE lane.limit_name = :name)
+        OR EXISTS (SELECT 1 FROM job WHERE CAST(doc AS TEXT) ->> '$.limit.name' = :name)
+"""
+_ADD = "INSERT OR IGNORE INTO limit_slot (key, slot) VALUES (?, ?)"
+_DROP = "DELETE FROM limit_slot WHERE key = ? AND slot > ? AND run_id IS NULL"
+
+
+def save_limit(db: Db, draft: LimitDraft, now: datetime) -> Limit:
+    row = db.execute(_PUT, (draft.name, draft.slots, now.timestamp(), now.timestamp())).fetchone()
+    size_keys(db, _keys(db, draft.name), draft.slots)
+    db.execute("UPDATE lane SET open = true WHERE limit_name = ? AND limit_key <> ''", (draft.name,))
+    return _limit(row)
+
+
+def delete_limit(db: Db, name: str) -> None:
+    found(db.execute("SELECT 1 FROM limit_rule WHERE name = ?", (name,)).fetchone(), "limit", name)
+    (used,) = db.execute(_IS_USED, {"name": name}).fetchone()
+    if used:
+        raise Conflict("unfinished runs count against the limit, or a job names it", code="limit_in_use")
+    size_keys(db, _keys(db, name), 0)
+    db.execute("DELETE FROM lane WHERE limit_name = ?", (name,))
+    db.execute("DELETE FROM limit_rule WHERE name = ?", (name,))
+
+
+def limits(db: Db) -> list[Limit]:
+    return [_limit(row) for row in db.execute(f"SELECT {_LIMIT} FROM limit_rule ORDER BY name")]
+
+
+def size_keys(db: Db, keys: Iterable[str], slots: int) -> None:
+    """Give keys so many slots; what is above is dropped as soon as nobody holds it."""
+    for key in keys:
+        db.executemany(_ADD, [(key, slot) for slot in range(1, slots + 1)])
+        db.execute(_DROP, (key, slots))
+
+
+def _keys(db: Db, name: str) -> list[str]:
+    if name == HOUSE:
+        return [HOUSE]
+    return [row[0] for row in db.execute("SELECT DISTINCT limit_key FROM lane WHERE limit_name = ?", (name,))]
+
+
+def _limit(row: Any) -> Limit:
+    name, slots, created_at, updated_at = row
+    return Limit(name=name, slots=slots, created_at=moment(created_at), updated_at=moment(updated_at))
