@@ -77,6 +77,26 @@ async def test_cancelled_units_roll_back_and_leave_every_connection_usable(bridg
 
 
 @pytest.mark.slow
+async def test_a_lost_request_to_cancel_leaves_no_lock_behind(bridge: Bridge, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PostgreSQL never hears that the query is cancelled: the connection is cut, and its locks go with it."""
+
+    async def lost(**_: Any) -> None:
+        pass
+
+    monkeypatch.setattr("asyncpg.connect_utils._cancel", lost)
+    begun = trio.Event()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(bridge.run, dawdle(begun))
+        await begun.wait()
+        nursery.cancel_scope.cancel()
+    monkeypatch.undo()
+    with trio.fail_after(HANG_S):
+        await bridge.run(lambda db: db.execute("UPDATE mark SET amount = amount + 1"))
+    assert await amount(bridge) == 2
+    assert bridge.statistics()["connections_cut"] >= 1
+
+
+@pytest.mark.slow
 async def test_a_unit_cancelled_at_any_moment_takes_effect_wholly_or_not_at_all(bridge: Bridge) -> None:
     """Cut after 0, 1, 2, … turns of the loop, two writes of one unit are both there or neither is."""
 
