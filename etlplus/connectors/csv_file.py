@@ -79,22 +79,28 @@ def opened(path: Path) -> IO[bytes]:
 
 def records(path: Path) -> Iterator[bytes]:
     """The file's data records in order, each with its own bytes but without its line's end; the header is left out."""
+    for _, record in placed_records(path):
+        yield record
+
+
+def placed_records(path: Path) -> Iterator[tuple[int, bytes]]:
+    """The same records, each with the byte at which it begins."""
     with path.open("rb") as file:
         found = _records(file)
-        header = next(found, b"")
+        _, header = next(found, (0, b""))
         skips_blank = b"," in header
-        yield from (record for record in found if record or not skips_blank)
+        yield from (placed for placed in found if placed[1] or not skips_blank)
 
 
-def _records(file: IO[bytes]) -> Iterator[bytes]:
-    whole = b""
+def _records(file: IO[bytes]) -> Iterator[tuple[int, bytes]]:
+    begin, whole = 0, b""
     for line in file:
         whole += line
         if b'"' not in whole or not _open_quote(whole):
-            yield whole.rstrip(b"\r\n")
-            whole = b""
+            yield begin, whole.rstrip(b"\r\n")
+            begin, whole = begin + len(whole), b""
     if whole:
-        yield whole.rstrip(b"\r\n")
+        yield begin, whole.rstrip(b"\r\n")
 
 
 def _open_quote(text: bytes) -> bool:

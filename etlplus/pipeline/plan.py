@@ -24,12 +24,14 @@ class Param(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class Csv(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="csv"):
     """A CSV file with a header, plain, gzipped, or alone in a zip. ``nulls`` are the texts that mean null; ``columns`` gives
-    DuckDB types to columns that shall not be sniffed.
+    DuckDB types to columns that shall not be guessed. A row that cannot be read is quarantined, or with ``unparsable: fail``
+    fails the load.
     """
 
     path: str | Param
     nulls: tuple[str, ...] = ("",)
     columns: dict[str, str] = {}
+    unparsable: Literal["quarantine", "fail"] = "quarantine"
 
 
 class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type"):
