@@ -9,16 +9,19 @@ one is found again in the file, so that it has a position and the rows after it 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import msgspec
-import pyarrow as pa
+import pyarrow
 
 from etlplus.connectors import csv_file
 from etlplus.engines.control import LoadFailed
 from etlplus.jobs.outcome import RunError, StepCount
 from etlplus.pipeline.compile import ROW, quoted
 from etlplus.pipeline.plan import Csv
+
+_arrow: Any = pyarrow  # it ships no types
 
 ERRORS, SCANS = "__errors", "__scans"  # DuckDB's own tables, filled by the scan
 TOLD_MAX = 10  # rows that are described one by one when the load fails for them
@@ -87,7 +90,7 @@ def _located(errors: list[tuple[int, str, str]], file: Path) -> tuple[list[Unrea
 
 def _set_aside(con: duckdb.DuckDBPyConnection, name: str, errors: list[Unread]) -> None:
     told = [error.position for error in errors], [error.reason for error in errors]
-    con.register("__told", pa.table(told, names=["position", "reason"]))  # as rows one by one this takes minutes
+    con.register("__told", _arrow.table(told, names=["position", "reason"]))  # as rows one by one this takes minutes
     con.execute(f"insert into {quoted(table(name))} select distinct position, reason from __told")
     con.unregister("__told")
 
