@@ -66,14 +66,14 @@ def rows_in(database: Path) -> int:
 class Daemon:
     """A real daemon in a process of its own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *more: str) -> None:
         self.folder = folder
         self.rest, self.monitoring = _free_port(), _free_port()
         self._log = (folder / "daemon.log").open("ab")
         command = [sys.executable, "-m", "etlplus", "serve"]
         for option in (
             f"data_dir={folder / 'data'}", f"server.port={self.rest}", f"monitoring.websocket.port={self.monitoring}",
-            "log.format=json",
+            "log.format=json", *more,
         ):  # fmt: skip
             command += ["--set", option]
         self.process = subprocess.Popen(command, stdout=self._log, stderr=self._log, stdin=subprocess.DEVNULL)
@@ -134,12 +134,12 @@ class Daemon:
 
 
 @pytest.fixture
-def daemons(tmp_path: Path) -> Generator[Callable[[], Daemon]]:
+def daemons(tmp_path: Path) -> Generator[Callable[..., Daemon]]:
     """Starts daemons, one after the other, in one folder; ends those that are left."""
     started: list[Daemon] = []
 
-    def start() -> Daemon:
-        started.append(Daemon(tmp_path))
+    def start(*more: str) -> Daemon:
+        started.append(Daemon(tmp_path, *more))
         return started[-1]
 
     yield start

@@ -40,7 +40,7 @@ async def to_the_end(client: Client, run: str) -> RunView:
 
 
 async def test_a_killed_daemon_leaves_no_orphan_and_its_run_is_resumed(
-    daemons: Callable[[], Daemon], copy_job: Callable[..., JobDraft], tmp_path: Path
+    daemons: Callable[..., Daemon], copy_job: Callable[..., JobDraft], tmp_path: Path
 ) -> None:
     """kill -9 in the middle of a load: no child after 2 s; the next daemon rescues the run, and the figures are exact."""
     first = daemons()
@@ -66,7 +66,7 @@ async def test_a_killed_daemon_leaves_no_orphan_and_its_run_is_resumed(
 
 
 async def test_a_killed_child_costs_one_attempt(
-    daemons: Callable[[], Daemon], copy_job: Callable[..., JobDraft], tmp_path: Path
+    daemons: Callable[..., Daemon], copy_job: Callable[..., JobDraft], tmp_path: Path
 ) -> None:
     """kill -9 of the children: the attempt fails as engine_lost, the next one is exact."""
     daemon = daemons()
@@ -87,7 +87,7 @@ async def test_a_killed_child_costs_one_attempt(
 
 @pytest.mark.parametrize("signals", [1, 2])
 async def test_a_stopped_daemon_finishes_or_returns_what_it_has_in_hand(
-    daemons: Callable[[], Daemon], copy_job: Callable[..., JobDraft], tmp_path: Path, signals: int
+    daemons: Callable[..., Daemon], copy_job: Callable[..., JobDraft], tmp_path: Path, signals: int
 ) -> None:
     """SIGTERM drains and ends with 0; a second one skips draining. Either way the run ends well, here or next time."""
     first = daemons()
@@ -114,7 +114,7 @@ async def test_a_stopped_daemon_finishes_or_returns_what_it_has_in_hand(
 
 
 async def test_a_cancelled_run_leaves_nothing_behind(
-    daemons: Callable[[], Daemon], copy_job: Callable[..., JobDraft], tmp_path: Path
+    daemons: Callable[..., Daemon], copy_job: Callable[..., JobDraft], tmp_path: Path
 ) -> None:
     """Cancelling a running run stops its child and shows none of its rows."""
     daemon = daemons()
@@ -141,7 +141,7 @@ def tables_in(database: Path) -> set[str]:
         db.close()
 
 
-async def test_a_directory_serves_one_daemon(daemons: Callable[[], Daemon], tmp_path: Path) -> None:
+async def test_a_directory_serves_one_daemon(daemons: Callable[..., Daemon], tmp_path: Path) -> None:
     """A second daemon on the same data directory is refused with a sentence that names the first."""
     first = daemons()
     await first.wait_ready()
@@ -151,7 +151,7 @@ async def test_a_directory_serves_one_daemon(daemons: Callable[[], Daemon], tmp_
 
 
 async def test_twenty_runs_at_once_all_succeed_and_the_daemon_stays_small(
-    daemons: Callable[[], Daemon], copy_job: Callable[..., JobDraft], tmp_path: Path
+    daemons: Callable[..., Daemon], copy_job: Callable[..., JobDraft], tmp_path: Path
 ) -> None:
     """Twenty jobs with destinations of their own, started at once over REST; the daemon's memory stays under 150 MB."""
     small = tmp_path / "small.csv"
