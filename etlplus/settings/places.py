@@ -62,17 +62,17 @@ class _Reader:
         doubled = self._text.startswith("[[", self._at)
         self._at += 2 if doubled else 1
         begin, parts = self._key()
-        path: Keys = ()
+        path: list[str] = []
         for depth, part in enumerate(parts, 1):
-            path = (*path, part)
-            self._note(path, begin)
+            path.append(part)
+            self._note((*path,), begin)
             if doubled and depth == len(parts):
-                self._last[path] = self._last.get(path, -1) + 1
-            if path in self._last:
-                path = (*path, str(self._last[path]))
-                self._note(path, begin)
+                self._last[*path,] = self._last.get((*path,), -1) + 1
+            if (number := self._last.get((*path,))) is not None:
+                path.append(str(number))
+                self._note((*path,), begin)
         self._at += 2 if doubled else 1
-        return path
+        return (*path,)
 
     def _entry(self, table: Keys) -> None:
         begin, parts = self._key()
