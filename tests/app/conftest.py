@@ -91,10 +91,13 @@ class Daemon:
         return found
 
     def events(self, name: str) -> list[dict[str, object]]:
-        """What the daemon logged under a name."""
+        """What was logged under a name."""
+        return [line for line in self.logged() if line["event"] == name]
+
+    def logged(self) -> list[dict[str, object]]:
+        """What the daemons of this folder logged, in order."""
         lines = (self.folder / "daemon.log").read_text().splitlines()
-        logged = [json.loads(line) for line in lines if line.startswith("{")]
-        return [line for line in logged if line["event"] == name]
+        return [json.loads(line) for line in lines if line.startswith("{")]
 
     async def wait_ready(self) -> None:
         with trio.fail_after(30):
