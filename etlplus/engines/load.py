@@ -108,11 +108,12 @@ class _Load:
         load_sources.lock(con)
 
     def _rows_read(self) -> int:
-        return sum(count.rows_in for count in self._sources.counts.values())
+        """Of the source that feeds the main sink: lookups are no part of the balance."""
+        main = self._sources.counts.get(load_balance.path_to(self._plan, self._plan.sinks[0].input)[0])
+        return main.rows_in if main else 0
 
     def _transform(self, con: duckdb.DuckDBPyConnection) -> Compiled:
-        rows_read = self._sources.counts[load_balance.path_to(self._plan, self._plan.sinks[0].input)[0]].rows_in
-        self._tell("transforming", rows_read=rows_read, bytes_read=self._sources.bytes_total)
+        self._tell("transforming", rows_read=self._rows_read(), bytes_read=self._sources.bytes_total)
         compiled = Compiled(con, self._plan)
         for at, step in enumerate(self._plan.steps):
             self._control.check()
