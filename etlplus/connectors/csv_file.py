@@ -10,6 +10,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import shutil
+import stat
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -35,6 +36,7 @@ class Bounds(msgspec.Struct, frozen=True):
 def bounds(path: Path) -> Bounds:
     """The file as it is now. Raises ConnectorFailed (source_unreadable)."""
     try:
+        stamp(path)
         with path.open("rb") as file:
             checksum = hashlib.file_digest(file, "sha256").hexdigest()
         size, mtime_ns = stamp(path)
@@ -44,8 +46,13 @@ def bounds(path: Path) -> Bounds:
 
 
 def stamp(path: Path) -> tuple[int, int]:
-    """Size and time of last change: what tells cheaply that a file was changed while it was read."""
+    """Size and time of last change: what tells cheaply that a file was changed while it was read.
+
+    Raises ConnectorFailed for what is no file: a pipe or a device may have no end, and cannot be read a second time.
+    """
     found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise ConnectorFailed("source_unreadable", f"{path} cannot be read: it is no file")
     return found.st_size, found.st_mtime_ns
 
 
@@ -62,7 +69,10 @@ def unpack(path: Path, into: Path) -> Path:
 
 
 def opened(path: Path) -> IO[bytes]:
-    """The CSV's bytes, whatever they are packed in. Raises OSError, BadZipFile, or ConnectorFailed for more members."""
+    """The CSV's bytes, whatever they are packed in. Raises OSError, BadZipFile, or ConnectorFailed for what is no file or
+    holds several.
+    """
+    stamp(path)
     match path.suffix.lower():
         case ".gz":
             return cast("IO[bytes]", gzip.open(path, "rb"))

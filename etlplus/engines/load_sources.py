@@ -30,8 +30,8 @@ def resolve(path: str | Param, order: LoadOrder, plan: Pipeline) -> Path:
     """Where a path of the plan leads in this run. Raises LoadFailed (invalid_plan) for a parameter without a text."""
     if isinstance(path, Param):
         value: Any = (plan.params | order.params).get(path.param)
-        if not isinstance(value, str) or not value:
-            said = f"parameter {path.param!r} must be given as a text, and is {value!r}"
+        if not isinstance(value, str) or not value or "\0" in value:
+            said = f"parameter {path.param!r} must be given as a path, and is {value!r}"
             raise LoadFailed(RunError("invalid_plan", said))
         path = value
     return Path(order.base_dir, path).absolute()

@@ -64,8 +64,8 @@ class RetryPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     kind: Literal["fixed", "linear", "exponential"] = "exponential"
     attempts_max: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 3
-    base_s: Annotated[float, msgspec.Meta(ge=0)] = 2.0
-    cap_s: Annotated[float, msgspec.Meta(ge=0)] = 300.0
+    base_s: Annotated[float, msgspec.Meta(ge=0, le=366 * 86400)] = 2.0
+    cap_s: Annotated[float, msgspec.Meta(ge=0, le=366 * 86400)] = 300.0
     jitter: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.1
 
 
@@ -94,8 +94,8 @@ class JobDraft(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     priority: Priority = 0
     retry: RetryPolicy = RetryPolicy()
     schedule: Schedule | None = None
-    timeout_s: Annotated[float, msgspec.Meta(gt=0)] | None = None
-    memory_limit_bytes: Annotated[int, msgspec.Meta(gt=0)] | None = None
+    timeout_s: Annotated[float, msgspec.Meta(gt=0, le=366 * 86400)] | None = None
+    memory_limit_bytes: Annotated[int, msgspec.Meta(ge=256 << 20, le=1 << 44)] | None = None
     base_dir: str = ""
     paused: bool = False
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import resource
 import sqlite3
 import threading
@@ -14,7 +15,7 @@ import pytest
 
 from etlplus.connectors import parquet_file, sqlite_table
 from etlplus.engines.control import Interrupted, LoadFailed
-from etlplus.engines.load import load
+from etlplus.engines.load import check, load
 
 
 def failure(order: Any, control: Any) -> tuple[str, bool, str]:
@@ -29,6 +30,30 @@ def test_a_missing_source_is_unreadable(desk: Any, calm: Any) -> None:
     code, retryable, message = failure(desk.order(), calm)
     assert (code, retryable) == ("source_unreadable", True)
     assert "orders.csv" in message
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe", "device"])
+def test_what_is_no_file_is_unreadable(desk: Any, calm: Any, kind: str) -> None:
+    """Nobody waits for the end of something that has none, neither the load nor the check before it."""
+    desk.source.unlink()
+    match kind:
+        case "folder":
+            desk.source.mkdir()
+        case "pipe":
+            os.mkfifo(desk.source)
+        case _:
+            desk.source = Path("/dev/zero")
+    assert failure(desk.order(), calm) == ("source_unreadable", False, f"{desk.source} cannot be read: it is no file")
+    assert check(desk.order()) == ()
+
+
+def test_a_path_that_no_system_takes_is_the_plans_mistake(desk: Any, calm: Any) -> None:
+    """A NUL character is told with its parameter, or with its place in the plan."""
+    code, _, message = failure(desk.order(params=desk.order().params | {"orders": "a\0b"}), calm)
+    assert (code, "'orders'" in message) == ("invalid_plan", True)
+    desk.plan = desk.plan | {"sources": {"orders": {"type": "csv", "path": "a\0b"}}}
+    (problem,) = check(desk.order())
+    assert problem.pointer == "/sources/orders/path"
 
 
 def test_a_broken_archive_is_unreadable(desk: Any, calm: Any) -> None:
