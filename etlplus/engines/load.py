@@ -60,6 +60,8 @@ def load(order: LoadOrder, control: Control) -> Figures:
         raise LoadFailed(RunError("internal", f"the work folder failed: {error}", retryable=True)) from error
     except duckdb.Error as error:
         raise LoadFailed(RunError("data_error", str(error))) from error
+    except OSError as error:  # of a source or a destination its connector tells; what is left is our own folders
+        raise LoadFailed(RunError("internal", f"the data directory failed: {error}", retryable=True)) from error
 
 
 class _Load:

@@ -149,6 +149,27 @@ def test_a_full_disk_is_full(desk: Any, calm: Any) -> None:
     assert [file.name for file in desk.out.iterdir()] == ["sums.parquet.lock"]
 
 
+def test_without_room_for_the_rejects_nothing_is_committed(desk: Any, calm: Any, expected: Any) -> None:
+    """A commit may not outlive its rejects, so no room for these means no commit; with room again, the retry is exact."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    desk.plan = desk.plan | {"sinks": desk.plan["sinks"][:1]}
+
+    def shrink(point: str) -> None:
+        if point == "after_stage:rows":
+            resource.setrlimit(resource.RLIMIT_FSIZE, (64, before[1]))
+
+    calm.on_fault = shrink
+    try:
+        code, retryable, message = failure(desk.order(), calm)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert (code, retryable) == ("internal", True)
+    assert "the data directory failed: [Errno 27] File too large" in message
+    assert not desk.database.exists()
+    figures = load(desk.order(attempt=2), type(calm)())
+    assert (desk.rows(), figures.rows_quarantined) == (expected[0], 1)
+
+
 def test_something_that_is_no_database_will_not_become_one(desk: Any, calm: Any) -> None:
     """A retry cannot help when the destination is another kind of file; the file is left alone."""
     desk.database.write_text("precious notes " * 100)
