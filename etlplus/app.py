@@ -68,7 +68,7 @@ from etlplus.service.tokens import TokenService, kept_secret
 from etlplus.settings import Settings
 from etlplus.store.contract import Store
 from etlplus.store.opening import open_store
-from etlplus.telemetry import Meters, catalog
+from etlplus.telemetry import Lateness, Meters, catalog
 
 if TYPE_CHECKING:
     from etlplus.runtime import System
@@ -122,7 +122,7 @@ async def _keep_house(
         slots = settings.engine.slots or os.cpu_count() or 1
         options = LocalOptions(data_dir=data_dir, slots=slots, memory_limit_bytes=settings.engine.memory_limit_bytes)
         url = settings.store.url or f"sqlite:{data_dir / 'store.sqlite'}"
-        async with open_store(url) as store, open_local(options) as engine:
+        async with _measured() as lateness, open_store(url) as store, open_local(options) as engine:
             standing = new_standing(slots)
             newsroom = Newsroom(standing.now)
             tree = staff(store, engine, standing, newsroom, settings, dead=await _predecessors(store))
@@ -130,7 +130,7 @@ async def _keep_house(
             async with open_system(
                 tree, name="etlplus", drain=budget_s, on_crash=_log_crash, on_dead_letter=_log_dead_letter
             ) as system:
-                house = _furnish(settings, data_dir, store, engine, standing, newsroom, system)
+                house = _furnish(settings, data_dir, store, engine, standing, newsroom, system, lateness)
                 service = Service(house)
                 if edge:
                     await _offer_bootstrap(house)
@@ -151,6 +151,16 @@ async def _keep_house(
                 task_status.started(service)
                 await leave.wait()
             await store.leave(standing.worker.id, now=standing.now())
+
+
+@asynccontextmanager
+async def _measured() -> AsyncGenerator[Lateness]:
+    """The lateness of the loop, measured until the house is closed."""
+    lateness = Lateness()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(lateness.watch)
+        yield lateness
+        nursery.cancel_scope.cancel()
 
 
 def _data_dir(settings: Settings) -> Path:
@@ -251,6 +261,7 @@ def _furnish(
     standing: Standing,
     newsroom: Newsroom,
     system: System,
+    lateness: Lateness,
 ) -> House:
     secret = settings.auth.secret or kept_secret(data_dir / "token-secret")
     registry = CollectorRegistry()
@@ -274,12 +285,12 @@ def _furnish(
         started_at=standing.now(),
     )
     meters = Meters(registry)
-    _connect_meters(meters, house)
+    _connect_meters(meters, house, lateness)
     _connect_runtime(meters, system)
     return house
 
 
-def _connect_meters(meters: Meters, house: House) -> None:
+def _connect_meters(meters: Meters, house: House, lateness: Lateness) -> None:
     """Say where each metric of the catalog is read."""
     standing, watchers = house.standing, house.newsroom.watchers
     meters.read(catalog.SLOTS, lambda: len(standing.slots))
@@ -291,6 +302,7 @@ def _connect_meters(meters: Meters, house: House) -> None:
     meters.read(catalog.WATCHERS_LET_GO, lambda: watchers.let_go)
     meters.read(catalog.NEWS, lambda: house.newsroom.last)
     meters.read(catalog.UPTIME, lambda: (standing.now() - house.started_at).total_seconds())
+    meters.read(catalog.LOOP_LATENESS, lambda: lateness.seconds)
 
 
 def _connect_runtime(meters: Meters, system: System) -> None:

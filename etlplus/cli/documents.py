@@ -18,6 +18,7 @@ import msgspec
 from etlplus.errors import Invalid, Problem
 from etlplus.jobs.model import JobDraft
 from etlplus.pipeline.document import Positions, place, read
+from etlplus.settings.places import broken
 from etlplus.settings.places import positions as toml_positions
 
 
@@ -93,5 +94,5 @@ def _toml(text: str, file: Path) -> tuple[object, Positions]:
     try:
         content = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise _unreadable(Problem(f"is not TOML: {error}", code="syntax", file=str(file))) from error
+        raise _unreadable(broken(file, error)) from error
     return content, {"/" + "/".join(path): place for path, place in toml_positions(text).items()}

@@ -10,6 +10,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import shutil
+import stat
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -35,6 +36,7 @@ class Bounds(msgspec.Struct, frozen=True):
 def bounds(path: Path) -> Bounds:
     """The file as it is now. Raises ConnectorFailed (source_unreadable)."""
     try:
+        stamp(path)
         with path.open("rb") as file:
             checksum = hashlib.file_digest(file, "sha256").hexdigest()
         size, mtime_ns = stamp(path)
@@ -44,8 +46,13 @@ def bounds(path: Path) -> Bounds:
 
 
 def stamp(path: Path) -> tuple[int, int]:
-    """Size and time of last change: what tells cheaply that a file was changed while it was read."""
+    """Size and time of last change: what tells cheaply that a file was changed while it was read.
+
+    Raises ConnectorFailed for what is no file: a pipe or a device may have no end, and cannot be read a second time.
+    """
     found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise ConnectorFailed("source_unreadable", f"{path} cannot be read: it is no file")
     return found.st_size, found.st_mtime_ns
 
 
@@ -62,7 +69,10 @@ def unpack(path: Path, into: Path) -> Path:
 
 
 def opened(path: Path) -> IO[bytes]:
-    """The CSV's bytes, whatever they are packed in. Raises OSError, BadZipFile, or ConnectorFailed for more members."""
+    """The CSV's bytes, whatever they are packed in. Raises OSError, BadZipFile, or ConnectorFailed for what is no file or
+    holds several.
+    """
+    stamp(path)
     match path.suffix.lower():
         case ".gz":
             return cast("IO[bytes]", gzip.open(path, "rb"))
@@ -79,22 +89,28 @@ def opened(path: Path) -> IO[bytes]:
 
 def records(path: Path) -> Iterator[bytes]:
     """The file's data records in order, each with its own bytes but without its line's end; the header is left out."""
+    for _, record in placed_records(path):
+        yield record
+
+
+def placed_records(path: Path) -> Iterator[tuple[int, bytes]]:
+    """The same records, each with the byte at which it begins."""
     with path.open("rb") as file:
         found = _records(file)
-        header = next(found, b"")
+        _, header = next(found, (0, b""))
         skips_blank = b"," in header
-        yield from (record for record in found if record or not skips_blank)
+        yield from (placed for placed in found if placed[1] or not skips_blank)
 
 
-def _records(file: IO[bytes]) -> Iterator[bytes]:
-    whole = b""
+def _records(file: IO[bytes]) -> Iterator[tuple[int, bytes]]:
+    begin, whole = 0, b""
     for line in file:
         whole += line
         if b'"' not in whole or not _open_quote(whole):
-            yield whole.rstrip(b"\r\n")
-            whole = b""
+            yield begin, whole.rstrip(b"\r\n")
+            begin, whole = begin + len(whole), b""
     if whole:
-        yield whole.rstrip(b"\r\n")
+        yield begin, whole.rstrip(b"\r\n")
 
 
 def _open_quote(text: bytes) -> bool:

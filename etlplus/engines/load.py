@@ -60,6 +60,8 @@ def load(order: LoadOrder, control: Control) -> Figures:
         raise LoadFailed(RunError("internal", f"the work folder failed: {error}", retryable=True)) from error
     except duckdb.Error as error:
         raise LoadFailed(RunError("data_error", str(error))) from error
+    except OSError as error:  # of a source or a destination its connector tells; what is left is our own folders
+        raise LoadFailed(RunError("internal", f"the data directory failed: {error}", retryable=True)) from error
 
 
 class _Load:
@@ -104,12 +106,16 @@ class _Load:
         for at, name in enumerate(self._plan.sources, 1):
             self._control.check()
             self._sources.read(name, con)
-            self._tell("reading", at / len(self._plan.sources), rows_read=sum(self._sources.rows.values()))
+            self._tell("reading", at / len(self._plan.sources), rows_read=self._rows_read())
         load_sources.lock(con)
 
+    def _rows_read(self) -> int:
+        """Of the source that feeds the main sink: lookups are no part of the balance."""
+        main = self._sources.counts.get(load_balance.path_to(self._plan, self._plan.sinks[0].input)[0])
+        return main.rows_in if main else 0
+
     def _transform(self, con: duckdb.DuckDBPyConnection) -> Compiled:
-        rows_read = self._sources.rows[load_balance.path_to(self._plan, self._plan.sinks[0].input)[0]]
-        self._tell("transforming", rows_read=rows_read, bytes_read=self._sources.bytes_total)
+        self._tell("transforming", rows_read=self._rows_read(), bytes_read=self._sources.bytes_total)
         compiled = Compiled(con, self._plan)
         for at, step in enumerate(self._plan.steps):
             self._control.check()
@@ -132,7 +138,8 @@ class _Load:
 
     def _stage(self, con: duckdb.DuckDBPyConnection, compiled: Compiled) -> Figures:
         """Stage all sinks, write the rejects, and hold the ledger against its laws."""
-        figures = load_balance.figures(self._plan, compiled.counts, self._sources.rows)
+        counts = (*self._sources.counts.values(), *compiled.counts)
+        figures = load_balance.figures(self._plan, counts)
         self._tell("loading", rows_quarantined=figures.rows_quarantined)
         waiting = [sink for sink in self._plan.sinks if sink.id not in self._proofs]
         offered = {sink.id: compiled.rows(sink.input) for sink in waiting}
@@ -149,13 +156,13 @@ class _Load:
             self._staged[sink.id] = self._sinks[sink.id].stage(con, sink.input, tick)
             self._control.fault(f"after_stage:{sink.id}")
         rejects_file = load_rejects.write(con, self._plan, self._sources, self._order)
-        said = load_balance.imbalances(self._plan, compiled.counts, self._sources.rows, self._staged)
+        said = load_balance.imbalances(self._plan, counts, self._staged)
         if said:
             raise LoadFailed(RunError("ledger_mismatch", "; ".join(said), problems=tuple(said)))
         return msgspec.structs.replace(
             figures,
             bytes_read=self._sources.bytes_total,
-            broken_rules=compiled.broken,
+            broken_rules=self._sources.unread | compiled.broken,
             rejects_file=rejects_file,
         )
 

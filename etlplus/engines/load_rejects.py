@@ -17,6 +17,7 @@ import duckdb
 import msgspec
 
 from etlplus.connectors.contract import BATCH_ROWS
+from etlplus.engines import load_unread
 from etlplus.engines.control import LoadFailed
 from etlplus.engines.load_balance import path_to
 from etlplus.engines.load_sources import Sources
@@ -27,7 +28,8 @@ from etlplus.pipeline.plan import Pipeline, Validate
 
 
 class Reject(msgspec.Struct, frozen=True):
-    """One line of the file. ``position`` counts the source's data rows from 1; ``reasons`` are ids of rules."""
+    """One line of the file. ``position`` counts the source's data rows from 1; ``reasons`` are ids of broken
+    rules or, for a row that could not be read, what was wrong: ``cast:COLUMN``, ``too_many_columns`` and the like."""
 
     source: str
     position: int
@@ -69,8 +71,8 @@ def _write_source(con: duckdb.DuckDBPyConnection, plan: Pipeline, sources: Sourc
             file.write(msgspec.json.encode(_reject(name, position, reasons, raw)) + b"\n")
             written += 1
             position, reasons = next(wanted, (0, ()))
-    if rows != sources.rows[name]:
-        said = f"source {name!r} has {sources.rows[name]} rows, but {rows} records were found for its rejects"
+    if rows != (due := sources.counts[name].rows_in):
+        said = f"source {name!r} has {due} rows, but {rows} records were found for its rejects"
         raise LoadFailed(RunError("ledger_mismatch", said))
     sources.still_frozen(name)
     return written
@@ -78,7 +80,8 @@ def _write_source(con: duckdb.DuckDBPyConnection, plan: Pipeline, sources: Sourc
 
 def _refused(con: duckdb.DuckDBPyConnection, plan: Pipeline, source: str) -> Iterator[tuple[int, tuple[str, ...]]]:
     """Position and reasons of every refused row of the source, in the file's order, each row once."""
-    parts = [
+    parts = [f"select position, reason from {quoted(load_unread.table(source))}"]
+    parts += [
         f'select "{ROW}" as position, {_text(rule.id)} as reason from {quoted("__judged_" + step.id)}'
         f" where {quoted('__broke_' + rule.id)}"
         for step in plan.steps
@@ -86,8 +89,6 @@ def _refused(con: duckdb.DuckDBPyConnection, plan: Pipeline, source: str) -> Ite
         for rule in step.rules
         if rule.action == "quarantine"
     ]
-    if not parts:
-        return
     both = " union all ".join(parts)
     query = f"select position, list(distinct reason order by reason) from ({both}) group by position order by position"
     for batch in con.sql(query).to_arrow_reader(BATCH_ROWS):

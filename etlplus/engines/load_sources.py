@@ -16,9 +16,10 @@ import msgspec
 
 from etlplus.connectors import csv_file
 from etlplus.connectors.contract import ConnectorFailed
+from etlplus.engines import load_unread
 from etlplus.engines.control import Control, LoadFailed
 from etlplus.engines.order import LoadOrder
-from etlplus.jobs.outcome import RunError
+from etlplus.jobs.outcome import RunError, StepCount
 from etlplus.pipeline.compile import ROW, quoted
 from etlplus.pipeline.plan import Csv, Param, Pipeline
 
@@ -29,8 +30,8 @@ def resolve(path: str | Param, order: LoadOrder, plan: Pipeline) -> Path:
     """Where a path of the plan leads in this run. Raises LoadFailed (invalid_plan) for a parameter without a text."""
     if isinstance(path, Param):
         value: Any = (plan.params | order.params).get(path.param)
-        if not isinstance(value, str) or not value:
-            said = f"parameter {path.param!r} must be given as a text, and is {value!r}"
+        if not isinstance(value, str) or not value or "\0" in value:
+            said = f"parameter {path.param!r} must be given as a path, and is {value!r}"
             raise LoadFailed(RunError("invalid_plan", said))
         path = value
     return Path(order.base_dir, path).absolute()
@@ -67,7 +68,8 @@ class Sources:
         self._paths = {name: resolve(source.path, order, plan) for name, source in plan.sources.items()}
         self._bounds: dict[str, csv_file.Bounds] = {}
         self._plain: dict[str, Path] = {}
-        self.rows: dict[str, int] = {}
+        self.counts: dict[str, StepCount] = {}
+        self.unread: dict[str, int] = {}
 
     @property
     def bytes_total(self) -> int:
@@ -86,14 +88,16 @@ class Sources:
                 raise _changed(name, self._paths[name])
 
     def read(self, name: str, con: duckdb.DuckDBPyConnection) -> None:
-        """The source as a table."""
+        """The source as a table; rows that cannot be read are set aside and counted, in ``unread`` by reason."""
         into = Path(self._order.work_dir, f"source.{name}.csv")
         self._plain[name] = csv_file.unpack(self._paths[name], into)
         try:
             scan(con, name, self._plan.sources[name], self._plain[name])
         except duckdb.IOException as error:
             raise ConnectorFailed("source_unreadable", f"{self._paths[name]}: {error}", retryable=True) from error
-        (self.rows[name],) = con.execute(f"select count(*) from {quoted(name)}").fetchall()[0]
+        self.counts[name], reasons = load_unread.settle(con, name, self._plan.sources[name], self._plain[name])
+        for reason, rows in reasons.items():
+            self.unread[reason] = self.unread.get(reason, 0) + rows
         self.still_frozen(name)
 
     def records(self, name: str) -> Iterator[bytes]:
@@ -112,11 +116,19 @@ class Sources:
 
 
 def scan(con: duckdb.DuckDBPyConnection, name: str, source: Csv, file: Path) -> None:
-    """Read one CSV file into a table; types come from all of its rows, or from the plan."""
-    nulls = ", ".join(map(_literal, source.nulls))
-    types = ", ".join(f"{_literal(column)}: {_literal(kind)}" for column, kind in source.columns.items())
-    declared = f", types = {{{types}}}" if types else ""
-    rows = f"read_csv({_literal(str(file))}, {csv_file.DIALECT}, nullstr = [{nulls}], sample_size = -1{declared})"
+    """Read one CSV file into a table; types come from all of its rows, or from the plan.
+
+    The types are guessed leniently and the rows read strictly, so that a row that is no CSV spoils only itself.
+    """
+    if not file.stat().st_size:
+        raise LoadFailed(RunError("data_error", f"source {name!r} is an empty file; at least a header is expected"))
+    options = f"{csv_file.DIALECT}, nullstr = [{', '.join(map(_literal, source.nulls))}]"
+    types = _struct(source.columns)
+    guess = f"sniff_csv({_literal(str(file))}, {options}, sample_size = -1, ignore_errors = true, strict_mode = false"
+    ((found,),) = con.execute(f"select columns from {guess}{f', types = {types}' if types else ''})").fetchall()
+    columns = _struct({column["name"]: column["type"] for column in found})
+    errors = f"store_rejects = true, rejects_table = '{load_unread.ERRORS}', rejects_scan = '{load_unread.SCANS}'"
+    rows = f"read_csv({_literal(str(file))}, {options}, auto_detect = false, columns = {columns}, {errors})"
     con.execute(f'create temp table {quoted(name)} as select row_number() over () as "{ROW}", * from {rows}')
     reserved = [column for column in con.table(quoted(name)).columns if column.startswith("__") and column != ROW]
     if reserved:
@@ -127,6 +139,10 @@ def scan(con: duckdb.DuckDBPyConnection, name: str, source: Csv, file: Path) -> 
 def _changed(name: str, path: Path) -> LoadFailed:
     said = f"source {name!r} ({path}) is no longer the file that this run began with; start a new run to read it"
     return LoadFailed(RunError("source_changed", said))
+
+
+def _struct(fields: dict[str, str]) -> str:
+    return f"{{{', '.join(f'{_literal(name)}: {_literal(kind)}' for name, kind in fields.items())}}}" if fields else ""
 
 
 def _literal(text: str) -> str:

@@ -19,6 +19,9 @@ from etlplus.jobs.outcome import Figures, RunError
 from etlplus.jobs.queues import LimitUse
 from etlplus.jobs.schedules import Schedule
 
+Timeout = Annotated[float, msgspec.Meta(gt=0, le=366 * 86400)]
+"""Seconds, up to a year."""
+
 
 class RunState(StrEnum):
     """Where a run stands. The first four are *unfinished*, the last four are for good."""
@@ -72,8 +75,8 @@ class RetryPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     kind: Literal["fixed", "linear", "exponential"] = "exponential"
     attempts_max: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 3
-    base_s: Annotated[float, msgspec.Meta(ge=0)] = 2.0
-    cap_s: Annotated[float, msgspec.Meta(ge=0)] = 300.0
+    base_s: Annotated[float, msgspec.Meta(ge=0, le=366 * 86400)] = 2.0
+    cap_s: Annotated[float, msgspec.Meta(ge=0, le=366 * 86400)] = 300.0
     jitter: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.1
     rules: Annotated[tuple[ErrorRule, ...], msgspec.Meta(max_length=50)] = ()
 
@@ -95,10 +98,10 @@ class JobDraft(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     limit: LimitUse | None = None
     retry: RetryPolicy = RetryPolicy()
     schedule: Schedule | None = None
-    timeout_s: Annotated[float, msgspec.Meta(gt=0)] | None = None
-    queue_timeout_s: Annotated[float, msgspec.Meta(gt=0)] | None = None
-    total_timeout_s: Annotated[float, msgspec.Meta(gt=0)] | None = None
-    memory_limit_bytes: Annotated[int, msgspec.Meta(gt=0)] | None = None
+    timeout_s: Timeout | None = None
+    queue_timeout_s: Timeout | None = None
+    total_timeout_s: Timeout | None = None
+    memory_limit_bytes: Annotated[int, msgspec.Meta(ge=256 << 20, le=1 << 44)] | None = None
     base_dir: str = ""
     paused: bool = False
 

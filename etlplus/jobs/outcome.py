@@ -13,8 +13,9 @@ import msgspec
 class StepCount(msgspec.Struct, frozen=True, omit_defaults=True):
     """The ledger line of one step: every row that came in is accounted for by what went out or was set aside.
 
-    The law depends on the kind of step (a filter: in = out + filtered; a validation: in = out + quarantined; a join:
-    in = matched + unmatched; an aggregate: the group sizes add up to in). The load checks it before it commits.
+    The law depends on the kind of step (a filter: in = out + filtered; a validation, and the reading of a source: in =
+    out + quarantined; a join: in = matched + unmatched; an aggregate: the group sizes add up to in). The load checks it
+    before it commits.
     """
 
     step: str

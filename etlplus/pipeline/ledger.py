@@ -21,7 +21,7 @@ def _broken(count: StepCount) -> str:
     match count.kind:
         case "filter":
             return _unequal(count.rows_in, count.rows_out + count.filtered, "in", "out + filtered")
-        case "validate":
+        case "read" | "validate":
             return _unequal(count.rows_in, count.rows_out + count.quarantined, "in", "out + quarantined")
         case "join":
             said = _unequal(count.rows_in, count.matched + count.unmatched, "in", "matched + unmatched")

@@ -13,7 +13,13 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 Name = Annotated[str, msgspec.Meta(pattern="^[A-Za-z][A-Za-z0-9_]{0,62}$", description="letters, digits and _")]
+Place = Annotated[
+    str, msgspec.Meta(pattern=r"^[^\x00]+$", max_length=4096, description="a path, absolute or from the job's folder")
+]
 Expression = Annotated[str, msgspec.Meta(min_length=1, max_length=4096, description="a SQL scalar expression")]
+
+PARTS_MAX = 100
+"""Of sources, of steps and of sinks. Each step is counted, and a step may stand on all before it: the work grows faster."""
 
 
 class Param(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -24,12 +30,14 @@ class Param(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class Csv(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="csv"):
     """A CSV file with a header, plain, gzipped, or alone in a zip. ``nulls`` are the texts that mean null; ``columns`` gives
-    DuckDB types to columns that shall not be sniffed.
+    DuckDB types to columns that shall not be guessed. A row that cannot be read is quarantined, or with ``unparsable: fail``
+    fails the load.
     """
 
-    path: str | Param
+    path: Place | Param
     nulls: tuple[str, ...] = ("",)
     columns: dict[str, str] = {}
+    unparsable: Literal["quarantine", "fail"] = "quarantine"
 
 
 class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type"):
@@ -91,7 +99,7 @@ class SqliteTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_f
 
     id: Name
     input: Name
-    path: str | Param
+    path: Place | Param
     table: Name
     mode: Literal["replace", "append"] = "replace"
 
@@ -101,16 +109,16 @@ class ParquetFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_f
 
     id: Name
     input: Name
-    path: str | Param
+    path: Place | Param
 
 
 class Pipeline(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A whole plan. The first sink is the main one: the run's figures are the balance along its path."""
 
     name: Name
-    sources: Annotated[dict[Name, Csv], msgspec.Meta(min_length=1)]
-    sinks: Annotated[tuple[SqliteTable | ParquetFile, ...], msgspec.Meta(min_length=1)]
-    steps: tuple[AnyStep, ...] = ()
+    sources: Annotated[dict[Name, Csv], msgspec.Meta(min_length=1, max_length=PARTS_MAX)]
+    sinks: Annotated[tuple[SqliteTable | ParquetFile, ...], msgspec.Meta(min_length=1, max_length=PARTS_MAX)]
+    steps: Annotated[tuple[AnyStep, ...], msgspec.Meta(max_length=PARTS_MAX)] = ()
     params: dict[Name, Any] = {}
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import builtins
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import msgspec
 import trio
@@ -40,7 +41,7 @@ class RunsFacet(Facet):
             states=(_state_named(state),) if state is not None else (),
             job_id=(await self.find_job(job)).id if job is not None else None,
         )
-        found = await self.house.store.runs(which, limit=checked_limit(limit) + 1, after=cursor)
+        found = await self.house.store.runs(which, limit=checked_limit(limit) + 1, after=_run_id(cursor))
         more = len(found) > limit
         return Page([self._view(run) for run in found[:limit]], found[limit - 1].id if more else None)
 
@@ -87,8 +88,15 @@ def _state_named(state: str) -> RunState:
         ) from None
 
 
+def _run_id(cursor: str | None) -> str | None:
+    try:
+        return None if cursor is None else str(UUID(cursor))
+    except ValueError:
+        raise Invalid("the cursor is none of ours", [Problem(f"cursor is {cursor!r}", "/cursor")]) from None
+
+
 def _offset(cursor: str | None) -> int:
-    if cursor is None or cursor.isdecimal():
+    if cursor is None or (cursor.isascii() and cursor.isdecimal() and len(cursor) < 19):
         return int(cursor or 0)
     raise Invalid("the cursor is none of ours", [Problem(f"cursor is {cursor!r}", "/cursor")])
 

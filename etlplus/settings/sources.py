@@ -6,7 +6,6 @@ A source decides nothing about values: it maps what people wrote to keys of the 
 
 from __future__ import annotations
 
-import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
@@ -17,7 +16,7 @@ import msgspec
 
 from etlplus.errors import Problem
 from etlplus.settings.options import Option, options, sections
-from etlplus.settings.places import positions
+from etlplus.settings.places import broken, positions
 
 PREFIX = "ETLPLUS_"
 OTHER_VARIABLES = frozenset({"ETLPLUS_CONFIG", "ETLPLUS_PASSWORD", "ETLPLUS_TOKEN", "ETLPLUS_URL"})
@@ -62,17 +61,9 @@ def from_file(file: Path) -> Iterator[Found]:
     except UnicodeDecodeError as error:
         yield Problem(f"is not UTF-8 (byte {error.start})", file=str(file), suggestion="save it as UTF-8")
     except tomllib.TOMLDecodeError as error:
-        yield _broken_toml(file, error)
+        yield broken(file, error)
     else:
         yield from _from_table(document, (), str(file), positions(text))
-
-
-def _broken_toml(file: Path, error: tomllib.TOMLDecodeError) -> Problem:
-    message = str(error)
-    place = re.search(r" \(at (?:line (\d+), column (\d+)|end of document)\)$", message)
-    line, column = (int(part) if part else None for part in place.groups()) if place else (None, None)
-    plain = message[: place.start()] if place and line else message
-    return Problem(f"is not TOML: {plain}", code="syntax", file=str(file), line=line, column=column)
 
 
 def _from_table(

@@ -15,7 +15,7 @@ class Metric(msgspec.Struct, frozen=True):
     """One metric. ``label`` names the one dimension it is split by, if any; the unit of a name without one is a count."""
 
     name: str
-    kind: Literal["gauge", "counter"]
+    kind: Literal["gauge", "counter", "histogram"]
     unit: str
     sentence: str
     label: str = ""
@@ -54,6 +54,9 @@ MESSAGES_UNACCOUNTED = Metric(
     "Messages that went nowhere; anything but 0 is a fault of ours.",
 )
 UPTIME = Metric("etlplus_uptime_seconds", "gauge", "s", "Time since this daemon started.")
+LOOP_LATENESS = Metric(
+    "etlplus_loop_lateness_seconds", "histogram", "s", "How long after its moment a waiting task comes to run."
+)
 
 METRICS: tuple[Metric, ...] = (
     SLOTS,
@@ -71,6 +74,7 @@ METRICS: tuple[Metric, ...] = (
     DEAD_LETTERS,
     MESSAGES_UNACCOUNTED,
     UPTIME,
+    LOOP_LATENESS,
 )
 
 EVENTS: dict[str, str] = {

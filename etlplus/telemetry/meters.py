@@ -7,16 +7,20 @@ Called by the fuse box, which knows where each figure lives. A metric without a 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from math import inf
 
 from prometheus_client import CollectorRegistry
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
 from etlplus.telemetry.catalog import Metric
+from etlplus.telemetry.histogram import Histogram
 
-Reading = Callable[[], float | Mapping[str, float]]
-"""Gives the present value; by the label's value for a metric that has a label. Called from the daemon's own thread."""
+Value = float | Mapping[str, float] | Histogram
+Reading = Callable[[], Value]
+"""Gives the present value; by the label's value for a metric that has a label; a histogram whole. Called from the daemon's
+own thread."""
 
 
 class Meters(Collector):
@@ -42,7 +46,10 @@ class Meters(Collector):
             yield _family(metric, reading())
 
 
-def _family(metric: Metric, value: float | Mapping[str, float]) -> Family:
+def _family(metric: Metric, value: Value) -> Family:
+    if isinstance(value, Histogram):
+        buckets = [("+Inf" if bound == inf else str(bound), count) for bound, count in value.cumulative()]
+        return HistogramMetricFamily(metric.name, metric.sentence, buckets=buckets, sum_value=value.sum)
     kind = CounterMetricFamily if metric.kind == "counter" else GaugeMetricFamily
     family = kind(metric.name, metric.sentence, labels=[metric.label] if metric.label else [])
     for label, number in value.items() if isinstance(value, Mapping) else [("", value)]:

@@ -36,6 +36,12 @@ class Connection(TCPServer):
     def __init__(self, app: Any, options: Config, context: WorkerContext, stream: trio.SocketStream) -> None:
         super().__init__(ASGIWrapper(app), options, context, {}, _BoundedStream(stream))  # type: ignore[arg-type]  # hypercorn asks for the very class, and uses less
 
+    async def _read_data(self) -> None:
+        await super()._read_data()
+        await (
+            self.idle_task.stop()
+        )  # else who has left keeps a place among the open connections until he counts as idle
+
 
 class _BoundedStream(trio.abc.Stream):
     """The client's stream: each send has a deadline, and HTTP/2's preface counts as the end."""

@@ -14,12 +14,13 @@ from datetime import UTC, datetime
 import msgspec
 import structlog
 import trio
-from trio_websocket import ConnectionClosed, WebSocketConnection, WebSocketRequest, wrap_server_stream
+from trio_websocket import ConnectionClosed, WebSocketConnection, WebSocketRequest
 
 from etlplus.errors import EtlplusError, Unauthenticated
 from etlplus.jobs.views import RunView
 from etlplus.service.contract import Contract, Feed
 from etlplus.service.permissions import Principal
+from etlplus.web.handshake import wait_request
 
 log = structlog.get_logger()
 
@@ -94,9 +95,9 @@ class Windows:
         """One connection, from the handshake to its end; the guard catches what it raises."""
         try:
             async with trio.open_nursery() as nursery:
-                request = None
-                with trio.move_on_after(HANDSHAKE_WITHIN_S):
-                    request = await wrap_server_stream(nursery, stream, max_message_size=MESSAGE_BYTES_MAX)
+                request = await wait_request(
+                    nursery, stream, within_s=HANDSHAKE_WITHIN_S, message_bytes_max=MESSAGE_BYTES_MAX
+                )
                 if request is not None and (who := await self._admit(request)):
                     await self._serve(request, who)
                 nursery.cancel_scope.cancel()

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from etlplus.errors import Problem
+from etlplus.errors import Invalid, Problem
 from etlplus.jobs.model import JobDraft
 from etlplus.jobs.views import RunView
 from etlplus.service.contract import Contract
@@ -52,8 +52,12 @@ class Request:
     def page(self) -> dict[str, Any]:
         """The arguments of a page."""
         found: dict[str, Any] = {"cursor": self.query.get("cursor")}
-        if "limit" in self.query:
-            found["limit"] = msgspec.convert(self.query["limit"], int, strict=False)
+        if (limit := self.query.get("limit")) is not None:
+            if not (limit.isascii() and limit.isdecimal()):
+                raise Invalid(
+                    "the query is not accepted", [Problem(f"limit is {limit!r}", "/limit", suggestion="a whole number")]
+                )
+            found["limit"] = int(limit[:9])  # far more than any page, and no number that takes long to read
         return found
 
 

@@ -66,14 +66,14 @@ def rows_in(database: Path) -> int:
 class Daemon:
     """A real daemon in a process of its own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *more: str) -> None:
         self.folder = folder
         self.rest, self.monitoring = _free_port(), _free_port()
         self._log = (folder / "daemon.log").open("ab")
         command = [sys.executable, "-m", "etlplus", "serve"]
         for option in (
             f"data_dir={folder / 'data'}", f"server.port={self.rest}", f"monitoring.websocket.port={self.monitoring}",
-            "log.format=json",
+            "log.format=json", *more,
         ):  # fmt: skip
             command += ["--set", option]
         self.process = subprocess.Popen(command, stdout=self._log, stderr=self._log, stdin=subprocess.DEVNULL)
@@ -91,10 +91,13 @@ class Daemon:
         return found
 
     def events(self, name: str) -> list[dict[str, object]]:
-        """What the daemon logged under a name."""
+        """What was logged under a name."""
+        return [line for line in self.logged() if line["event"] == name]
+
+    def logged(self) -> list[dict[str, object]]:
+        """What the daemons of this folder logged, in order."""
         lines = (self.folder / "daemon.log").read_text().splitlines()
-        logged = [json.loads(line) for line in lines if line.startswith("{")]
-        return [line for line in logged if line["event"] == name]
+        return [json.loads(line) for line in lines if line.startswith("{")]
 
     async def wait_ready(self) -> None:
         with trio.fail_after(30):
@@ -134,12 +137,12 @@ class Daemon:
 
 
 @pytest.fixture
-def daemons(tmp_path: Path) -> Generator[Callable[[], Daemon]]:
+def daemons(tmp_path: Path) -> Generator[Callable[..., Daemon]]:
     """Starts daemons, one after the other, in one folder; ends those that are left."""
     started: list[Daemon] = []
 
-    def start() -> Daemon:
-        started.append(Daemon(tmp_path))
+    def start(*more: str) -> Daemon:
+        started.append(Daemon(tmp_path, *more))
         return started[-1]
 
     yield start

@@ -74,3 +74,9 @@ async def test_a_plan_that_cannot_run_is_not_stored(tmp_path: Path) -> None:
             await service.jobs.create(JobDraft(name="x", pipeline={"name": "x", "sauces": {}}))
         assert "sauces" in str(refused.value)
         assert (await service.jobs.list()).items == []
+
+
+async def test_by_default_there_is_a_slot_for_each_core(tmp_path: Path) -> None:
+    """Nobody has to say how many runs the machine can carry."""
+    async with etlplus.open_service(Settings(data_dir=str(tmp_path / "data"))) as service:
+        assert (await service.system.status()).slots == os.cpu_count()

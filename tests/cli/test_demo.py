@@ -1,5 +1,6 @@
 """The demo does what a newcomer is told it does, and succeeds only if every count agrees."""
 
+import json
 import re
 import sqlite3
 import subprocess
@@ -7,12 +8,14 @@ import sys
 import zipfile
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import msgspec
 import pyarrow as pa
 import pytest
 from pyarrow import parquet
+from websockets.sync.client import connect
 
 from etlplus.cli.demo import truth
 from etlplus.cli.demo.daemon import Kept
@@ -46,9 +49,42 @@ def test_the_demo_ends_with_figures_that_reconcile(tmp_path):
     assert str(tmp_path) not in listed.stdout
 
 
+def doors_are_guarded(kept: Kept) -> None:
+    """Health is for everybody; a protected path asks for a token, and for a good one."""
+    health = httpx2.get(f"{kept.rest}/api/health")
+    assert (health.status_code, health.json()["status"]) == (200, "pass")
+    for headers, said in (({}, "Bearer realm"), ({"Authorization": "Bearer nonsense"}, "invalid_token")):
+        refused = httpx2.get(f"{kept.rest}/api/v1/runs", headers=headers)
+        assert (refused.status_code, refused.json()["status"]) == (401, 401)
+        assert said in refused.headers["WWW-Authenticate"]
+
+
+def states_of_a_second_run(kept: Kept, folder: Path) -> list[str]:
+    """Start the demo's job again, and watch it with a WebSocket client of somebody else's: what it sees of the run."""
+    headers = {"Authorization": f"Bearer {kept.token}"}
+    with connect(kept.websocket, additional_headers=headers, open_timeout=20) as socket:
+        assert json.loads(socket.recv(timeout=20))["type"] == "hello"
+        socket.send('{"type": "subscribe", "topics": ["runs"]}')
+        snapshot = json.loads(socket.recv(timeout=20))
+        assert (snapshot["type"], [run["state"] for run in snapshot["runs"]]) == ("snapshot", ["succeeded"])
+        with httpx2.Client(base_url=f"{kept.rest}/api/v1", headers=headers) as rest:
+            first = rest.get("/runs").json()["items"][0]
+            started = rest.post("/jobs/flights/runs", json={"params": first["params"]})
+            assert started.status_code == 202, started.text
+        seen: list[dict[str, Any]] = []
+        while not seen or seen[-1].get("run", {}).get("state") != "succeeded":
+            seen.append(json.loads(socket.recv(timeout=60)))
+    phases = {told["progress"]["phase"] for told in seen if told["type"] == "progress"}
+    assert {"reading", "loading", "committing"} <= phases
+    assert seen[-1]["run"]["figures"]["rows_loaded"] == 320960
+    with closing(sqlite3.connect(folder / "flights.sqlite")) as db:
+        assert db.execute("SELECT count(*) FROM flights").fetchone() == (320960,)
+    return [told["run"]["state"] for told in seen if told["type"] == "run"]
+
+
 @pytest.mark.slow
 def test_a_kept_daemon_answers_until_it_is_stopped(tmp_path):
-    """--keep prints credentials that work; a second demo there is refused; --stop ends it, and is fine twice."""
+    """--keep prints credentials that work, also for a second run; another demo there is refused; --stop is fine twice."""
     folder = tmp_path / "demo"
     kept_demo = demo("--keep", "--dir", str(folder))
     try:
@@ -58,6 +94,8 @@ def test_a_kept_daemon_answers_until_it_is_stopped(tmp_path):
         answer = httpx2.get(f"{kept.rest}/api/v1/runs", headers={"Authorization": f"Bearer {kept.token}"})
         assert answer.json()["items"][0]["state"] == "succeeded"
         assert (folder / "kept.json").stat().st_mode & 0o077 == 0
+        doors_are_guarded(kept)
+        assert states_of_a_second_run(kept, folder) == ["queued", "running", "succeeded"]
         refused = demo("--dir", str(folder))
         assert (refused.returncode, "make stop" in refused.stderr) == (6, True)
     finally:

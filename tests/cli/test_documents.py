@@ -86,7 +86,7 @@ def test_a_problem_that_has_a_place_keeps_it(tmp_path):
     ("name", "content", "said"),
     [
         ("x.yaml", b"a: [1,\nb: 2", "x.yaml:2:"),
-        ("x.toml", b"a = \n", "is not TOML"),
+        ("x.toml", b"a = \n", "x.toml:1:5: is not TOML"),
         ("x.yaml", b"\xff\xfe\xff", "is not UTF-8"),
         ("x.yaml", b"- 1\n", "holds no mapping"),
         ("x.yaml", b"", "holds no mapping"),

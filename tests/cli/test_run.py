@@ -25,10 +25,41 @@ sinks:
 """
 
 
-def run(folder: Path, text: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+IN_TOML = """\
+name = "people"
+[sources.people]
+type = "csv"
+path = "people.csv"
+
+[[steps]]
+id = "born"
+type = "filter"
+input = "people"
+where = "name <> 'X'"
+
+[[steps]]
+id = "valid"
+type = "validate"
+input = "born"
+rules = [
+  {id = "named", check = "name is not null"},
+  {id = "has_birth", check = "born is not null", action = "quarantine"},
+]
+
+[[sinks]]
+id = "table"
+type = "sqlite"
+input = "valid"
+path = "people.sqlite"
+table = "people"
+"""
+
+
+def run(folder: Path, text: str, *arguments: str, language: str = "yaml") -> subprocess.CompletedProcess[str]:
     (folder / "people.csv").write_text("name,born\nAda,1815\nBlaise,1623\nNobody,\n")
-    (folder / "people.yaml").write_text(text)
-    command = [sys.executable, "-m", "etlplus", "run", str(folder / "people.yaml"), *arguments]
+    file = folder / f"people.{language}"
+    file.write_text(text)
+    command = [sys.executable, "-m", "etlplus", "run", str(file), *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
@@ -60,6 +91,33 @@ def test_a_mistake_is_told_by_line_before_anything_runs(tmp_path, old, new, plac
     assert done.returncode == Exit.INVALID
     assert f"people.yaml{place}" in done.stderr
     assert said in done.stderr
+    assert not (tmp_path / "people.sqlite").exists()
+
+
+@pytest.mark.slow
+def test_a_pipeline_in_toml_is_loaded(tmp_path):
+    """TOML says the same as YAML."""
+    done = run(tmp_path, IN_TOML, language="toml")
+    assert done.returncode == Exit.OK, done.stderr
+    assert "3 read = 2 loaded" in done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("old", "new", "place"),
+    [
+        ('check = "born', 'check = "bron', ":18:22: "),
+        ('where = "name', 'where = "nmae', ":10:1: "),
+        ('table = "people"\n', "table = 5\n", ":26:1: "),
+        ('input = "born"', 'input = "brn"', ":15:1: "),
+        ('type = "filter"', "type = filter", ":8:8: "),
+    ],
+)
+def test_a_mistake_in_toml_is_told_by_line(tmp_path, old, new, place):
+    """Whether it stands in the second of two tables of one name, or inside an array: its own line and column."""
+    done = run(tmp_path, IN_TOML.replace(old, new), language="toml")
+    assert done.returncode == Exit.INVALID
+    assert f"people.toml{place}" in done.stderr
     assert not (tmp_path / "people.sqlite").exists()
 
 

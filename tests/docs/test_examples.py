@@ -68,3 +68,12 @@ def test_links_inside_the_project_lead_somewhere(page):
     prose = BLOCK.sub("", page.read_text("utf-8"))
     links = re.findall(r"\]\((?!\w+:|#)([^)#]+)", prose)
     assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_tests_and_files_that_a_page_names_exist(page):
+    """Who looks up the proof of a promise finds it."""
+    named = re.findall(
+        r"`((?:tests|typing_tests|bench|config|docs|examples|tools|etlplus)/[\w./-]*)`", page.read_text("utf-8")
+    )
+    assert [name for name in named if not (ROOT / name).exists()] == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import resource
 import sqlite3
 import threading
@@ -14,7 +15,7 @@ import pytest
 
 from etlplus.connectors import parquet_file, sqlite_table
 from etlplus.engines.control import Interrupted, LoadFailed
-from etlplus.engines.load import load
+from etlplus.engines.load import check, load
 
 
 def failure(order: Any, control: Any) -> tuple[str, bool, str]:
@@ -29,6 +30,30 @@ def test_a_missing_source_is_unreadable(desk: Any, calm: Any) -> None:
     code, retryable, message = failure(desk.order(), calm)
     assert (code, retryable) == ("source_unreadable", True)
     assert "orders.csv" in message
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe", "device"])
+def test_what_is_no_file_is_unreadable(desk: Any, calm: Any, kind: str) -> None:
+    """Nobody waits for the end of something that has none, neither the load nor the check before it."""
+    desk.source.unlink()
+    match kind:
+        case "folder":
+            desk.source.mkdir()
+        case "pipe":
+            os.mkfifo(desk.source)
+        case _:
+            desk.source = Path("/dev/zero")
+    assert failure(desk.order(), calm) == ("source_unreadable", False, f"{desk.source} cannot be read: it is no file")
+    assert check(desk.order()) == ()
+
+
+def test_a_path_that_no_system_takes_is_the_plans_mistake(desk: Any, calm: Any) -> None:
+    """A NUL character is told with its parameter, or with its place in the plan."""
+    code, _, message = failure(desk.order(params=desk.order().params | {"orders": "a\0b"}), calm)
+    assert (code, "'orders'" in message) == ("invalid_plan", True)
+    desk.plan = desk.plan | {"sources": {"orders": {"type": "csv", "path": "a\0b"}}}
+    (problem,) = check(desk.order())
+    assert problem.pointer == "/sources/orders/path"
 
 
 def test_a_broken_archive_is_unreadable(desk: Any, calm: Any) -> None:
@@ -122,6 +147,27 @@ def test_a_full_disk_is_full(desk: Any, calm: Any) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert result[:2] == ("destination_full", True)
     assert [file.name for file in desk.out.iterdir()] == ["sums.parquet.lock"]
+
+
+def test_without_room_for_the_rejects_nothing_is_committed(desk: Any, calm: Any, expected: Any) -> None:
+    """A commit may not outlive its rejects, so no room for these means no commit; with room again, the retry is exact."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    desk.plan = desk.plan | {"sinks": desk.plan["sinks"][:1]}
+
+    def shrink(point: str) -> None:
+        if point == "after_stage:rows":
+            resource.setrlimit(resource.RLIMIT_FSIZE, (64, before[1]))
+
+    calm.on_fault = shrink
+    try:
+        code, retryable, message = failure(desk.order(), calm)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert (code, retryable) == ("internal", True)
+    assert "the data directory failed: [Errno 27] File too large" in message
+    assert not desk.database.exists()
+    figures = load(desk.order(attempt=2), type(calm)())
+    assert (desk.rows(), figures.rows_quarantined) == (expected[0], 1)
 
 
 def test_something_that_is_no_database_will_not_become_one(desk: Any, calm: Any) -> None:

@@ -76,3 +76,10 @@ def test_on_and_no_are_texts() -> None:
     """Only true and false are booleans: the null marker NO stays a text, and ``on`` is a key."""
     plan = decode(GOOD.replace('["", NA]', "[NO, on, off]"))
     assert plan.sources["raw"].nulls == ("NO", "on", "off")
+
+
+def test_a_plan_has_a_bounded_number_of_parts() -> None:
+    """A hundred steps are enough for anybody, and what thousands would cost is refused at once."""
+    step = "  - {id: s%d, type: filter, input: raw, where: a}\n"
+    many = GOOD.replace("sinks:", "".join(step % number for number in range(100)) + "sinks:")
+    assert "length <= 100" in refused(many).message

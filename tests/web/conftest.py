@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import trio
 import etlplus
 from etlplus.service.local import Service
 from etlplus.settings import Engine, Settings
-from etlplus.settings.schema import Monitoring, MonitoringSocket, Server
+from etlplus.settings.schema import Auth, Monitoring, MonitoringSocket, Server
 
 PASSWORD = "correct horse battery"
 
@@ -36,13 +37,19 @@ class House:
         return await trio.open_tcp_stream("127.0.0.1", port or self.rest)
 
 
-@pytest.fixture
-async def house(tmp_path: Path) -> AsyncGenerator[House]:
+@asynccontextmanager
+async def open_house(
+    folder: Path, *, connections_max: int = 1000, heartbeat_s: float = 15.0, token_ttl_s: int = 3600
+) -> AsyncGenerator[House]:
+    """A service with its edge, and an admin who is signed in."""
     settings = Settings(
-        data_dir=str(tmp_path / "data"),
+        data_dir=str(folder / "data"),
         engine=Engine(slots=1),
-        server=Server(port=0, body_max_bytes=4096),
-        monitoring=Monitoring(websocket=MonitoringSocket(port=0)),
+        server=Server(port=0, body_max_bytes=4096, connections_max=connections_max),
+        monitoring=Monitoring(
+            websocket=MonitoringSocket(port=0, connections_max=connections_max, heartbeat_s=heartbeat_s)
+        ),
+        auth=Auth(token_ttl_s=token_ttl_s),
     )
     async with etlplus.open_service(settings, edge=True) as service:
         ports = service.house.ports
@@ -53,3 +60,9 @@ async def house(tmp_path: Path) -> AsyncGenerator[House]:
         grant = await service.identity.sign_in("ada", PASSWORD)
         async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{ports.rest}", timeout=20) as http:
             yield House(service, ports.rest, ports.monitoring, grant.access_token, http)
+
+
+@pytest.fixture
+async def house(tmp_path: Path) -> AsyncGenerator[House]:
+    async with open_house(tmp_path) as house:
+        yield house

@@ -34,8 +34,11 @@ _trio_asyncio: Any = trio_asyncio
 
 ANSWER_WITHIN_S = 30.0
 CONNECT_WITHIN_S = 10.0
-CLEAN_UP_WITHIN_S = 5.0
-"""What a rollback or a release may take, before the connection is cut."""
+CLEAN_UP_WITHIN_S = 2.0
+"""What a rollback or a release may take, before the connection is cut. PostgreSQL ignores a request to cancel that overtakes
+its query on the way; nobody learns of that, so the query would go on, its locks held, and only cutting ends it."""
+GONE_AFTER_MS = 500
+"""How often the server looks, amid a query, whether we are still there; else a query that was cut would run to its end."""
 TRIES = 5
 """Of a unit that PostgreSQL refused only because of its neighbors (a deadlock): it has left no trace and may run again."""
 
@@ -165,7 +168,12 @@ class Bridge:
 
     async def _open_pools(self, dsn: str, schema: str) -> None:
         # jit costs half a second for one claim; the schema keeps our names apart from the neighbors'.
-        settings = {"jit": "off", "search_path": schema, "application_name": "etlplus"}
+        settings = {
+            "jit": "off",
+            "search_path": schema,
+            "application_name": "etlplus",
+            "client_connection_check_interval": f"{GONE_AFTER_MS}ms",
+        }
         for lane, amount in CONNECTIONS.items():
             forced = FORCED_PLANS if lane in (Lane.CLAIM, Lane.SETTLE) else {}
             self._pools[lane] = await _asyncpg.create_pool(
