@@ -19,6 +19,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from etlplus.jobs.explaining import Explanation
 from etlplus.jobs.letters import DeadLetter, Edit, LetterFilter, Replay
 from etlplus.jobs.model import (
     Attempt,
@@ -253,6 +254,10 @@ class ReadStore(Protocol):
 
     async def attempts(self, run_id: str) -> list[Attempt]:
         """The attempts of a run in order; empty for an unknown run."""
+        ...
+
+    async def explain(self, run_id: str, *, now: datetime) -> Explanation:
+        """Why a run is not running: the facts that a claim would find in its way, in order."""
         ...
 
     async def counts(self) -> Counts: ...

@@ -10,6 +10,7 @@ from datetime import datetime
 from random import Random
 from typing import Any, TypeVar
 
+from etlplus.jobs.explaining import Explanation, explain
 from etlplus.jobs.ids import Ids
 from etlplus.jobs.letters import DeadLetter, Edit, LetterFilter, Replay
 from etlplus.jobs.model import Attempt, Job, JobDraft, NewRun, Run, RunEvent, RunState, User, UserDraft, Worker
@@ -19,6 +20,7 @@ from etlplus.store.postgres import (
     accounts,
     definitions,
     enqueueing,
+    explaining,
     letters,
     limits,
     queues,
@@ -132,6 +134,9 @@ class PostgresStore:
 
     async def attempts(self, run_id: str) -> list[Attempt]:
         return await self._look(lambda db: reads.attempts(db, run_id))
+
+    async def explain(self, run_id: str, *, now: datetime) -> Explanation:
+        return explain(await self._bridge.run(lambda db: explaining.situation(db, run_id)), now)
 
     async def counts(self) -> Counts:
         return await self._look(reads.counts)

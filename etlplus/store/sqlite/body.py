@@ -13,6 +13,7 @@ from random import Random
 from typing import Any, TypeVar
 
 from etlplus.errors import Misconfigured, StoreUnavailable
+from etlplus.jobs.explaining import Explanation, explain
 from etlplus.jobs.ids import Ids
 from etlplus.jobs.letters import DeadLetter, Edit, LetterFilter, Replay
 from etlplus.jobs.model import Attempt, Job, JobDraft, NewRun, Run, RunEvent, User, UserDraft, Worker
@@ -23,6 +24,7 @@ from etlplus.store.sqlite import (
     accounts,
     definitions,
     enqueueing,
+    explaining,
     letters,
     limits,
     queues,
@@ -134,6 +136,9 @@ class SqliteStore:
 
     async def attempts(self, run_id: str) -> list[Attempt]:
         return await self._read(lambda db: reads.attempts(db, run_id))
+
+    async def explain(self, run_id: str, *, now: datetime) -> Explanation:
+        return explain(await self._read(lambda db: explaining.situation(db, run_id)), now)
 
     async def counts(self) -> Counts:
         return await self._read(reads.counts)
