@@ -21,6 +21,7 @@ import msgspec
 
 from etlplus.jobs.explaining import Explanation
 from etlplus.jobs.letters import DeadLetter, Edit, LetterFilter, Replay
+from etlplus.jobs.logs import LogLine, LogState, NewLine
 from etlplus.jobs.model import (
     Attempt,
     Job,
@@ -256,6 +257,22 @@ class ReadStore(Protocol):
         """The attempts of a run in order; empty for an unknown run."""
         ...
 
+    async def log(
+        self, run_id: str, attempt: int, *, after: int = 0, search: str | None = None, limit: int = 1000
+    ) -> list[LogLine]:
+        """The log of an attempt in order, from the line after number ``after`` on; with ``search``, only the lines that
+        have this text in them, whatever the case of its letters a to z.
+        """
+        ...
+
+    async def log_tail(self, run_id: str, attempt: int, *, limit: int = 100) -> list[LogLine]:
+        """The last lines of the log of an attempt, in order."""
+        ...
+
+    async def log_state(self, run_id: str, attempt: int) -> LogState:
+        """How far the log of an attempt is, and how much of it was dropped."""
+        ...
+
     async def explain(self, run_id: str, *, now: datetime) -> Explanation:
         """Why a run is not running: the facts that a claim would find in its way, in order."""
         ...
@@ -318,6 +335,14 @@ class LeaseStore(Protocol):
         Returns:
             True if ``bounds`` are now the run's; False if others were kept before, or the attempt holds nothing any
             more.
+        """
+        ...
+
+    async def append_log(
+        self, run_id: str, attempt: int, worker_id: str, lines: Sequence[NewLine], *, now: datetime
+    ) -> LogState | None:
+        """Append to the log of an attempt in hand, in order; None if that attempt is not held any more, and nothing was
+        kept. Lines and logs have their bounds (``etlplus.jobs.logs``); what is above is counted as dropped.
         """
         ...
 
