@@ -107,6 +107,19 @@ class Statistics(msgspec.Struct, frozen=True, kw_only=True):
     figures: dict[str, float] = {}
 
 
+class Horizon(msgspec.Struct, frozen=True, kw_only=True):
+    """What keeps the store from cleaning up behind itself.
+
+    ``oldest_s`` is how long the oldest snapshot has been open that somebody else holds (a session, a prepared transaction),
+    and ``culprit`` says whose it is; None if there is none. ``dead_ratio`` is the share of dead rows among all rows of
+    ``run_live``, as last counted: where it grows, claims walk over graves.
+    """
+
+    oldest_s: float = 0.0
+    culprit: str | None = None
+    dead_ratio: float = 0.0
+
+
 class WriteStore(Protocol):
     """What people and programs change."""
 
@@ -386,6 +399,10 @@ class AdminStore(Protocol):
         ...
 
     async def statistics(self) -> Statistics: ...
+
+    async def horizon(self) -> Horizon:
+        """Whether somebody keeps dead rows from being removed. SQLite has none: it answers that all is well."""
+        ...
 
     async def migrate(self) -> int:
         """Bring the schema to this version of the program (done when opening, too). Returns the schema version.

@@ -16,7 +16,7 @@ from etlplus.jobs.letters import DeadLetter, Edit, LetterFilter, Replay
 from etlplus.jobs.logs import LogLine, LogState, NewLine
 from etlplus.jobs.model import Attempt, Job, JobDraft, NewRun, Run, RunEvent, RunState, User, UserDraft, Worker
 from etlplus.jobs.queues import Limit, LimitDraft, Queue, QueueCounts, QueueDraft, QueueMode
-from etlplus.store.contract import Beat, Claimed, Counts, Hint, Outcome, RunFilter, Settled, Statistics
+from etlplus.store.contract import Beat, Claimed, Counts, Hint, Horizon, Outcome, RunFilter, Settled, Statistics
 from etlplus.store.postgres import (
     accounts,
     definitions,
@@ -229,6 +229,10 @@ class PostgresStore:
         return Statistics(
             kind="postgres", schema_version=version, size_bytes=size_bytes, figures=self._bridge.statistics()
         )
+
+    async def horizon(self) -> Horizon:
+        row = await self._look(lambda db: db.fetchrow(sql.HORIZON))
+        return Horizon(oldest_s=row["oldest_s"] or 0.0, culprit=row["culprit"], dead_ratio=row["dead_ratio"] or 0.0)
 
     async def migrate(self) -> int:
         return await self._bridge.run(schema.migrate)

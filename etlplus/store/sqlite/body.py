@@ -12,6 +12,8 @@ from pathlib import Path
 from random import Random
 from typing import Any, TypeVar
 
+import trio
+
 from etlplus.errors import Misconfigured, StoreUnavailable
 from etlplus.jobs.explaining import Explanation, explain
 from etlplus.jobs.ids import Ids
@@ -19,7 +21,7 @@ from etlplus.jobs.letters import DeadLetter, Edit, LetterFilter, Replay
 from etlplus.jobs.logs import LogLine, LogState, NewLine
 from etlplus.jobs.model import Attempt, Job, JobDraft, NewRun, Run, RunEvent, User, UserDraft, Worker
 from etlplus.jobs.queues import Limit, LimitDraft, Queue, QueueCounts, QueueDraft, QueueMode
-from etlplus.store.contract import Beat, Claimed, Counts, Hint, Outcome, RunFilter, Settled, Statistics
+from etlplus.store.contract import Beat, Claimed, Counts, Hint, Horizon, Outcome, RunFilter, Settled, Statistics
 from etlplus.store.kept import Kept
 from etlplus.store.sqlite import (
     accounts,
@@ -223,6 +225,11 @@ class SqliteStore:
 
     async def statistics(self) -> Statistics:
         return await self._read(lambda db: reads.statistics(db, self._writer.statistics()))
+
+    async def horizon(self) -> Horizon:
+        self._refuse_closed()
+        await trio.lowlevel.checkpoint()
+        return Horizon()
 
     async def migrate(self) -> int:
         return len(schema.MIGRATIONS)  # done when opening, before anybody could ask
