@@ -19,7 +19,9 @@ from typing import Any, Protocol
 
 import msgspec
 
+from etlplus.jobs.explaining import Explanation
 from etlplus.jobs.letters import DeadLetter, Edit, LetterFilter, Replay
+from etlplus.jobs.logs import LogLine, LogState, NewLine
 from etlplus.jobs.model import (
     Attempt,
     Job,
@@ -103,6 +105,19 @@ class Statistics(msgspec.Struct, frozen=True, kw_only=True):
     schema_version: int
     size_bytes: int
     figures: dict[str, float] = {}
+
+
+class Horizon(msgspec.Struct, frozen=True, kw_only=True):
+    """What keeps the store from cleaning up behind itself.
+
+    ``oldest_s`` is how long the oldest snapshot has been open that somebody else holds (a session, a prepared transaction),
+    and ``culprit`` says whose it is; None if there is none. ``dead_ratio`` is the share of dead rows among all rows of
+    ``run_live``, as last counted: where it grows, claims walk over graves.
+    """
+
+    oldest_s: float = 0.0
+    culprit: str | None = None
+    dead_ratio: float = 0.0
 
 
 class WriteStore(Protocol):
@@ -255,6 +270,26 @@ class ReadStore(Protocol):
         """The attempts of a run in order; empty for an unknown run."""
         ...
 
+    async def log(
+        self, run_id: str, attempt: int, *, after: int = 0, search: str | None = None, limit: int = 1000
+    ) -> list[LogLine]:
+        """The log of an attempt in order, from the line after number ``after`` on; with ``search``, only the lines that
+        have this text in them, whatever the case of its letters a to z.
+        """
+        ...
+
+    async def log_tail(self, run_id: str, attempt: int, *, limit: int = 100) -> list[LogLine]:
+        """The last lines of the log of an attempt, in order."""
+        ...
+
+    async def log_state(self, run_id: str, attempt: int) -> LogState:
+        """How far the log of an attempt is, and how much of it was dropped."""
+        ...
+
+    async def explain(self, run_id: str, *, now: datetime) -> Explanation:
+        """Why a run is not running: the facts that a claim would find in its way, in order."""
+        ...
+
     async def counts(self) -> Counts: ...
 
     async def workers(self) -> list[Worker]:
@@ -316,6 +351,14 @@ class LeaseStore(Protocol):
         """
         ...
 
+    async def append_log(
+        self, run_id: str, attempt: int, worker_id: str, lines: Sequence[NewLine], *, now: datetime
+    ) -> LogState | None:
+        """Append to the log of an attempt in hand, in order; None if that attempt is not held any more, and nothing was
+        kept. Lines and logs have their bounds (``etlplus.jobs.logs``); what is above is counted as dropped.
+        """
+        ...
+
     async def acknowledge(self, outcomes: Sequence[Outcome], *, now: datetime) -> list[Settled]:
         """Settle ended attempts, answered in order. What matches no held (run, attempt, worker) is a stale result: it
         is counted and changes nothing. One outcome can fail to apply without the others.
@@ -356,6 +399,10 @@ class AdminStore(Protocol):
         ...
 
     async def statistics(self) -> Statistics: ...
+
+    async def horizon(self) -> Horizon:
+        """Whether somebody keeps dead rows from being removed. SQLite has none: it answers that all is well."""
+        ...
 
     async def migrate(self) -> int:
         """Bring the schema to this version of the program (done when opening, too). Returns the schema version.

@@ -13,7 +13,7 @@ from random import Random
 import pytest
 import trio
 
-from etlplus.errors import Misconfigured, StoreUnavailable
+from etlplus.errors import StoreUnavailable
 from etlplus.jobs.ids import Ids
 from etlplus.jobs.model import JobDraft, NewRun
 from etlplus.store.opening import open_store
@@ -97,14 +97,3 @@ async def test_units_that_wait_share_one_commit(tmp_path: Path) -> None:
         assert failures == ["NotFound"] * 10
         assert (await store.counts()).runs["queued"] == 90
         assert figures["commits"] < figures["units"]
-
-
-async def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
-    """A file that a newer program wrote is left alone."""
-    path = tmp_path / "s"
-    with sqlite3.connect(path) as db:
-        db.execute("PRAGMA user_version = 99")
-    db.close()
-    with pytest.raises(Misconfigured, match="newer"):
-        async with open_store(f"sqlite:{path}"):
-            pass

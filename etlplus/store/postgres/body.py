@@ -10,17 +10,21 @@ from datetime import datetime
 from random import Random
 from typing import Any, TypeVar
 
+from etlplus.jobs.explaining import Explanation, explain
 from etlplus.jobs.ids import Ids
 from etlplus.jobs.letters import DeadLetter, Edit, LetterFilter, Replay
+from etlplus.jobs.logs import LogLine, LogState, NewLine
 from etlplus.jobs.model import Attempt, Job, JobDraft, NewRun, Run, RunEvent, RunState, User, UserDraft, Worker
 from etlplus.jobs.queues import Limit, LimitDraft, Queue, QueueCounts, QueueDraft, QueueMode
-from etlplus.store.contract import Beat, Claimed, Counts, Hint, Outcome, RunFilter, Settled, Statistics
+from etlplus.store.contract import Beat, Claimed, Counts, Hint, Horizon, Outcome, RunFilter, Settled, Statistics
 from etlplus.store.postgres import (
     accounts,
     definitions,
     enqueueing,
+    explaining,
     letters,
     limits,
+    logs,
     queues,
     reads,
     schema,
@@ -133,6 +137,20 @@ class PostgresStore:
     async def attempts(self, run_id: str) -> list[Attempt]:
         return await self._look(lambda db: reads.attempts(db, run_id))
 
+    async def log(
+        self, run_id: str, attempt: int, *, after: int = 0, search: str | None = None, limit: int = 1000
+    ) -> list[LogLine]:
+        return await self._look(lambda db: logs.read(db, run_id, attempt, after, search, limit))
+
+    async def log_tail(self, run_id: str, attempt: int, *, limit: int = 100) -> list[LogLine]:
+        return await self._look(lambda db: logs.tail(db, run_id, attempt, limit))
+
+    async def log_state(self, run_id: str, attempt: int) -> LogState:
+        return await self._look(lambda db: logs.state(db, run_id, attempt))
+
+    async def explain(self, run_id: str, *, now: datetime) -> Explanation:
+        return explain(await self._bridge.run(lambda db: explaining.situation(db, run_id)), now)
+
     async def counts(self) -> Counts:
         return await self._look(reads.counts)
 
@@ -174,6 +192,11 @@ class PostgresStore:
     async def freeze(self, run_id: str, attempt: int, bounds: Mapping[str, Any], *, now: datetime) -> bool:
         return await self._bridge.run(lambda db: working.freeze(db, run_id, attempt, bounds))
 
+    async def append_log(
+        self, run_id: str, attempt: int, worker_id: str, lines: Sequence[NewLine], *, now: datetime
+    ) -> LogState | None:
+        return await self._bridge.run(lambda db: logs.append(db, run_id, attempt, worker_id, lines))
+
     async def acknowledge(self, outcomes: Sequence[Outcome], *, now: datetime) -> list[Settled]:
         settled = await self._bridge.run(lambda db: self._settlements.acknowledge(db, outcomes, now), Lane.SETTLE)
         self._stirred([each.run for each in settled if each.run is not None])
@@ -206,6 +229,10 @@ class PostgresStore:
         return Statistics(
             kind="postgres", schema_version=version, size_bytes=size_bytes, figures=self._bridge.statistics()
         )
+
+    async def horizon(self) -> Horizon:
+        row = await self._look(lambda db: db.fetchrow(sql.HORIZON))
+        return Horizon(oldest_s=row["oldest_s"] or 0.0, culprit=row["culprit"], dead_ratio=row["dead_ratio"] or 0.0)
 
     async def migrate(self) -> int:
         return await self._bridge.run(schema.migrate)

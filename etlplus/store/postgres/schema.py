@@ -1,5 +1,5 @@
 """
-How an older schema becomes a newer one: the numbered files in ``migrations``, in order.
+The schema: a new database gets ``schema.sql``, an older one becomes newer by the numbered files in ``migrations``, in order.
 
 ``run_live`` holds the unfinished runs and is all that claims, ticks and rescues look at; finishing moves the record to
 ``run``, which is only ever appended to. Records are kept whole, as JSON, beside the columns that statements look at; the
@@ -17,18 +17,23 @@ from etlplus.store.postgres.sql import admin as sql
 SCHEMA = "etlplus"
 
 
-def scripts() -> list[str]:
-    """The migrations; the first makes version 1."""
+def _migrations() -> tuple[str, ...]:
     folder = files("etlplus.store.postgres") / "migrations"
     found = sorted((file for file in folder.iterdir() if file.name.endswith(".sql")), key=lambda file: file.name)
-    return [file.read_text("utf-8") for file in found]
+    return tuple(file.read_text("utf-8") for file in found)
 
 
-MIGRATIONS = tuple(scripts())
+MIGRATIONS = _migrations()
+"""The first makes version 1."""
+WHOLE = (files("etlplus.store.postgres") / "schema.sql").read_text("utf-8")
+"""What all of them together make."""
 
 
-async def migrate(db: Db, to: int = len(MIGRATIONS)) -> int:
+async def migrate(db: Db, to: int | None = None) -> int:
     """Apply what the database lacks, all in the one transaction of this unit; nodes that start together take turns.
+
+    Args:
+        to: Go by the migrations and stop at this version; unless told, a new database gets the whole at once.
 
     Raises:
         Misconfigured: the schema was made by a newer program.
@@ -42,7 +47,11 @@ async def migrate(db: Db, to: int = len(MIGRATIONS)) -> int:
             f"the store is at schema version {present}, this program knows {len(MIGRATIONS)}: use the newer program",
             code="schema_newer",
         )
+    if present == 0 and to is None:
+        await db.execute(WHOLE)
+        await db.execute(sql.SCHEMA_REACHED, len(MIGRATIONS))
+        return len(MIGRATIONS)
     for version, script in enumerate(MIGRATIONS[present:to], start=present + 1):
         await db.execute(script)
         await db.execute(sql.SCHEMA_REACHED, version)
-    return max(present, to)
+    return to or len(MIGRATIONS)

@@ -12,19 +12,25 @@ from pathlib import Path
 from random import Random
 from typing import Any, TypeVar
 
+import trio
+
 from etlplus.errors import Misconfigured, StoreUnavailable
+from etlplus.jobs.explaining import Explanation, explain
 from etlplus.jobs.ids import Ids
 from etlplus.jobs.letters import DeadLetter, Edit, LetterFilter, Replay
+from etlplus.jobs.logs import LogLine, LogState, NewLine
 from etlplus.jobs.model import Attempt, Job, JobDraft, NewRun, Run, RunEvent, User, UserDraft, Worker
 from etlplus.jobs.queues import Limit, LimitDraft, Queue, QueueCounts, QueueDraft, QueueMode
-from etlplus.store.contract import Beat, Claimed, Counts, Hint, Outcome, RunFilter, Settled, Statistics
+from etlplus.store.contract import Beat, Claimed, Counts, Hint, Horizon, Outcome, RunFilter, Settled, Statistics
 from etlplus.store.kept import Kept
 from etlplus.store.sqlite import (
     accounts,
     definitions,
     enqueueing,
+    explaining,
     letters,
     limits,
+    logs,
     queues,
     reads,
     schema,
@@ -135,6 +141,20 @@ class SqliteStore:
     async def attempts(self, run_id: str) -> list[Attempt]:
         return await self._read(lambda db: reads.attempts(db, run_id))
 
+    async def log(
+        self, run_id: str, attempt: int, *, after: int = 0, search: str | None = None, limit: int = 1000
+    ) -> list[LogLine]:
+        return await self._read(lambda db: logs.read(db, run_id, attempt, after, search, limit))
+
+    async def log_tail(self, run_id: str, attempt: int, *, limit: int = 100) -> list[LogLine]:
+        return await self._read(lambda db: logs.tail(db, run_id, attempt, limit))
+
+    async def log_state(self, run_id: str, attempt: int) -> LogState:
+        return await self._read(lambda db: logs.state(db, run_id, attempt))
+
+    async def explain(self, run_id: str, *, now: datetime) -> Explanation:
+        return explain(await self._read(lambda db: explaining.situation(db, run_id)), now)
+
     async def counts(self) -> Counts:
         return await self._read(reads.counts)
 
@@ -180,6 +200,11 @@ class SqliteStore:
     async def freeze(self, run_id: str, attempt: int, bounds: Mapping[str, Any], *, now: datetime) -> bool:
         return await self._write(lambda db: working.freeze(db, run_id, attempt, bounds))
 
+    async def append_log(
+        self, run_id: str, attempt: int, worker_id: str, lines: Sequence[NewLine], *, now: datetime
+    ) -> LogState | None:
+        return await self._write(lambda db: logs.append(db, run_id, attempt, worker_id, lines))
+
     async def acknowledge(self, outcomes: Sequence[Outcome], *, now: datetime) -> list[Settled]:
         return await self._write(lambda db: self._settlements.acknowledge(db, outcomes, now))
 
@@ -200,6 +225,11 @@ class SqliteStore:
 
     async def statistics(self) -> Statistics:
         return await self._read(lambda db: reads.statistics(db, self._writer.statistics()))
+
+    async def horizon(self) -> Horizon:
+        self._refuse_closed()
+        await trio.lowlevel.checkpoint()
+        return Horizon()
 
     async def migrate(self) -> int:
         return len(schema.MIGRATIONS)  # done when opening, before anybody could ask

@@ -1,5 +1,5 @@
 """
-How an older file becomes a newer one: the numbered files in ``migrations``, in order.
+The schema: a new file gets ``schema.sql``, an older one becomes newer by the numbered files in ``migrations``, in order.
 
 Records are kept whole, as JSON, beside the few columns that statements look at. ``run_live`` holds the unfinished runs
 only: it is what claims, ticks and rescues scan, and it stays small however long the history grows.
@@ -14,35 +14,42 @@ from importlib.resources import files
 from etlplus.errors import Misconfigured
 
 
-def scripts() -> list[str]:
-    """The migrations; the first makes version 1."""
+def _migrations() -> tuple[str, ...]:
     folder = files("etlplus.store.sqlite") / "migrations"
     found = sorted((file for file in folder.iterdir() if file.name.endswith(".sql")), key=lambda file: file.name)
-    return [file.read_text("utf-8") for file in found]
+    return tuple(file.read_text("utf-8") for file in found)
 
 
-MIGRATIONS = tuple(scripts())
+MIGRATIONS = _migrations()
+"""The first makes version 1."""
+WHOLE = (files("etlplus.store.sqlite") / "schema.sql").read_text("utf-8")
+"""What all of them together make."""
 
 
-def migrate(db: sqlite3.Connection, to: int = len(MIGRATIONS)) -> int:
+def migrate(db: sqlite3.Connection, to: int | None = None) -> int:
     """Apply what the file lacks, all in one transaction, so that of several openers one does it; returns the version.
+
+    Args:
+        to: Go by the migrations and stop at this version; unless told, a new file gets the whole at once.
 
     Raises:
         Misconfigured: the file was written by a newer program.
     """
-    if _version(db) >= to:
+    if _version(db) == (to or len(MIGRATIONS)):
         return _version(db)
     db.execute("BEGIN IMMEDIATE")
     try:
-        for version, script in enumerate(MIGRATIONS[_version(db) : to], start=_version(db) + 1):
+        present = _version(db)
+        whole = present == 0 and to is None
+        for script in [WHOLE] if whole else MIGRATIONS[present:to]:
             for statement in _statements(script):
                 db.execute(statement)
-            db.execute(f"PRAGMA user_version = {version}")
+        db.execute(f"PRAGMA user_version = {to or len(MIGRATIONS)}")
     except BaseException:
         db.execute("ROLLBACK")
         raise
     db.execute("COMMIT")
-    return to
+    return to or len(MIGRATIONS)
 
 
 def _version(db: sqlite3.Connection) -> int:

@@ -1,0 +1,50 @@
+"""
+What stands between a run and a worker, gathered on PostgreSQL.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from etlplus.jobs.explaining import Cap, Situation
+from etlplus.jobs.model import Run
+from etlplus.jobs.queues import COUNTED_MAX, HOUSE, QueueMode, queue_key
+from etlplus.store.postgres import reads
+from etlplus.store.postgres.bridge import Db
+from etlplus.store.postgres.records import kept
+from etlplus.store.postgres.sql import explaining as sql
+
+
+async def situation(db: Db, run_id: str) -> Situation:
+    row = await db.fetchrow(sql.LINE, run_id)
+    if row is None:
+        return Situation(run=await reads.run(db, run_id))
+    line = kept(row)
+    run = line.present
+    around = await db.fetchrow(sql.AROUND, run.queue, run.limit)
+    carrying = {each["worker_id"]: each["amount"] for each in await db.fetch(sql.CARRYING)}
+    caps = [
+        await _cap(db, "house", HOUSE, around["house_slots"]),
+        await _cap(db, "queue", queue_key(run.queue), around["queue_slots"]),
+        await _cap(db, "limit", run.limit_key, around["key_slots"]),
+    ]
+    return Situation(
+        run=run,
+        claimed_at=line.claimed_at,
+        mode=QueueMode(around["mode"]),
+        caps=tuple(cap for cap in caps if cap is not None),
+        workers=tuple(await reads.workers(db)),
+        carrying=carrying,
+        ahead=await _ahead(db, row["lane"], run),
+    )
+
+
+async def _cap(db: Db, of: Literal["house", "queue", "limit"], key: str, slots: int | None) -> Cap | None:
+    if slots is None:
+        return None
+    holders = tuple(row["run_id"] for row in await db.fetch(sql.HOLDERS, key))
+    return Cap(of, key, slots, holders)
+
+
+async def _ahead(db: Db, lane: int, run: Run) -> int:
+    return await db.fetchval(sql.AHEAD, lane, run.rank_at, run.id, COUNTED_MAX)

@@ -1,0 +1,56 @@
+"""
+What stands between a run and a worker, gathered on SQLite.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from etlplus.jobs.explaining import Cap, Situation
+from etlplus.jobs.queues import COUNTED_MAX, HOUSE, QueueMode, queue_key
+from etlplus.store.sqlite import reads
+from etlplus.store.sqlite.enqueueing import line_of
+from etlplus.store.sqlite.records import Db
+
+_AROUND = """
+    SELECT mode, slots, (SELECT slots FROM limit_rule WHERE name = ?), (SELECT slots FROM limit_rule WHERE name = '*')
+    FROM queue WHERE name = ?
+"""
+_HOLDERS = "SELECT run_id FROM limit_slot WHERE key = ? AND run_id IS NOT NULL ORDER BY slot"
+_CARRYING = "SELECT worker_id, count(*) FROM run_live WHERE state = 'running' GROUP BY worker_id"
+_AHEAD = """
+    SELECT count(*) FROM (
+        SELECT 1 FROM run_live
+        WHERE state = 'queued' AND lane = (SELECT lane FROM run_live WHERE id = :id) AND (rank_at, id) < (:rank_at, :id)
+        LIMIT :most
+    )
+"""
+
+
+def situation(db: Db, run_id: str) -> Situation:
+    line = line_of(db, run_id)
+    if line is None:
+        return Situation(run=reads.run(db, run_id))
+    run = line.present
+    mode, queue_slots, key_slots, house_slots = db.execute(_AROUND, (run.limit, run.queue)).fetchone()
+    caps = (
+        _cap(db, "house", HOUSE, house_slots),
+        _cap(db, "queue", queue_key(run.queue), queue_slots),
+        _cap(db, "limit", run.limit_key, key_slots),
+    )
+    (ahead,) = db.execute(_AHEAD, {"id": run.id, "rank_at": run.rank_at.timestamp(), "most": COUNTED_MAX}).fetchone()
+    return Situation(
+        run=run,
+        claimed_at=line.claimed_at,
+        mode=QueueMode(mode),
+        caps=tuple(cap for cap in caps if cap is not None),
+        workers=tuple(reads.workers(db)),
+        carrying=dict(db.execute(_CARRYING)),
+        ahead=ahead,
+    )
+
+
+def _cap(db: Db, of: Literal["house", "queue", "limit"], key: str, slots: int | None) -> Cap | None:
+    if slots is None:
+        return None
+    return Cap(of, key, slots, tuple(row[0] for row in db.execute(_HOLDERS, (key,))))
