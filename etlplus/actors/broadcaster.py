@@ -12,8 +12,8 @@ from datetime import datetime
 
 import msgspec
 
-from etlplus.actors.messages import Announce, AnnounceProgress, Broadcasting, Unwatch, Watch
-from etlplus.actors.news import News, ProgressNews, RunNews
+from etlplus.actors.messages import Announce, AnnounceLog, AnnounceProgress, Broadcasting, Unwatch, Watch
+from etlplus.actors.news import LogNews, News, ProgressNews, RunNews
 from etlplus.actors.watchers import Subscription, Watchers
 from etlplus.jobs.model import Run
 from etlplus.jobs.outcome import Progress
@@ -26,6 +26,11 @@ ALL_RUNS = "runs"
 def topic_of(run_id: str) -> str:
     """The topic of one run."""
     return f"run:{run_id}"
+
+
+def log_topic(run_id: str) -> str:
+    """The topic of what the attempts of one run write."""
+    return f"log:{run_id}"
 
 
 class Newsroom:
@@ -68,6 +73,12 @@ class Broadcaster(Actor[Broadcasting]):
                 progress=message.progress,
             ),
         )
+
+    @AnnounceLog.handler
+    def announce_log(self, message: AnnounceLog) -> None:
+        room = self._room
+        news = LogNews(room.next_number(), room.now(), message.run_id, message.attempt, message.lines)
+        self._room.watchers.tell((log_topic(message.run_id),), self._encoder.encode(news))
 
     @Watch.handler
     def watch(self, message: Watch) -> Subscription:

@@ -2,7 +2,8 @@
 The dispatcher: claims runs when slots are free, and hands each to the runner that owns the slot.
 
 Woken by whoever enqueues, frees a slot or renews the lease; a slow poll catches what other nodes enqueue and what nobody
-announced. One claim is under way at a time, for exactly as many runs as there are free slots.
+announced. Runs that call functions of the program have room of their own beside the slots, and claims of their own. Of each
+kind, one claim is under way at a time, for no more runs than there is room for.
 
 A claim whose answer was lost (the store failed after it took effect, or this actor crashed) leaves runs that the store
 counts as ours and nobody carries. After any such doubt, the next claim that is answered is followed by a look at what the
@@ -13,16 +14,20 @@ from __future__ import annotations
 
 import structlog
 
+from etlplus.actors.carriage import Carriage
 from etlplus.actors.messages import (
     BROADCASTER,
     COMPLETER,
+    CREW,
     Announce,
+    Board,
     CancelHere,
     Carry,
     ClaimAnswered,
     ClaimFailed,
     Dispatching,
     Flush,
+    LeaveBoard,
     StopCarrying,
     Wake,
     runner_name,
@@ -37,6 +42,7 @@ log = structlog.get_logger()
 
 RETRY_AFTER_S = 0.5
 HELD_MAX = 1000
+BATCH_MAX = 500
 
 
 class Dispatcher(Actor[Dispatching]):
@@ -47,50 +53,66 @@ class Dispatcher(Actor[Dispatching]):
         self._standing = standing
         self._poll_s = poll_s
         self._margin_s = margin_s
-        self._under_way = False
+        self._under_way: set[bool] = set()
         self._doubt = True
 
     async def started(self) -> None:
         self.ctx.every(self._poll_s, Wake(), key="poll", jitter=0.2)
-        self._claim()
+        self._claim_both()
 
     @Wake.handler
     def wake(self, message: Wake) -> None:
-        self._claim()
+        self._claim_both()
 
     @ClaimAnswered.handler
     def answered(self, message: ClaimAnswered) -> None:
-        self._under_way = False
-        for slot, claimed in zip(self._standing.free_slots(), message.claimed, strict=False):
-            slot.claimed = claimed
-            self.ctx.ref(runner_name(slot.number)).tell(Carry())
+        self._under_way.discard(message.calls)
+        carriages = [Carriage(each, self._standing.lease) for each in message.claimed]
+        if message.calls:
+            self._standing.boarding.extend(carriages)
+            self.ctx.ref(CREW).offer(Board())
+        else:
+            for slot, carriage in zip(self._standing.free_slots(), carriages, strict=False):
+                slot.carriage = carriage
+                self.ctx.ref(runner_name(slot.number)).tell(Carry())
         if message.claimed:
             self.ctx.ref(BROADCASTER).offer(Announce(tuple(each.run for each in message.claimed)))
-            self._claim()
+            self._claim(calls=message.calls)
 
     @ClaimFailed.handler
     def failed(self, message: ClaimFailed) -> None:
-        self._under_way, self._doubt = False, True
+        self._under_way.discard(message.calls)
+        self._doubt = True
         log.warning("claim_failed", worker=self._standing.worker.id, error=message.error)
         self.ctx.after(RETRY_AFTER_S, Wake(), key="retry")
 
     @CancelHere.handler
     def cancel(self, message: CancelHere) -> None:
         for slot in self._standing.slots:
-            if slot.claimed is not None and slot.claimed.run.id in message.run_ids:
-                self.ctx.ref(runner_name(slot.number)).tell(StopCarrying(slot.claimed.run.id))
+            if slot.carriage is not None and slot.carriage.run_id in message.run_ids:
+                self.ctx.ref(runner_name(slot.number)).tell(StopCarrying(slot.carriage.run_id))
+        for run_id in self._standing.aboard.keys() & set(message.run_ids):
+            self.ctx.ref(CREW).tell(LeaveBoard(run_id))
 
-    def _claim(self) -> None:
-        free = len(self._standing.free_slots())
+    def _claim_both(self) -> None:
+        self._claim(calls=False)
+        self._claim(calls=True)
+
+    def _claim(self, *, calls: bool) -> None:
+        free = self._standing.calls_free if calls else len(self._standing.free_slots())
         lease_left_s = self._standing.lease.deadline - self._standing.boottime_s()
-        if self._under_way or not free or lease_left_s < self._margin_s:
+        if calls in self._under_way or free <= 0 or lease_left_s < self._margin_s:
             return
-        self._under_way = True
-        self.ctx.pipe(self._ask_store(free), ClaimAnswered, lambda error: ClaimFailed(str(error)))
+        self._under_way.add(calls)
+        self.ctx.pipe(
+            self._ask_store(min(free, BATCH_MAX), calls),
+            lambda claimed: ClaimAnswered(claimed, calls),
+            lambda error: ClaimFailed(str(error), calls),
+        )
 
-    async def _ask_store(self, free: int) -> tuple[Claimed, ...]:
+    async def _ask_store(self, free: int, calls: bool) -> tuple[Claimed, ...]:
         worker = self._standing.worker.id
-        claimed = tuple(await self._store.claim(worker, limit=free, now=self._standing.now()))
+        claimed = tuple(await self._store.claim(worker, limit=free, now=self._standing.now(), calls=calls))
         if self._doubt:
             self._give_back(await self._held(worker), worker, claimed)
             self._doubt = False
@@ -104,7 +126,7 @@ class Dispatcher(Actor[Dispatching]):
     def _give_back(self, held: list[Run], worker: str, claimed: tuple[Claimed, ...]) -> None:
         """Return what is held and neither carried, nor ended, nor claimed just now."""
         known = {each.run.id for each in claimed}
-        known |= {slot.claimed.run.id for slot in self._standing.slots if slot.claimed is not None}
+        known |= {carriage.run_id for carriage in self._standing.carried()}
         known |= {outcome.run_id for outcome in self._standing.outbox}
         result = Returned("the claim's answer was lost")
         lost = [

@@ -10,8 +10,9 @@ from __future__ import annotations
 import msgspec
 
 from etlplus.actors.watchers import Subscription
+from etlplus.jobs.logs import LogLine
 from etlplus.jobs.model import Run
-from etlplus.jobs.outcome import Progress, Result
+from etlplus.jobs.outcome import Progress
 from etlplus.runtime import Ask, Name, Tell
 from etlplus.store.contract import Beat, Claimed, Settled
 
@@ -61,6 +62,14 @@ class AnnounceProgress(Tell[Broadcasting]):
     version: int
     attempt: int
     progress: Progress
+
+
+class AnnounceLog(Tell[Broadcasting]):
+    """The attempt in hand wrote these lines, and they are stored."""
+
+    run_id: str
+    attempt: int
+    lines: tuple[LogLine, ...]
 
 
 class Watch(Ask[Broadcasting, Subscription]):
@@ -132,9 +141,41 @@ class StopCarrying(Tell[Carrying]):
 
 
 class Carried(Tell[Carrying]):
-    """The attempt ended."""
+    """The attempt ended; its result lies in the slot."""
 
-    result: Result
+
+class Crewing:
+    """Address of the crew."""
+
+
+class Board(Tell[Crewing]):
+    """Begin the calls of functions that were claimed and wait to be carried."""
+
+
+class LeaveBoard(Tell[Crewing]):
+    """Somebody wants this run cancelled; ignore it if you do not carry it."""
+
+    run_id: str
+
+
+class Sank(Tell[Crewing]):
+    """The task under which all attempts are carried is gone."""
+
+    error: str
+
+
+class Scribing:
+    """Address of the scribe."""
+
+
+class WriteLogs(Tell[Scribing]):
+    """There is something to write."""
+
+
+class Written(Tell[Scribing]):
+    """What there was is written; with ``error`` it is not, and kept."""
+
+    error: str
 
 
 class Dispatching:
@@ -146,15 +187,17 @@ class Wake(Tell[Dispatching]):
 
 
 class ClaimAnswered(Tell[Dispatching]):
-    """The store gave these runs to this worker."""
+    """The store gave these runs to this worker; with ``calls``, they call functions."""
 
     claimed: tuple[Claimed, ...]
+    calls: bool
 
 
 class ClaimFailed(Tell[Dispatching]):
     """The store did not answer a claim, or refused it."""
 
     error: str
+    calls: bool
 
 
 class CancelHere(Tell[Dispatching]):
@@ -207,6 +250,8 @@ POOL = Name[PoolKeeping]("pool")
 BROADCASTER = Name[Broadcasting]("broadcaster")
 HEARTBEAT = Name[Beating]("heartbeat")
 COMPLETER = Name[Completing]("completer")
+CREW = Name[Crewing]("crew")
+SCRIBE = Name[Scribing]("scribe")
 DISPATCHER = Name[Dispatching]("dispatcher")
 SCHEDULER = Name[Scheduling]("scheduler")
 RESCUE = Name[Rescuing]("rescue")

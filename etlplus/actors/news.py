@@ -11,6 +11,7 @@ from datetime import datetime
 
 import msgspec
 
+from etlplus.jobs.logs import LogLine
 from etlplus.jobs.outcome import Progress
 from etlplus.jobs.views import RunView
 
@@ -34,4 +35,14 @@ class ProgressNews(msgspec.Struct, frozen=True, tag="progress", tag_field="type"
     progress: Progress
 
 
-News = RunNews | ProgressNews
+class LogNews(msgspec.Struct, frozen=True, tag="log", tag_field="type"):
+    """An attempt wrote these lines, numbered in the order in which it did. Topic ``log:ID``."""
+
+    n: int
+    at: datetime
+    run_id: str
+    attempt: int
+    lines: tuple[LogLine, ...]
+
+
+News = RunNews | ProgressNews | LogNews

@@ -8,29 +8,35 @@ crashes finds its outcomes in the outbox.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Protocol
 
 import trio
 
+from etlplus.actors.carriage import Carriage
 from etlplus.engines.contract import Lease
 from etlplus.jobs.model import Worker
-from etlplus.jobs.outcome import Result
-from etlplus.store.contract import Claimed, Outcome
+from etlplus.store.contract import Outcome
+
+
+class Unwritten(Protocol):
+    """An attempt with lines that the store has not got."""
+
+    async def write(self) -> None: ...
 
 
 @dataclass(slots=True)
 class Slot:
-    """Room for one attempt. ``result`` is set once the attempt has ended and its outcome is not yet in the outbox."""
+    """Room for one attempt that needs a process."""
 
     number: int
-    claimed: Claimed | None = None
-    result: Result | None = None
+    carriage: Carriage | None = None
 
     @property
     def free(self) -> bool:
-        return self.claimed is None
+        return self.carriage is None
 
 
 @dataclass(slots=True)
@@ -39,6 +45,8 @@ class Standing:
 
     ``lease`` belongs to the present ``worker``; a worker that was found dead by others gets a new id and a new lease, and
     attempts that were carried under the old one end as returned. ``hurry`` is set when the stop shall not wait for attempts.
+    ``aboard`` are the calls of functions in hand, by run, and ``boarding`` those that were claimed and not begun;
+    ``calls_max`` bounds them together. ``unwritten`` are the attempts with lines that the store has not got, by run.
     """
 
     worker: Worker
@@ -47,6 +55,10 @@ class Standing:
     now: Callable[[], datetime]
     boottime_s: Callable[[], float]
     new_worker: Callable[[], Worker]
+    calls_max: int = 0
+    boarding: deque[Carriage] = field(default_factory=lambda: deque[Carriage]())
+    aboard: dict[str, Carriage] = field(default_factory=lambda: dict[str, Carriage]())
+    unwritten: dict[str, Unwritten] = field(default_factory=lambda: dict[str, Unwritten]())
     outbox: deque[Outcome] = field(default_factory=lambda: deque[Outcome]())
     stale_results: int = 0
     hurry: trio.Event = field(default_factory=trio.Event)
@@ -58,6 +70,29 @@ class Standing:
 
     def free_slots(self) -> list[Slot]:
         return [slot for slot in self.slots if slot.free]
+
+    @property
+    def calls_free(self) -> int:
+        """How many more calls of functions there is room for."""
+        return self.calls_max - len(self.aboard) - len(self.boarding)
+
+    def carried(self) -> Iterator[Carriage]:
+        """Every attempt in hand."""
+        yield from (slot.carriage for slot in self.slots if slot.carriage is not None)
+        yield from self.boarding
+        yield from self.aboard.values()
+
+    @staticmethod
+    async def first_of(*waits: Callable[[], Awaitable[None]]) -> None:
+        """Wait until the first of several things has happened."""
+        async with trio.open_nursery() as nursery:
+
+            async def end_with(wait: Callable[[], Awaitable[None]]) -> None:
+                await wait()
+                nursery.cancel_scope.cancel()
+
+            for wait in waits:
+                nursery.start_soon(end_with, wait)
 
     def renew(self) -> None:
         """Become a new worker, since the old one was declared dead: whatever is carried under the old lease must end."""

@@ -11,6 +11,7 @@ import trio
 
 from etlplus.engines.clock import boottime_s
 from etlplus.errors import Problem
+from etlplus.jobs.kinds import Command
 from etlplus.jobs.outcome import Progress, Result
 
 LOOK_S = 1.0
@@ -48,13 +49,17 @@ class Lease:
 
 
 class Work(msgspec.Struct, frozen=True, kw_only=True):
-    """One attempt, complete in itself. ``bounds`` are what an earlier attempt froze; no memory limit means the default."""
+    """One attempt, complete in itself: the plan of a pipeline, the name of a function, or a command. ``bounds`` are what an
+    earlier attempt froze; no memory limit means the default.
+    """
 
     run_id: str
     attempt: int
     job_id: str
     job_name: str
-    plan: dict[str, Any]
+    plan: dict[str, Any] = {}
+    function: str | None = None
+    command: Command | None = None
     params: dict[str, Any] = {}
     interval: tuple[str, str] | None = None
     bounds: dict[str, Any] | None = None
@@ -67,6 +72,10 @@ class Reports(Protocol):
 
     def progress(self, progress: Progress) -> None:
         """The attempt came further. Never waits."""
+        ...
+
+    def log(self, text: str, level: str = "info") -> None:
+        """Keep a line that the attempt wrote. Never waits."""
         ...
 
     async def freeze(self, bounds: dict[str, Any]) -> None:

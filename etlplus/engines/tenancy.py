@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from etlplus.errors import Conflict, Misconfigured, Problem
+from etlplus.jobs.model import Worker
 
 
 @contextmanager
@@ -41,6 +42,22 @@ def hold(data_dir: Path) -> Generator[None]:
         ) from None
     finally:
         os.close(lock)
+
+
+def is_gone(worker: Worker) -> bool:
+    """Whether a worker of this machine cannot live any more: the machine was started anew, or its process is gone."""
+    node, boot_id = machine()
+    if worker.node != node or not boot_id:
+        return False
+    if worker.boot_id != boot_id:
+        return True
+    try:
+        os.kill(worker.pid, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False
 
 
 def machine() -> tuple[str, str]:

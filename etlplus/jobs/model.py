@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from etlplus.jobs.kinds import CALLS, Command, FunctionName, Kind, kind_of
 from etlplus.jobs.names import PRIORITY_STEP_S, Labels, Name, Priority
 from etlplus.jobs.outcome import Figures, RunError
 from etlplus.jobs.queues import LimitUse
@@ -82,7 +83,8 @@ class RetryPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class JobDraft(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A job as a person writes it. ``pipeline`` is the plan as data; the pipeline room checks it, the store does not.
+    """A job as a person writes it. It is one of three kinds: ``pipeline`` is a plan as data, which the pipeline room checks;
+    ``python`` names a function of the program; ``command`` is a program to run.
 
     ``base_dir`` is where relative paths in the plan start. A paused job makes no scheduled runs; asked for by hand, it
     runs. Only workers that have all ``labels`` carry its runs, and never more than ``limit`` allows at once. ``timeout_s``
@@ -91,7 +93,9 @@ class JobDraft(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """
 
     name: Name
-    pipeline: dict[str, Any]
+    pipeline: dict[str, Any] | None = None
+    python: FunctionName | None = None
+    command: Command | None = None
     queue: Name = "default"
     priority: Priority = 0
     labels: Labels = ()
@@ -105,6 +109,9 @@ class JobDraft(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     base_dir: str = ""
     paused: bool = False
 
+    def __post_init__(self) -> None:
+        kind_of(self.pipeline, self.python, self.command)
+
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
     """A stored definition. ``version`` grows by one with each save, and a run keeps the version it was made from.
@@ -115,7 +122,9 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     name: str
     version: int
-    pipeline: dict[str, Any]
+    pipeline: dict[str, Any] | None = None
+    python: str | None = None
+    command: Command | None = None
     queue: str = "default"
     priority: int = 0
     labels: tuple[str, ...] = ()
@@ -131,6 +140,17 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
     updated_at: datetime
     next_at: datetime | None = None
+
+    @property
+    def kind(self) -> Kind:
+        """What the job does."""
+        return kind_of(self.pipeline, self.python, self.command)
+
+    @property
+    def demands(self) -> tuple[str, ...]:
+        """All labels that a worker must have to carry the job's runs, sorted."""
+        calls = (CALLS + self.python,) if self.python is not None else ()
+        return tuple(sorted({*self.labels, *calls}))
 
 
 class Uniqueness(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -35,7 +35,7 @@ def enqueue(wish: NewRun, job: Job, run_id: str, now: datetime) -> Change:
         state=RunState.SCHEDULED if waits else RunState.QUEUED,
         queue=job.queue,
         priority=job.priority,
-        labels=tuple(sorted(set(job.labels))),
+        labels=job.demands,
         limit=job.limit.name if job.limit else None,
         limit_key=limit_key(job.limit, wish.params),
         run_at=run_at,

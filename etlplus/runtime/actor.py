@@ -99,11 +99,27 @@ class Timer(Own):
 class Task(Own):
     """Piped work in hand. ``cancel`` ends it without a word: no message follows."""
 
-    __slots__ = ("scope",)
+    __slots__ = ("_ended", "_over", "scope")
 
     def __init__(self, life: Life) -> None:
         super().__init__(life, None)
         self.scope = trio.CancelScope()
+        self._over: trio.Event | None = None
+        self._ended = False
+
+    async def wait_ended(self) -> None:
+        """Wait until the work is over, however it ended; its message may still lie in the mailbox."""
+        if self._ended:
+            await trio.lowlevel.checkpoint()
+            return
+        self._over = self._over or trio.Event()
+        await self._over.wait()
+
+    def end(self) -> None:
+        """The work is over."""
+        self._ended = True
+        if self._over is not None:
+            self._over.set()
 
     def cancel(self) -> None:
         """End the work; its result will not be told."""
@@ -186,10 +202,13 @@ class Context(Generic[A]):
         self, task: Task, work: Awaitable[T], ok: Callable[[T], Tell[A]], bad: Callable[[Exception], Tell[A]]
     ) -> None:
         handling.set(None)  # long work is nobody's handler: it inherits no deadline and closes no cycle
-        with task.scope:
-            try:
-                task.message = ok(await work)
-            except Exception as error:  # noqa: BLE001 - becomes a message
-                task.message = bad(error)
-            if task.pending:
-                self.life.cell.tell_own(task)
+        try:
+            with task.scope:
+                try:
+                    task.message = ok(await work)
+                except Exception as error:  # noqa: BLE001 - becomes a message
+                    task.message = bad(error)
+                if task.pending:
+                    self.life.cell.tell_own(task)
+        finally:
+            task.end()

@@ -151,7 +151,7 @@ class Events(Protocol):
     """News as it happens."""
 
     def watch(self, topics: tuple[str, ...] = ("runs",), *, capacity: int = 256) -> AbstractAsyncContextManager[Feed]:
-        """Follow topics: ``runs`` (all) or ``run:ID`` (one). (runs:read)"""
+        """Follow topics: ``runs`` (all), ``run:ID`` (one) or ``log:ID`` (what its attempts write). (runs:read)"""
         ...
 
 

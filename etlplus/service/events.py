@@ -64,12 +64,13 @@ class EventsFacet(Facet):
     async def _runs_of(self, topics: tuple[str, ...]) -> list[Run]:
         """The named runs; for the topic of all, the newest unfinished ones and then the newest of all."""
         if ALL_RUNS not in topics:
-            return [await self.house.store.run(topic.removeprefix("run:")) for topic in topics]
+            return [await self.house.store.run(topic.partition(":")[2]) for topic in topics]
         live = await self.house.store.runs(RunFilter(states=tuple(LIVE_STATES)), limit=SNAPSHOT_MAX)
         newest = await self.house.store.runs(limit=SNAPSHOT_MAX - len(live)) if len(live) < SNAPSHOT_MAX else []
         return list({run.id: run for run in [*newest, *live]}.values())
 
 
 def _refuse_unknown(topic: str) -> None:
-    if topic != ALL_RUNS and not topic.startswith("run:"):
-        raise Invalid("there is no such topic", [Problem(f"topic is {topic!r}", "/topics", suggestion="runs, run:ID")])
+    if topic != ALL_RUNS and not topic.startswith(("run:", "log:")):
+        accepted = "runs, run:ID, log:ID"
+        raise Invalid("there is no such topic", [Problem(f"topic is {topic!r}", "/topics", suggestion=accepted)])

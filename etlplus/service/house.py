@@ -16,7 +16,7 @@ import prometheus_client
 from etlplus.actors.broadcaster import Newsroom
 from etlplus.actors.messages import Broadcasting, Dispatching, PoolKeeping
 from etlplus.actors.standing import Standing
-from etlplus.engines.contract import Engine
+from etlplus.engines.workshop import Workshop
 from etlplus.runtime import Ref, TreeSnapshot
 from etlplus.service.bootstrap import Bootstrap
 from etlplus.service.passwords import Passwords
@@ -37,7 +37,7 @@ class House:
     """See the module. ``epoch`` names this daemon's life: positions of news count within it."""
 
     store: Store
-    engine: Engine
+    workshop: Workshop
     standing: Standing
     newsroom: Newsroom
     broadcaster: Ref[Broadcasting]

@@ -46,9 +46,9 @@ class JobsFacet(Facet):
 
     async def check(self, draft: JobDraft) -> builtins.list[Problem]:
         self.who.must("jobs:read")
-        return [*await self.house.engine.check(draft.pipeline, {}, draft.base_dir)]
+        return [*await self.house.workshop.check(draft)]
 
     async def _refuse_problems(self, draft: JobDraft) -> None:
         """Only a definition that could run is stored; what depends on a run's parameters is checked by the run."""
-        if problems := await self.house.engine.check(draft.pipeline, {}, draft.base_dir):
+        if problems := await self.house.workshop.check(draft):
             raise Invalid("the pipeline cannot run", problems, code="invalid_pipeline")

@@ -43,7 +43,7 @@ class SystemFacet(Facet):
             runs=counts.runs,
             watchers=len(self.house.newsroom.watchers),
             stale_results=counts.stale_results,
-            engine=msgspec.to_builtins(self.house.engine.statistics()),
+            engine=msgspec.to_builtins(self.house.workshop.statistics()),
             tree=msgspec.to_builtins(self.house.tree()),
         )
 

@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
+from etlplus.jobs.kinds import Command
 from etlplus.jobs.model import Attempt, Job, RetryPolicy, RunEvent
 from etlplus.jobs.schedules import Schedule
 from etlplus.jobs.views import RunView
@@ -32,7 +33,9 @@ class JobView(msgspec.Struct, frozen=True):
     id: str
     name: str
     version: int
-    pipeline: dict[str, Any]
+    pipeline: dict[str, Any] | None
+    python: str | None
+    command: Command | None
     queue: str
     priority: int
     retry: RetryPolicy

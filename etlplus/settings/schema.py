@@ -93,6 +93,23 @@ class Engine(Section, frozen=True, kw_only=True):
         int,
         Meta(ge=0, le=1024, description="Runs that execute at a time; 0 means one per core.", extra={"unit": "count"}),
     ] = 0
+    calls_max: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=100_000,
+            description="Runs that call functions of the embedding program, at a time, beside the slots.",
+            extra={"unit": "count"},
+        ),
+    ] = 500
+    labels: Annotated[
+        str,
+        Meta(
+            pattern=r"^([^\s,!][^\s,]*(,[^\s,!][^\s,]*)*)?$",
+            description="What this worker is able to do, such as gpu,region=eu; it carries runs that ask for no more.",
+            extra={"unit": "names", "accepts": "names without blanks, separated by commas"},
+        ),
+    ] = ""
     memory_limit_bytes: Annotated[
         int,
         Meta(

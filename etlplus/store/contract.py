@@ -330,8 +330,9 @@ class LeaseStore(Protocol):
         """Move the lease of a worker on, and hear what it should cancel."""
         ...
 
-    async def claim(self, worker_id: str, *, limit: int, now: datetime) -> list[Claimed]:
-        """Take up to ``limit`` queued runs, best rank first; no run is ever given to two.
+    async def claim(self, worker_id: str, *, limit: int, now: datetime, calls: bool = False) -> list[Claimed]:
+        """Take up to ``limit`` queued runs, best rank first; no run is ever given to two. With ``calls`` these are the runs
+        that call a function of the worker's, otherwise all others: the two have room of their own in a worker.
 
         Passed over are runs of paused queues, runs that ask for labels which the worker lacks, and runs whose limit, queue
         or house has no slot left: of no key are ever more runs in hand than it has slots. Of runs with limit keys, only

@@ -89,6 +89,8 @@ EVENTS: dict[str, str] = {
     "engine_broke": "The engine raised something it never should; the attempt failed and may be retried.",
     "heartbeat_unanswered": "A beat found no store; runs are held until the lease ends.",
     "lease_lost": "This worker was declared dead by others; what it carried was returned, and it joined anew.",
+    "log_not_written": "An attempt ended while the store was out; the last lines of its log are lost, its outcome is not.",
+    "logs_wait": "The store did not take what attempts log; it is kept, up to a bound, and offered again.",
     "message_not_handled": "An actor was told something while it stopped, or before; told ten times in five minutes at most.",
     "outcomes_not_settled": "The daemon stops with outcomes that the store never took; a rescue will repeat those runs.",
     "outcomes_wait": "The store did not take outcomes; they are kept and offered again.",

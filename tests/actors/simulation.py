@@ -20,7 +20,7 @@ import trio.testing
 from etlplus.actors.broadcaster import Newsroom
 from etlplus.actors.messages import BROADCASTER, COMPLETER, DISPATCHER, HEARTBEAT, RESCUE, SCHEDULER, runner_name
 from etlplus.actors.standing import Slot, Standing
-from etlplus.app import staff
+from etlplus.app.staff import staff
 from etlplus.engines.contract import Lease, Reports, Work
 from etlplus.engines.inline import Inline
 from etlplus.errors import StoreUnavailable

@@ -21,7 +21,7 @@ from etlplus.actors.messages import (
     SCHEDULER,
     runner_name,
 )
-from etlplus.app import new_standing, staff
+from etlplus.app.staff import new_standing, staff
 from etlplus.engines.contract import Lease, Reports, Work
 from etlplus.engines.inline import Inline
 from etlplus.jobs.model import JobDraft, NewRun, RunState

@@ -183,8 +183,10 @@ class PostgresStore:
     async def beat(self, worker_id: str, *, now: datetime, expires_at: datetime) -> Beat:
         return await self._bridge.run(lambda db: working.beat(db, worker_id, now, expires_at), Lane.BEAT, atomic=False)
 
-    async def claim(self, worker_id: str, *, limit: int, now: datetime) -> list[Claimed]:
-        claimed, lines = await self._bridge.run(lambda db: self._claims.claim(db, worker_id, limit, now), Lane.CLAIM)
+    async def claim(self, worker_id: str, *, limit: int, now: datetime, calls: bool = False) -> list[Claimed]:
+        claimed, lines = await self._bridge.run(
+            lambda db: self._claims.claim(db, worker_id, limit, now, calls), Lane.CLAIM
+        )
         self._marks.end()
         self._settlements.remember(claimed, lines)
         return claimed

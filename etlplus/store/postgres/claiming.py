@@ -36,9 +36,11 @@ class Claims:
         self._definitions = definitions
         self._marks = marks
 
-    async def claim(self, db: Db, worker_id: str, limit: int, now: datetime) -> tuple[list[Claimed], list[Kept]]:
+    async def claim(
+        self, db: Db, worker_id: str, limit: int, now: datetime, calls: bool
+    ) -> tuple[list[Claimed], list[Kept]]:
         """What was taken, best rank first: as the worker sees it, and as the store keeps it."""
-        rows = await db.fetch(sql.LANES, worker_id, now, LANES_MAX)
+        rows = await db.fetch(sql.LANES, worker_id, now, LANES_MAX, calls)
         if not rows:
             raise Conflict("the worker has not joined, or its lease is over", code="lease_lost")
         lanes = [_lane(row) for row in rows if row["id"] is not None]

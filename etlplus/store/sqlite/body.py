@@ -187,9 +187,9 @@ class SqliteStore:
     async def beat(self, worker_id: str, *, now: datetime, expires_at: datetime) -> Beat:
         return await self._write(lambda db: working.beat(db, worker_id, now, expires_at))
 
-    async def claim(self, worker_id: str, *, limit: int, now: datetime) -> list[Claimed]:
+    async def claim(self, worker_id: str, *, limit: int, now: datetime, calls: bool = False) -> list[Claimed]:
         def unit(db: sqlite3.Connection) -> tuple[list[Claimed], list[Kept]]:
-            lines = claim(db, worker_id, limit, now)
+            lines = claim(db, worker_id, limit, now, calls)
             jobs = self._definitions.of(db, [line.run for line in lines])
             return [Claimed(line.present, job) for line, job in zip(lines, jobs, strict=True)], lines
 

@@ -22,7 +22,7 @@ _ME = "SELECT labels FROM worker WHERE id = ? AND expires_at > ?"
 _LANES = """
     SELECT lane.id, lane.queue, lane.labels, lane.limit_key, queue.slots, limit_rule.slots
     FROM lane JOIN queue ON queue.name = lane.queue LEFT JOIN limit_rule ON limit_rule.name = lane.limit_name
-    WHERE queue.mode <> 'paused' AND {condition}
+    WHERE queue.mode <> 'paused' AND (lane.labels LIKE '!%') = ? AND {condition}
 """
 _PLAIN = _LANES.format(condition="lane.limit_key = '' ORDER BY lane.id")
 _KEYED = _LANES.format(condition="lane.limit_key <> '' AND lane.open ORDER BY lane.opened_at, lane.id")
@@ -46,21 +46,21 @@ _TURN = """
 """
 
 
-def claim(db: Db, worker_id: str, limit: int, now: datetime) -> list[Kept]:
+def claim(db: Db, worker_id: str, limit: int, now: datetime, calls: bool) -> list[Kept]:
     """What was taken, best rank first."""
     me = db.execute(_ME, (worker_id, now.timestamp())).fetchone()
     if me is None:
         raise Conflict("the worker has not joined, or its lease is over", code="lease_lost")
-    lanes = _lanes(db, set(filter(None, me[0].split(","))))
+    lanes = _lanes(db, set(filter(None, me[0].split(","))), calls)
     lines = _take(db, worker_id, lanes, limit, now)
     db.executemany(_TURN, [(now.timestamp(), each.id) for each in lanes if each.key])
     return lines
 
 
-def _lanes(db: Db, labels: set[str]) -> list[Lane]:
+def _lanes(db: Db, labels: set[str], calls: bool) -> list[Lane]:
     (house,) = db.execute("SELECT (SELECT slots FROM limit_rule WHERE name = '*')").fetchone()
-    plain = list(_open_to(labels, db.execute(_PLAIN)))
-    keyed = [row for row, _ in zip(_open_to(labels, db.execute(_KEYED)), range(LANES_MAX), strict=False)]
+    plain = list(_open_to(labels, db.execute(_PLAIN, (calls,))))
+    keyed = [row for row, _ in zip(_open_to(labels, db.execute(_KEYED, (calls,))), range(LANES_MAX), strict=False)]
     return [
         lane(number, queue, key, house=house, of_queue=of_queue, of_key=of_key)
         for number, queue, _, key, of_queue, of_key in plain + keyed

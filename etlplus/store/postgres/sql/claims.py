@@ -39,12 +39,13 @@ LANES = """
             SELECT lane.id, lane.queue, lane.limit_name, lane.limit_key, queue.slots AS queue_slots
             FROM lane JOIN queue ON queue.name = lane.queue
             WHERE lane.limit_key = '' AND queue.mode <> 'paused' AND string_to_array(lane.labels, ',') <@ me.labels
+                AND (lane.labels LIKE '!%') = $4
             ORDER BY lane.id
         ) UNION ALL (
             SELECT lane.id, lane.queue, lane.limit_name, lane.limit_key, queue.slots
             FROM lane JOIN queue ON queue.name = lane.queue
             WHERE lane.limit_key <> '' AND lane.open AND queue.mode <> 'paused'
-                AND string_to_array(lane.labels, ',') <@ me.labels
+                AND string_to_array(lane.labels, ',') <@ me.labels AND (lane.labels LIKE '!%') = $4
             ORDER BY lane.opened_at, lane.id LIMIT $3
         )
     ) AS lane ON true

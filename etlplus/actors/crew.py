@@ -1,0 +1,131 @@
+"""
+The crew: carries the attempts that call functions of the program, many at once, each a task beside the others.
+
+The attempts lie with the worker's standing, and outlive a crash of this actor: whoever comes after it settles what it left.
+Functions know nothing of leases, so the crew watches the lease for all of them.
+"""
+
+from __future__ import annotations
+
+import structlog
+import trio
+
+from etlplus.actors.carriage import Carriage, Executing
+from etlplus.actors.messages import (
+    BROADCASTER,
+    COMPLETER,
+    DISPATCHER,
+    SCRIBE,
+    Board,
+    Crewing,
+    Flush,
+    LeaveBoard,
+    Sank,
+    Wake,
+)
+from etlplus.actors.reports import AttemptReports, Audience
+from etlplus.actors.standing import Standing
+from etlplus.jobs.outcome import Cancelled, Failed, Result, Returned, RunError
+from etlplus.runtime import Actor, Exit
+from etlplus.store.contract import LeaseStore
+
+log = structlog.get_logger()
+
+LOOK_S = 1.0
+LEASE_OVER = Returned("the lease ran out")
+STOPPING = Returned("the worker is stopping")
+
+
+class Crew(Actor[Crewing]):
+    """See the module.
+
+    Args:
+        drain_s: How long attempts in hand may go on once the worker stops, in seconds.
+    """
+
+    def __init__(self, engine: Executing, store: LeaseStore, standing: Standing, *, drain_s: float) -> None:
+        self._engine = engine
+        self._standing = standing
+        self._store = store
+        self._drain_s = drain_s
+        self._nursery: trio.Nursery | None = None
+        self._empty = trio.Event()
+
+    async def started(self) -> None:
+        self._audience = Audience(self._store, self._standing, self.ctx.ref(BROADCASTER), self.ctx.ref(SCRIBE))
+        for carriage in list(self._standing.aboard.values()):
+            self._settle(carriage)
+        self.ctx.pipe(self._serve(), lambda _: Sank("it ended"), lambda error: Sank(repr(error)))
+        while self._nursery is None:
+            await trio.lowlevel.checkpoint()
+        self._board()
+
+    async def stopping(self, exit: Exit) -> None:  # noqa: A002 - the field's word
+        """Let the attempts in hand finish within the drain budget, else give their runs back."""
+        with trio.move_on_after(self._drain_s):
+            await self._standing.first_of(self._wait_empty, self._standing.hurry.wait)
+        self._interrupt(STOPPING)
+        await self._wait_empty()
+
+    @Board.handler
+    def board(self, message: Board) -> None:
+        self._board()
+
+    @LeaveBoard.handler
+    def leave(self, message: LeaveBoard) -> None:
+        if (carriage := self._standing.aboard.get(message.run_id)) is not None:
+            carriage.interrupt(Cancelled())
+
+    @Sank.handler
+    def sank(self, message: Sank) -> None:
+        raise RuntimeError(f"the crew's nursery is gone: {message.error}")
+
+    def _board(self) -> None:
+        """Begin what was claimed."""
+        assert self._nursery is not None
+        while self._standing.boarding:
+            carriage = self._standing.boarding.popleft()
+            self._standing.aboard[carriage.run_id] = carriage
+            self._nursery.start_soon(self._carry, carriage)
+
+    async def _serve(self) -> None:
+        async with trio.open_nursery() as self._nursery:
+            self._nursery.start_soon(self._watch_lease)
+
+    async def _carry(self, carriage: Carriage) -> None:
+        try:
+            reports = AttemptReports(carriage.claimed.run, self._audience)
+            await carriage.carry(self._engine, reports, self._standing.now())
+        except Exception as error:
+            log.error("engine_broke", run=carriage.run_id, exc_info=error)
+            carriage.result = Failed(RunError("internal", f"the engine broke: {error}", retryable=True))
+        self._settle(carriage)
+
+    def _settle(self, carriage: Carriage) -> None:
+        """Put the outcome into the outbox and free the place, in one go without a cancel point between."""
+        self._standing.outbox.append(carriage.outcome())
+        del self._standing.aboard[carriage.run_id]
+        if not self._standing.aboard:
+            self._empty.set()
+        self.ctx.ref(COMPLETER).offer(Flush())
+        self.ctx.ref(DISPATCHER).offer(Wake())
+
+    def _interrupt(self, why: Result) -> None:
+        for carriage in list(self._standing.aboard.values()):
+            carriage.interrupt(why)
+
+    async def _wait_empty(self) -> None:
+        while self._standing.aboard:
+            self._empty = trio.Event()
+            await self._empty.wait()
+
+    async def _watch_lease(self) -> None:
+        """When a lease is over, give back what is carried under it; others may have it already."""
+        while True:
+            lease = self._standing.lease
+            await lease.wait_over()
+            for carriage in list(self._standing.aboard.values()):
+                if carriage.lease is lease:
+                    carriage.interrupt(LEASE_OVER)
+            with trio.move_on_after(LOOK_S):
+                await self._standing.lease.wait_moved()

@@ -1,0 +1,49 @@
+"""
+Where each metric of the catalog is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+import trio
+
+from etlplus.runtime import System
+from etlplus.service.house import House
+from etlplus.telemetry import Lateness, Meters, catalog
+
+
+@asynccontextmanager
+async def measured() -> AsyncGenerator[Lateness]:
+    """The lateness of the loop, measured until the house is closed."""
+    lateness = Lateness()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(lateness.watch)
+        yield lateness
+        nursery.cancel_scope.cancel()
+
+
+def connect_house(meters: Meters, house: House, lateness: Lateness) -> None:
+    """The worker, its watchers and its loop."""
+    standing, watchers = house.standing, house.newsroom.watchers
+    meters.read(catalog.SLOTS, lambda: len(standing.slots))
+    meters.read(catalog.SLOTS_BUSY, lambda: standing.busy)
+    meters.read(catalog.OUTCOMES_WAITING, lambda: len(standing.outbox))
+    meters.read(catalog.STALE_RESULTS, lambda: standing.stale_results)
+    meters.read(catalog.LEASE_LEFT, lambda: max(standing.lease.deadline - standing.boottime_s(), 0.0))
+    meters.read(catalog.WATCHERS, lambda: len(watchers))
+    meters.read(catalog.WATCHERS_LET_GO, lambda: watchers.let_go)
+    meters.read(catalog.NEWS, lambda: house.newsroom.last)
+    meters.read(catalog.UPTIME, lambda: (standing.now() - house.started_at).total_seconds())
+    meters.read(catalog.LOOP_LATENESS, lambda: lateness.seconds)
+
+
+def connect_runtime(meters: Meters, system: System) -> None:
+    """What the actors do with their messages."""
+    meters.read(catalog.ACTORS, lambda: system.statistics().actors)
+    meters.read(catalog.ACTOR_CRASHES, lambda: system.statistics().crashes)
+    meters.read(catalog.MESSAGES, lambda: system.statistics().sent)
+    meters.read(catalog.MESSAGES_QUEUED, lambda: system.statistics().queued)
+    meters.read(catalog.DEAD_LETTERS, lambda: system.statistics().dead_letters)
+    meters.read(catalog.MESSAGES_UNACCOUNTED, lambda: system.statistics().unaccounted)

@@ -1,0 +1,163 @@
+"""
+The staff: this process as a worker, and the tree of its actors.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from random import Random
+from typing import Any
+
+import structlog
+
+from etlplus.actors.broadcaster import Broadcaster, Newsroom
+from etlplus.actors.carriage import Executing
+from etlplus.actors.completer import Completer
+from etlplus.actors.crew import Crew
+from etlplus.actors.dispatcher import Dispatcher
+from etlplus.actors.duties import RescueDuty, Scheduler
+from etlplus.actors.heartbeat import Heartbeat
+from etlplus.actors.messages import (
+    BROADCASTER,
+    COMPLETER,
+    CREW,
+    DISPATCHER,
+    HEARTBEAT,
+    POOL,
+    RESCUE,
+    SCHEDULER,
+    SCRIBE,
+    runner_name,
+)
+from etlplus.actors.pool import PoolKeeper
+from etlplus.actors.runner import Runner
+from etlplus.actors.scribe import Scribe
+from etlplus.actors.standing import Slot, Standing
+from etlplus.engines.contract import Lease, boottime_s
+from etlplus.engines.tenancy import machine
+from etlplus.jobs.ids import Ids
+from etlplus.jobs.model import Worker
+from etlplus.runtime import Child, Crash, DeadLetter, Dynamic, Intensity, Name, Spawner, Supervisor, child, rest_for_one
+from etlplus.settings import Settings
+from etlplus.store.contract import Store
+
+log = structlog.get_logger()
+
+EDGE = Name[Spawner]("edge")
+PROBE_S = 5.0
+POLL_S = 1.0
+TICK_S = 1.0
+RESCUE_S = 5.0
+STOP_MARGIN_S = 10.0
+
+
+def new_standing(slots: int, *, labels: Sequence[str] = (), calls_max: int = 0) -> Standing:
+    """This process as a worker that has not joined yet.
+
+    Args:
+        slots: Attempts that need a process, at a time.
+        labels: What the worker is able to do.
+        calls_max: Calls of functions, at a time.
+    """
+    ids = Ids(Random())
+
+    def now() -> datetime:
+        return datetime.now(UTC)
+
+    def new_worker() -> Worker:
+        node, boot_id = machine()
+        moment = now()
+        return Worker(
+            id=ids.new(moment),
+            node=node,
+            pid=os.getpid(),
+            boot_id=boot_id,
+            started_at=moment,
+            beat_at=moment,
+            expires_at=moment + timedelta(seconds=60),
+            slots=slots,
+            labels=tuple(labels),
+        )
+
+    return Standing(
+        worker=new_worker(),
+        lease=Lease(float("-inf")),
+        slots=[Slot(number) for number in range(slots)],
+        now=now,
+        boottime_s=boottime_s,
+        new_worker=new_worker,
+        calls_max=calls_max,
+    )
+
+
+def staff(
+    store: Store,
+    engine: Executing,
+    standing: Standing,
+    newsroom: Newsroom,
+    settings: Settings,
+    *,
+    dead: Sequence[str] = (),
+) -> Supervisor:
+    """
+    The tree, in start order; it stops in exactly the reverse.
+
+    Mailboxes, slots and the outbox outlive crashes, so one_for_one will do, but for the dispatcher: it hands runs to the
+    carriers, and starts again whenever they do.
+    """
+    lease = settings.lease
+    return Supervisor(
+        child(POOL, lambda: PoolKeeper(store, every_s=PROBE_S, timeout_s=PROBE_S)),
+        child(BROADCASTER, lambda: Broadcaster(newsroom)),
+        child(HEARTBEAT, lambda: Heartbeat(store, standing, beat_s=lease.beat_s, expiry_s=lease.expiry_s)),
+        child(COMPLETER, lambda: Completer(store, standing), shutdown=STOP_MARGIN_S),
+        child(SCRIBE, lambda: Scribe(standing)),
+        Supervisor(
+            Supervisor(*_carriers(store, engine, standing, settings), name="carriers", intensity=Intensity(10, 60.0)),
+            child(DISPATCHER, lambda: Dispatcher(store, standing, poll_s=POLL_S, margin_s=lease.beat_s)),
+            strategy=rest_for_one,
+            name="work",
+        ),
+        Supervisor(
+            child(SCHEDULER, lambda: Scheduler(store, standing, tick_s=TICK_S)),
+            child(RESCUE, lambda: RescueDuty(store, standing, dead=dead, every_s=RESCUE_S, grace_s=lease.expiry_s)),
+            name="duties",
+        ),
+        Dynamic(EDGE),
+        name="staff",
+    )
+
+
+def _carriers(store: Store, engine: Executing, standing: Standing, settings: Settings) -> list[Child[Any]]:
+    """A runner for each slot, and the crew for all calls of functions."""
+    drain_s = settings.shutdown.drain_s
+    runners = [
+        child(
+            runner_name(slot.number),
+            lambda slot=slot: Runner(slot, engine, store, standing, drain_s=drain_s),
+            shutdown=drain_s + STOP_MARGIN_S,
+        )
+        for slot in standing.slots
+    ]
+    crew = child(CREW, lambda: Crew(engine, store, standing, drain_s=drain_s), shutdown=drain_s + STOP_MARGIN_S)
+    return [*runners, crew]
+
+
+def log_crash(crash: Crash) -> None:
+    """Tell whoever reads the log of a crash."""
+    log.error(
+        "actor_crashed",
+        actor=crash.path,
+        life=crash.life,
+        message=crash.message_type,
+        queued=crash.queued,
+        uptime_s=round(crash.uptime_s, 3),
+        exc_info=crash.error,
+    )
+
+
+def log_dead_letter(letter: DeadLetter) -> None:
+    """The same for a message that nobody handled."""
+    log.warning("message_not_handled", actor=letter.path, message=type(letter.message).__name__, why=letter.why)

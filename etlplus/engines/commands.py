@@ -1,0 +1,168 @@
+"""
+The engine that runs commands: each attempt is a program of its own, with its output captured line by line.
+
+The program never outlives the daemon: a guardian (``guardian.py``) holds it, and ends it when the daemon closes the pipe or
+dies. What it writes becomes the attempt's log, standard error as level ``error``.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import msgspec
+import trio
+
+from etlplus.engines.attempt import LEASE_OVER
+from etlplus.engines.contract import EngineStatistics, Lease, Reports, Work
+from etlplus.engines.survivors import remember
+from etlplus.jobs.kinds import Command
+from etlplus.jobs.outcome import Failed, Figures, Result, RunError, Succeeded
+
+GUARDIAN = Path(__file__).with_name("guardian.py")
+PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR")
+"""What a command gets of the daemon's own environment; secrets of the daemon are not its business."""
+LINE_BYTES_MAX = 64 * 1024
+LAST_LINES = 5
+SPARE_GRACE_S = 2.0
+"""What the guardian gets beyond the command's own grace."""
+
+
+class Commands:
+    """See the module.
+
+    Args:
+        records: Folder in which running commands are remembered, so that a later daemon ends those of a dead one.
+    """
+
+    def __init__(self, records: Path) -> None:
+        self._records = records
+        self._working = self._spawned = 0
+
+    async def execute(self, work: Work, lease: Lease, reports: Reports) -> Result:
+        command = work.command
+        assert command is not None, "the workshop gives commands only"
+        folder = Path(work.base_dir or ".") / command.cwd
+        try:
+            process = await _start(command, folder, work)
+        except OSError as error:
+            return Failed(RunError("command_not_started", f"in {folder}: {error.strerror or error}"))
+        record = remember(self._records, process.pid)
+        self._working += 1
+        self._spawned += 1
+        try:
+            return await _Execution(process, command, reports).carry(lease)
+        finally:
+            await _end(process, command.stop_grace_s)
+            record.unlink(missing_ok=True)
+            self._working -= 1
+
+    def statistics(self) -> EngineStatistics:
+        return EngineStatistics(working=self._working, spawned=self._spawned)
+
+
+async def _start(command: Command, folder: Path, work: Work) -> trio.Process:
+    """Shielded: a started process is never forgotten half-way."""
+    environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+    told = {
+        "ETLPLUS_RUN_ID": work.run_id,
+        "ETLPLUS_ATTEMPT": str(work.attempt),
+        "ETLPLUS_PARAMS": msgspec.json.encode(work.params).decode(),
+    }
+    if work.interval is not None:
+        told |= {"ETLPLUS_INTERVAL_START": work.interval[0], "ETLPLUS_INTERVAL_END": work.interval[1]}
+    process: trio.Process | None = None
+    with trio.CancelScope(shield=True):
+        process = await trio.lowlevel.open_process(
+            [sys.executable, "-I", "-S", str(GUARDIAN), str(command.stop_grace_s), *command.argv],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=folder,
+            env=environment | told | command.env,
+            start_new_session=True,
+        )
+    assert process is not None  # the scope is never cancelled
+    return process
+
+
+async def _end(process: trio.Process, grace_s: float) -> None:
+    """Have the guardian end the command, and reap it; a guardian that does not is killed with its group."""
+    with trio.CancelScope(shield=True):
+        assert process.stdin is not None
+        await process.stdin.aclose()
+        with trio.move_on_after(grace_s + SPARE_GRACE_S):
+            await process.wait()
+        if process.returncode is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            await process.wait()
+        for stream in (process.stdout, process.stderr):
+            if stream is not None:
+                await stream.aclose()
+
+
+class _Execution:
+    """One command at work."""
+
+    def __init__(self, process: trio.Process, command: Command, reports: Reports) -> None:
+        self._process = process
+        self._command = command
+        self._reports = reports
+        self._last: deque[str] = deque(maxlen=LAST_LINES)
+
+    async def carry(self, lease: Lease) -> Result:
+        """Hear the command out, unless the lease is over first."""
+        result: Result = LEASE_OVER
+        async with trio.open_nursery() as nursery:
+
+            async def watch_lease() -> None:
+                await lease.wait_over()
+                nursery.cancel_scope.cancel()
+
+            nursery.start_soon(watch_lease)
+            await self._hear()
+            result = self._result(await self._process.wait())
+            nursery.cancel_scope.cancel()
+        return result
+
+    async def _hear(self) -> None:
+        process = self._process
+        assert process.stdout is not None
+        assert process.stderr is not None
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_lines, process.stdout, self._said("info"))
+            nursery.start_soon(_lines, process.stderr, self._said("error"))
+
+    def _said(self, level: str) -> Callable[[str], Awaitable[None]]:
+        async def said(line: str) -> None:
+            self._last.append(line)
+            self._reports.log(line, level)
+            await trio.lowlevel.checkpoint()
+
+        return said
+
+    def _result(self, status: int) -> Result:
+        if status == 0:
+            return Succeeded(Figures())
+        how = f"{self._command.argv[0]} ended with status {status}"
+        message = "\n".join([how, *self._last])
+        return Failed(RunError("command_failed", message, retryable=True))
+
+
+async def _lines(stream: trio.abc.ReceiveStream, said: Callable[[str], Awaitable[None]]) -> None:
+    """Give out whole lines; one that does not end is given out in pieces."""
+    held = b""
+    async for part in stream:
+        *whole, held = (held + bytes(part)).split(b"\n")
+        for line in whole:
+            await said(line.decode(errors="replace").rstrip("\r"))
+        while len(held) > LINE_BYTES_MAX:
+            await said(held[:LINE_BYTES_MAX].decode(errors="replace"))
+            held = held[LINE_BYTES_MAX:]
+    if held:
+        await said(held.decode(errors="replace"))

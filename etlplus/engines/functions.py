@@ -1,0 +1,164 @@
+"""
+Jobs that are functions of the program itself: how they are declared, and the engine that calls them.
+
+A function runs as a task beside many others, in the daemon's own thread: it must wait by ``await`` and leave what computes to
+``trio.to_thread`` or to a pipeline. Its parameters are those of the run, converted to the types that it declares.
+"""
+
+from __future__ import annotations
+
+import inspect
+import traceback
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any, Generic, ParamSpec, get_type_hints
+
+import msgspec
+
+from etlplus.engines.contract import EngineStatistics, Lease, Reports, Work
+from etlplus.errors import Misconfigured, Problem
+from etlplus.jobs.model import JobDraft
+from etlplus.jobs.outcome import Failed, Figures, Progress, Result, RunError, Succeeded
+
+P = ParamSpec("P")
+
+TRACE_CHARS_MAX = 20_000
+
+
+class GiveUp(Exception):
+    """Raised by a job's function: it failed, and trying again cannot help."""
+
+
+class RetryLater(Exception):
+    """Raised by a job's function: it failed, and trying again makes sense, but not before ``after_s`` seconds."""
+
+    def __init__(self, message: str, *, after_s: float) -> None:
+        super().__init__(message)
+        self.after_s = after_s
+
+
+class RunContext:
+    """What a job's function gets first: which run and attempt it is, and how to tell what it does."""
+
+    def __init__(self, work: Work, reports: Reports) -> None:
+        self.run_id = work.run_id
+        self.attempt = work.attempt
+        self.job_name = work.job_name
+        self.interval = work.interval
+        self._reports = reports
+
+    def log(self, text: str, *, level: str = "info") -> None:
+        """Write a line into the attempt's log."""
+        self._reports.log(text, level)
+
+    def progress(self, share: float, phase: str = "running") -> None:
+        """Tell how far the attempt is, 0.0 to 1.0."""
+        self._reports.progress(Progress(phase, share=share))
+
+
+class Function(Generic[P]):
+    """An async function that is a job, made by ``job``. Called directly, it is the function it was."""
+
+    def __init__(self, call: Callable[P, Awaitable[None]], draft: JobDraft) -> None:
+        self.call = call
+        self.draft = draft
+        self.params = _params_of(call, draft.name)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Awaitable[None]:
+        return self.call(*args, **kwargs)
+
+    def converted(self, params: dict[str, Any]) -> dict[str, Any]:
+        """The parameters of a run as the function wants them.
+
+        Raises:
+            msgspec.ValidationError: one is missing, unknown, or of another type.
+        """
+        values = msgspec.convert(params, self.params)
+        return {name: getattr(values, name) for name in self.params.__struct_fields__}
+
+
+def job(name: str, **options: Any) -> Callable[[Callable[P, Awaitable[None]]], Function[P]]:
+    """Make an async function a job, to be given to ``open_service(functions=[...])``.
+
+    The function gets a ``RunContext``, and the parameters of the run by name. Raise ``GiveUp`` or ``RetryLater`` to decide
+    about retries; any other exception is retried by the job's policy.
+
+    Args:
+        name: The name of the job, and of the function in the store.
+        options: What else a ``JobDraft`` has: queue, priority, retry, schedule, timeout_s and so on.
+    """
+
+    def declare(call: Callable[P, Awaitable[None]]) -> Function[P]:
+        return Function(call, JobDraft(name=name, python=name, **options))
+
+    return declare
+
+
+def _params_of(call: Callable[..., Any], name: str) -> type[msgspec.Struct]:
+    """The parameters after the context as a record, so that they can be converted and told of."""
+    hints = get_type_hints(call)
+    fields: list[Any] = []
+    for parameter in list(inspect.signature(call).parameters.values())[1:]:
+        if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
+            raise Misconfigured(f"the job {name!r}: its function must name each parameter, and {parameter} does not")
+        kind = hints.get(parameter.name, Any)
+        has_none = parameter.default is parameter.empty
+        fields.append((parameter.name, kind) if has_none else (parameter.name, kind, parameter.default))
+    return msgspec.defstruct("Params", fields, frozen=True, kw_only=True, forbid_unknown_fields=True)
+
+
+class Functions:
+    """The engine that calls functions, each in its caller's task. Many run at once, so who calls watches the lease for all."""
+
+    def __init__(self, functions: Iterable[Function[Any]] = ()) -> None:
+        self._by_name: dict[str, Function[Any]] = {}
+        self._working = 0
+        for each in functions:
+            name = each.draft.python or ""
+            if name in self._by_name:
+                raise Misconfigured(f"two functions are called {name!r}")
+            self._by_name[name] = each
+
+    @property
+    def drafts(self) -> Sequence[JobDraft]:
+        """The jobs that the functions are."""
+        return [each.draft for each in self._by_name.values()]
+
+    async def execute(self, work: Work, lease: Lease, reports: Reports) -> Result:
+        function = self._by_name.get(work.function or "")
+        if function is None:
+            return Failed(RunError("unknown_function", f"this worker has no function {work.function!r}"))
+        try:
+            params = function.converted(work.params)
+        except msgspec.ValidationError as error:
+            return Failed(RunError("invalid_params", str(error)))
+        self._working += 1
+        try:
+            return await self._call(function, RunContext(work, reports), params)
+        finally:
+            self._working -= 1
+
+    async def _call(self, function: Function[Any], context: RunContext, params: dict[str, Any]) -> Result:
+        try:
+            await function.call(context, **params)
+        except GiveUp as error:
+            return Failed(RunError("gave_up", str(error)))
+        except RetryLater as error:
+            return Failed(RunError("retry_later", str(error), retryable=True, retry_after_s=error.after_s))
+        except Exception as error:  # noqa: BLE001 - whatever a function raises is the end of this attempt, and no more
+            context.log("".join(traceback.format_exception(error))[-TRACE_CHARS_MAX:], level="error")
+            return Failed(RunError("function_error", f"{type(error).__name__}: {error}", retryable=True))
+        return Succeeded(Figures())
+
+    def problems(self, name: str, params: dict[str, Any]) -> tuple[Problem, ...]:
+        """What is wrong with calling a function so, as far as this worker knows it."""
+        function = self._by_name.get(name)
+        if function is None:
+            return ()
+        try:
+            function.converted(params)
+        except msgspec.ValidationError as error:
+            return (Problem(str(error), pointer="/params", code="invalid_params"),)
+        return ()
+
+    def statistics(self) -> EngineStatistics:
+        return EngineStatistics(working=self._working)

@@ -1,0 +1,51 @@
+"""
+Stands between the daemon and a command, so that the command never outlives the daemon: python guardian.py GRACE_S ARGV...
+
+The daemon holds the other end of standard input and writes nothing. At its end of file, which the death of the daemon brings
+about too, the command's process group gets SIGTERM, and after the grace SIGKILL. Ends with the command's status, or 128 plus
+the number of the signal that ended it; 127 if it could not be started. Standard library only, so that it starts at once.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+
+NOT_STARTED = 127
+
+
+def main() -> int:
+    """Run the command to its end, or to ours."""
+    grace_s, argv = float(sys.argv[1]), sys.argv[2:]
+    try:
+        command = subprocess.Popen(argv, stdin=subprocess.DEVNULL, start_new_session=True)
+    except OSError as error:
+        sys.stderr.write(f"{argv[0]} could not be started: {error.strerror}\n")
+        return NOT_STARTED
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # whoever wants the command ended closes our standard input
+    threading.Thread(target=_end_with_the_daemon, args=(command, grace_s), daemon=True).start()
+    status = command.wait()
+    _signal(command.pid, signal.SIGKILL)  # what it left behind in its group ends with it
+    return status if status >= 0 else 128 - status
+
+
+def _end_with_the_daemon(command: "subprocess.Popen[bytes]", grace_s: float) -> None:
+    while os.read(0, 1):
+        pass
+    _signal(command.pid, signal.SIGTERM)
+    try:
+        command.wait(grace_s)
+    except subprocess.TimeoutExpired:
+        _signal(command.pid, signal.SIGKILL)
+
+
+def _signal(group: int, number: signal.Signals) -> None:
+    try:
+        os.killpg(group, number)
+    except ProcessLookupError:
+        return
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,58 @@
+"""
+All engines of one worker: which of them carries an attempt depends on the kind of its job.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from etlplus.engines.commands import Commands
+from etlplus.engines.contract import Engine, EngineStatistics, Lease, Reports, Work
+from etlplus.engines.functions import Functions
+from etlplus.errors import Problem
+from etlplus.jobs.model import JobDraft
+from etlplus.jobs.outcome import Result
+
+
+class Workshop:
+    """See the module.
+
+    Args:
+        loads: Carries pipelines.
+        functions: Calls functions of the program.
+        commands: Runs commands.
+    """
+
+    def __init__(self, loads: Engine, functions: Functions, commands: Commands) -> None:
+        self._loads = loads
+        self.functions = functions
+        self._commands = commands
+
+    async def execute(self, work: Work, lease: Lease, reports: Reports) -> Result:
+        """See ``contract.Engine``."""
+        if work.command is not None:
+            return await self._commands.execute(work, lease, reports)
+        if work.function is not None:
+            return await self.functions.execute(work, lease, reports)
+        return await self._loads.execute(work, lease, reports)
+
+    async def check(self, draft: JobDraft, params: dict[str, Any] | None = None) -> tuple[Problem, ...]:
+        """Everything that is wrong with a definition, as far as can be known without running it; with ``params``, also
+        whether it could run with these.
+        """
+        if draft.pipeline is not None:
+            return await self._loads.check(draft.pipeline, params or {}, draft.base_dir)
+        if draft.python is not None and params is not None:
+            return self.functions.problems(draft.python, params)
+        return ()
+
+    def statistics(self) -> EngineStatistics:
+        """Sums over the engines that use processes; calls of functions beside them are counted as working, too."""
+        each = [self._loads.statistics(), self.functions.statistics(), self._commands.statistics()]
+        return EngineStatistics(
+            working=sum(one.working for one in each),
+            spares=sum(one.spares for one in each),
+            rss_bytes=sum(one.rss_bytes for one in each),
+            spawned=sum(one.spawned for one in each),
+            killed=sum(one.killed for one in each),
+        )
