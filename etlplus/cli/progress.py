@@ -85,5 +85,10 @@ def _figure_lines(figures: Figures) -> list[str]:
         f" + {figures.rows_quarantined:,} quarantined, in {figures.seconds:.1f} s"
     )
     sinks = [f"  {sink.sink}: {sink.rows:,} rows, {sink.mode}, {sink.guarantee}" for sink in figures.sinks]
-    rules = [f"  rule {rule}: {count:,} rows broke it" for rule, count in figures.broken_rules.items()]
+    rules = [
+        f"  {reason}: {count:,} rows could not be read"
+        if ":" in reason
+        else f"  rule {reason}: {count:,} rows broke it"
+        for reason, count in figures.broken_rules.items()
+    ]
     return [balance, *sinks, *rules]

@@ -44,13 +44,14 @@ def _run(chosen: argparse.Namespace) -> int:
 
     from etlplus.cli.documents import read_document
     from etlplus.cli.following import exit_of_run
+    from etlplus.cli.interrupt import interruptible
     from etlplus.cli.progress import summary
     from etlplus.telemetry import set_up_logging
 
     set_up_logging("warning", "auto")
     document, params = read_document(chosen.pipeline), parameters(chosen.param)
     with _data_dir(chosen.data_dir) as folder:
-        run = trio.run(_load, document, params, folder)
+        run = trio.run(interruptible, _load, document, params, folder)
     print(summary(run))
     return exit_of_run(run)
 

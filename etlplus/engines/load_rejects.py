@@ -29,7 +29,7 @@ from etlplus.pipeline.plan import Pipeline, Validate
 
 class Reject(msgspec.Struct, frozen=True):
     """One line of the file. ``position`` counts the source's data rows from 1; ``reasons`` are ids of broken
-    rules or, for a row that could not be read, what was wrong: ``cast:COLUMN``, ``too_many_columns`` and the like."""
+    rules or, for a row that could not be read, what was wrong: ``cast:COLUMN``, ``columns:missing`` and the like."""
 
     source: str
     position: int

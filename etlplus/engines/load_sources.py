@@ -50,6 +50,7 @@ def connect(order: LoadOrder) -> duckdb.DuckDBPyConnection:
         },
     )
     con.execute("set TimeZone = 'UTC'")
+    con.execute("set enable_progress_bar = false")  # else a slow query draws on standard output
     return con
 
 

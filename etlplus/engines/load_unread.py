@@ -70,9 +70,18 @@ def _errors(con: duckdb.DuckDBPyConnection) -> list[tuple[int, str, str]]:
 
 
 def _reason(kind: str, column: str | None) -> str:
-    """``cast:price`` and the like, which cannot be mistaken for a rule; the number of columns is no column's fault."""
-    word = kind.lower().replace(" ", "_")
-    return word if column is None or word.endswith("_columns") else f"{word}:{column}"
+    """What was wrong, and where: ``cast:price``. The colon tells it from the id of any rule."""
+    match kind:
+        case "TOO MANY COLUMNS":
+            return "columns:too_many"
+        case "MISSING COLUMNS":
+            return "columns:missing"
+        case "INVALID ENCODING":
+            return f"encoding:{column}"
+        case "UNQUOTED VALUE":
+            return f"quotes:{column}"
+        case _:
+            return f"{kind.lower().replace(' ', '_')}:{column or 'row'}"
 
 
 def _located(errors: list[tuple[int, str, str]], file: Path) -> tuple[list[Unread], int]:

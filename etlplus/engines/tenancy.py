@@ -24,7 +24,7 @@ def hold(data_dir: Path) -> Generator[None]:
         Misconfigured: the directory cannot be used.
     """
     try:
-        data_dir.mkdir(parents=True, exist_ok=True)
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)  # it holds secrets, and rows of data
         lock = os.open(data_dir / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
         problem = Problem(f"{data_dir}: {error.strerror}", "/data_dir", suggestion="a folder that can be written")

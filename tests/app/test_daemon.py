@@ -5,21 +5,18 @@ from __future__ import annotations
 import os
 import signal
 import sqlite3
-import sys
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, asynccontextmanager, closing
 from pathlib import Path
 
 import pytest
 import trio
+from daemon_kit import ROWS, Daemon, rows_in, wait_gone
 
 from etlplus.actors.news import ProgressNews
 from etlplus.client import Client
 from etlplus.jobs.model import JobDraft
 from etlplus.jobs.views import RunView
-
-sys.path.insert(0, str(Path(__file__).parent))
-from conftest import ROWS, Daemon, rows_in, wait_gone
 
 pytestmark = pytest.mark.slow
 

@@ -7,19 +7,16 @@ import subprocess
 import sys
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, asynccontextmanager
-from pathlib import Path
 
 import httpx2
 import pytest
 import trio
+from daemon_kit import PASSWORD, Daemon
 from prometheus_client.parser import text_string_to_metric_families
 
 from etlplus.client import Client
 from etlplus.jobs.model import JobDraft
 from etlplus.telemetry.catalog import LOOP_LATENESS
-
-sys.path.insert(0, str(Path(__file__).parent))
-from conftest import PASSWORD, Daemon
 
 SLOTS = 4
 LATE_S = 0.02

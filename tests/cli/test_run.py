@@ -95,6 +95,17 @@ def test_a_mistake_is_told_by_line_before_anything_runs(tmp_path, old, new, plac
 
 
 @pytest.mark.slow
+def test_rows_that_cannot_be_read_are_told_apart_from_broken_rules(tmp_path):
+    """The sum names what was wrong with them, and in which column."""
+    done = run(tmp_path, PIPELINE.replace("path: people.csv}", "path: people.csv, columns: {name: INTEGER}}"))
+    assert done.returncode == Exit.FAILED
+    assert "none of 3 rows of source 'people' can be read" in done.stdout + done.stderr
+    done = run(tmp_path, PIPELINE.replace("path: people.csv}", "path: people.csv, columns: {born: UTINYINT}}"))
+    assert done.returncode == Exit.OK, done.stderr
+    assert "cast:born: 2 rows could not be read" in done.stdout
+
+
+@pytest.mark.slow
 def test_a_pipeline_in_toml_is_loaded(tmp_path):
     """TOML says the same as YAML."""
     done = run(tmp_path, IN_TOML, language="toml")

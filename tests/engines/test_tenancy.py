@@ -51,3 +51,9 @@ def test_a_machine_has_a_name():
     """Node and boot together tell a dead predecessor on this host from a living worker on another."""
     assert machine() == machine()
     assert machine()[0]
+
+
+def test_a_new_directory_is_its_owners_alone(tmp_path):
+    """Signing keys, password hashes and refused rows lie in it."""
+    with hold(tmp_path / "data"):
+        assert (tmp_path / "data").stat().st_mode & 0o077 == 0

@@ -93,6 +93,7 @@ def test_an_interrupted_demo_leaves_no_daemon(tmp_path):
         stderr=subprocess.DEVNULL,
         text=True,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # whoever runs the tests may ignore it
     )
     with demo:
         assert demo.stdout is not None

@@ -46,11 +46,11 @@ def test_what_cannot_be_read_is_quarantined_beside_what_breaks_a_rule(desk: Any,
     figures = load(plain(desk, content, rules=True).order(), calm)
     assert [(position, reasons) for position, reasons, _ in rejects(figures)] == [
         (2, ["cast:price"]),
-        (3, ["missing_columns"]),
-        (4, ["too_many_columns"]),
+        (3, ["columns:missing"]),
+        (4, ["columns:too_many"]),
         (5, ["cast:id", "cast:price"]),
-        (6, ["unquoted_value:shop"]),
-        (7, ["invalid_encoding:shop"]),
+        (6, ["quotes:shop"]),
+        (7, ["encoding:shop"]),
         (8, ["cheap"]),
     ]
     raw = [line for _, _, line in rejects(figures)]

@@ -1,65 +1,16 @@
-"""A real service with its edge on free ports, and raw sockets to harm it with."""
+"""A real service with its edge for each test."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
-import httpx2
 import pytest
-import trio
 
-import etlplus
-from etlplus.service.local import Service
-from etlplus.settings import Engine, Settings
-from etlplus.settings.schema import Auth, Monitoring, MonitoringSocket, Server
+sys.path.insert(0, str(Path(__file__).parent))  # for the kit that only these tests share
 
-PASSWORD = "correct horse battery"
-
-
-@dataclass
-class House:
-    """The service, its ports, and a token of the first admin."""
-
-    service: Service
-    rest: int
-    monitoring: int
-    token: str
-    http: httpx2.AsyncClient
-
-    @property
-    def signed_in(self) -> dict[str, str]:
-        return {"Authorization": f"Bearer {self.token}"}
-
-    async def raw(self, port: int | None = None) -> trio.SocketStream:
-        return await trio.open_tcp_stream("127.0.0.1", port or self.rest)
-
-
-@asynccontextmanager
-async def open_house(
-    folder: Path, *, connections_max: int = 1000, heartbeat_s: float = 15.0, token_ttl_s: int = 3600
-) -> AsyncGenerator[House]:
-    """A service with its edge, and an admin who is signed in."""
-    settings = Settings(
-        data_dir=str(folder / "data"),
-        engine=Engine(slots=1),
-        server=Server(port=0, body_max_bytes=4096, connections_max=connections_max),
-        monitoring=Monitoring(
-            websocket=MonitoringSocket(port=0, connections_max=connections_max, heartbeat_s=heartbeat_s)
-        ),
-        auth=Auth(token_ttl_s=token_ttl_s),
-    )
-    async with etlplus.open_service(settings, edge=True) as service:
-        ports = service.house.ports
-        assert ports.rest
-        assert ports.monitoring
-        token = service.house.bootstrap.path.read_text().strip()
-        await service.identity.bootstrap(token, "ada", PASSWORD)
-        grant = await service.identity.sign_in("ada", PASSWORD)
-        async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{ports.rest}", timeout=20) as http:
-            yield House(service, ports.rest, ports.monitoring, grant.access_token, http)
+from house_kit import House, open_house
 
 
 @pytest.fixture

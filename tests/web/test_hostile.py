@@ -5,14 +5,10 @@ from __future__ import annotations
 import random
 import socket
 import struct
-import sys
-from pathlib import Path
 
 import pytest
 import trio
-
-sys.path.insert(0, str(Path(__file__).parent))
-from conftest import House
+from house_kit import House
 
 from etlplus.web import http as http_module
 

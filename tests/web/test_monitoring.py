@@ -8,9 +8,7 @@ import sys
 from pathlib import Path
 
 import trio
-
-sys.path.insert(0, str(Path(__file__).parent))
-from conftest import House
+from house_kit import House
 
 from etlplus.actors.watchers import Watchers
 from etlplus.client import connect

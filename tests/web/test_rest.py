@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import jwt
 import msgspec
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-from conftest import PASSWORD, House
+from house_kit import PASSWORD, House
 
 from etlplus.service.permissions import ROLES, Principal
 from etlplus.web import openapi

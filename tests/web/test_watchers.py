@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import struct
-import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,10 +12,8 @@ from typing import Any
 
 import pytest
 import trio
+from house_kit import House, open_house
 from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_client_stream
-
-sys.path.insert(0, str(Path(__file__).parent))
-from conftest import House, open_house
 
 from etlplus.service.permissions import Principal
 from etlplus.web import edge, monitoring

@@ -33,8 +33,9 @@ def _act(chosen: argparse.Namespace) -> int:
     import trio
 
     from etlplus.cli.demo import daemon, story
+    from etlplus.cli.interrupt import interruptible
 
     folder = Path(chosen.dir).resolve()
     if chosen.stop:
         return trio.run(daemon.stop_kept, folder)
-    return trio.run(story.tell, folder, chosen.keep)
+    return trio.run(interruptible, story.tell, folder, chosen.keep)
