@@ -39,7 +39,7 @@ class Life:
     """
 
     __slots__ = (
-        "_find", "_now", "_shutdown_s", "actor", "began_at", "cell", "deadline", "ends_for_good", "nursery", "ready",
+        "_find", "_last_hook", "_now", "_shutdown_s", "actor", "began_at", "cell", "deadline", "ends_for_good", "nursery", "ready",
         "stop_by", "task",
     )  # fmt: skip
 
@@ -64,6 +64,7 @@ class Life:
         self._now = cell.surroundings.now
         self.began_at = self._now()
         self.actor: Actor[Any] | None = None
+        self._last_hook: trio.CancelScope | None = None
 
     async def run(self, make: Callable[[], Actor[Any]], start_within_s: float, on_ready: Callable[[], None]) -> None:
         """Live until stopped; raises whatever the actor crashed with."""
@@ -94,10 +95,21 @@ class Life:
 
     async def _stop(self, actor: Actor[Any]) -> None:
         self.cell.status = "stopping"
-        by_itself = self.stop_by == NEVER
-        deadline = self._now() + self._shutdown_s if by_itself else max(self.stop_by, self._now() + HOOK_S)
-        with trio.CancelScope(shield=True, deadline=deadline):
+        now = self._now()
+        until = max(min(self.stop_by, now + self._shutdown_s), now + HOOK_S)
+        with trio.CancelScope(shield=True, deadline=until) as self._last_hook:
             await actor.stopping(Exit("stopped"))
+
+    def cut(self) -> None:
+        """Cancel whatever it does."""
+        self.nursery.cancel_scope.cancel()
+        if self._last_hook is not None:
+            self._last_hook.cancel()
+
+    @property
+    def was_cut_short(self) -> bool:
+        """Whether the last hook did not come to its end in time."""
+        return self._last_hook is not None and self._last_hook.cancelled_caught
 
     def find(self, name: Name[Any], /) -> Ref[Any]:
         """The reference of a name."""
