@@ -69,8 +69,8 @@ class Watch(Own):
         self.message = why
         life.cell.tell_own(self)
 
-    def taken(self) -> None:
-        self.message = self._down(self.message)
+    def taken(self) -> Any:
+        return self._down(self.message)
 
 
 class Timer(Own):
@@ -123,10 +123,11 @@ class Timer(Own):
             self._due_at = trio.current_time()
             self.again(self._every_s, self._jitter)
 
-    def taken(self) -> None:
+    def taken(self) -> Any:
         self._queued = False
         if self._every_s is None:
             self.cancel()
+        return self.message
 
     @property
     def _cell(self) -> Cell:

@@ -65,8 +65,9 @@ class Own:
         self.message = message
         self.pending = True
 
-    def taken(self) -> None:
-        """Its turn has come, and it will be handled now."""
+    def taken(self) -> Any:
+        """Its turn has come: the message that will be handled now."""
+        return self.message
 
 
 class Latest:

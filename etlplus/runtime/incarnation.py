@@ -176,25 +176,29 @@ class Life:
     async def _handle_special(self, item: Any, now: float) -> None:
         """Handle what is not simply a message: an ask, something of one's own, the latest of a type, a call to wake up."""
         cell = self.cell
+        if isinstance(item, Own):
+            if item.life is self and item.pending:
+                await self._handle(item.message, item.taken)
+            else:
+                cell.shed += 1
+            return
         if type(item) is Latest:
             item = cell.taken_latest(item)
-        elif isinstance(item, Own):
-            if item.life is not self or not item.pending:
-                cell.shed += 1
-                return
-            item.taken()
-            item = item.message
-        if item is WAKE:
-            return
         if type(item) is Asked:
             await finish(self._answer(item, now))
-            return
+        elif item is not WAKE:
+            await self._handle(item, lambda: item)
+
+    async def _handle(self, item: Any, taken: Callable[[], Any]) -> None:
+        """Handle the message that ``taken`` makes of an item; the item is in hand from before."""
+        cell = self.cell
         cell.handled += 1
         cell.in_hand = item
+        cell.in_hand = message = taken()
         try:
-            await finish(self._handler_of(item)(item))
+            await finish(self._handler_of(message)(message))
         except Refuse:
-            cell.surroundings.dead_letters.bury(cell.path, item, "refused")
+            cell.surroundings.dead_letters.bury(cell.path, message, "refused")
 
     def _answer(self, asked: Asked, now: float) -> Coroutine[Any, Any, None] | None:
         """Answer an ask, unless nobody waits for it any more. What an async handler began is returned, to be awaited."""
