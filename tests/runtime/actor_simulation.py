@@ -20,7 +20,6 @@ import trio.testing
 
 from etlplus.runtime import (
     Actor,
-    ActorRestarted,
     ActorStopped,
     Ask,
     AskCycle,
@@ -478,19 +477,25 @@ class Crowd:
 
 
 async def _play(story: Story) -> None:
-    author = Author(story)
-    tree = author.tree()
     living = trio.lowlevel.current_statistics().tasks_living
-    rng = story.rng
-    story.ending = rng.choice(["leave", "stop", "stop twice", "cancel", "cancel", "raise"])
+    async with trio.open_nursery() as watched:
+        watched.start_soon(_watch, story)
+        await _run(story, Author(story))
+        watched.cancel_scope.cancel()
+    if trio.lowlevel.current_statistics().tasks_living != living:
+        story.broken.append("a task was left behind")
+
+
+async def _run(story: Story, author: Author) -> None:
+    tree, rng = author.tree(), story.rng
     systems: list[System] = []
+    story.ending = rng.choice(["leave", "stop", "stop twice", "cancel", "cancel", "raise"])
 
     def hear(crash: Crash) -> None:
         story.note("crashed", crash.path, type(crash.error).__name__)
         story.look_through(crash.error)
 
-    async with trio.open_nursery() as watched, trio.open_nursery() as outside:
-        watched.start_soon(_watch, story)
+    async with trio.open_nursery() as outside:
         scope = trio.CancelScope()
         if story.ending == "cancel":
             scope.deadline = trio.current_time() + rng.choice(
@@ -520,15 +525,6 @@ async def _play(story: Story) -> None:
         story.note("over", "")
         for each in systems:
             outside.start_soon(_count_at_last, Crowd(story, each, author))
-        await _wait_for_the_crowd(outside)
-        watched.cancel_scope.cancel()
-    if trio.lowlevel.current_statistics().tasks_living != living:
-        story.broken.append("a task was left behind")
-
-
-async def _wait_for_the_crowd(outside: trio.Nursery) -> None:
-    while outside.child_tasks:
-        await trio.sleep(1)
 
 
 async def _watch(story: Story) -> None:
