@@ -94,6 +94,7 @@ class Life:
             raise StartFailed(f"{self.cell.path} was not ready within {within_s} s")
 
     async def _stop(self, actor: Actor[Any]) -> None:
+        await trio.lowlevel.checkpoint_if_cancelled()  # a life that was cut comes to no orderly end
         self.cell.status = "stopping"
         now = self._now()
         until = max(min(self.stop_by, now + self._shutdown_s), now + HOOK_S)
