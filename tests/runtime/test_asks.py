@@ -36,6 +36,7 @@ from etlplus.runtime import (
     Mailbox,
     MailboxFull,
     Name,
+    Pending,
     Refuse,
     RuntimeFault,
     Supervisor,
@@ -251,6 +252,7 @@ async def test_a_pending_answer_is_awaited_once_at_a_time(autojump_clock: MockCl
     """A second task is told so at once, and does not make the first one wait for ever."""
     async with open_system(Supervisor(notebook(A, []))) as system, trio.open_nursery() as nursery:
         pending = system.ref(A).request(Slow(1))
+        assert isinstance(pending, Pending)
         nursery.start_soon(_answer_of, pending)
         await trio.testing.wait_all_tasks_blocked()
         with pytest.raises(RuntimeError, match="another task waits already"):

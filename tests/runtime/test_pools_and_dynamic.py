@@ -253,10 +253,8 @@ async def test_a_told_spawn_is_obeyed_and_a_wrong_one_is_a_dead_letter(autojump_
         system.ref(CHILDREN).tell(Stray())
         await trio.testing.wait_all_tasks_blocked()
         assert log == ["start a"]
-        assert [(type(letter.message).__name__, letter.why) for letter in system.dead_letters] == [
-            ("Stray", "refused"),
-            ("Spawn", "refused"),
-        ]
+        buried = sorted((type(letter.message).__name__, letter.why) for letter in system.dead_letters)
+        assert buried == [("Spawn", "refused"), ("Stray", "refused")]
         assert system.statistics().unaccounted == 0
 
 
@@ -289,5 +287,4 @@ async def test_a_spawner_that_is_full_says_so(autojump_clock: MockClock) -> None
     async with open_system(Supervisor(Dynamic(CHILDREN))) as system:
         spec = child(A, lambda: Notebook([]))
         with pytest.raises(MailboxFull):
-            for _ in range(2000):
-                system.ref(CHILDREN).request(Spawn(spec))
+            _ = [system.ref(CHILDREN).request(Spawn(spec)) for _ in range(2000)]
