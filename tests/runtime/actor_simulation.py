@@ -79,7 +79,10 @@ class Asked(Ask[Soul, int]):
 
 
 class Ticked(Tell[Soul]):
+    """What a life told itself; no other life may hear it."""
+
     what: str
+    life: int
 
 
 class Ended(Tell[Soul]):
@@ -113,6 +116,7 @@ class Story:
     spawners: list[Name[Spawner]] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
     numbers: dict[str, int] = field(default_factory=dict)
+    lives: int = 0
     ending: str = ""
 
     def note(self, what: str, who: str, more: str = "") -> None:
@@ -162,6 +166,8 @@ class Player(Actor[Soul]):
     def __init__(self, story: Story, frailty: float) -> None:
         self._story = story
         self._frailty = frailty
+        story.lives += 1
+        self._life = story.lives
 
     @property
     def _path(self) -> str:
@@ -174,7 +180,7 @@ class Player(Actor[Soul]):
         if story.chance(self._frailty / 4):
             raise story.trouble()
         if story.chance(0.2):
-            self.ctx.every(story.rng.choice([0.3, 1, 5]), Ticked("every"), key="start", jitter=0.1)
+            self.ctx.every(story.rng.choice([0.3, 1, 5]), Ticked("every", self._life), key="start", jitter=0.1)
         story.note("started", self._path)
 
     async def stopping(self, exit: Exit) -> None:  # noqa: A002 - the field's word
@@ -211,6 +217,8 @@ class Player(Actor[Soul]):
     @Ticked.handler
     def ticked(self, message: Ticked) -> None:
         self._story.note("ticked", self._path, message.what)
+        if message.life != self._life:
+            self._story.broken.append(f"{self._path} heard what an earlier life told itself: {message.what}")
 
     @Ended.handler
     def ended(self, message: Ended) -> None:
@@ -283,13 +291,13 @@ class Player(Actor[Soul]):
 
     def _after(self) -> None:
         timer = self.ctx.after(
-            self._story.rng.choice([0, 0.2, 3]), Ticked("after"), key=self._story.rng.choice(["a", "b"])
+            self._story.rng.choice([0, 0.2, 3]), Ticked("after", self._life), key=self._story.rng.choice(["a", "b"])
         )
         if self._story.chance(0.1):
             timer.cancel()
 
     def _every(self) -> None:
-        self.ctx.every(self._story.rng.choice([0.2, 1]), Ticked("every"), key="e")
+        self.ctx.every(self._story.rng.choice([0.2, 1]), Ticked("every", self._life), key="e")
 
     def _pipe(self) -> None:
         story = self._story
@@ -303,9 +311,9 @@ class Player(Actor[Soul]):
         def bad(error: Exception) -> Ticked:
             if story.chance(self._frailty * 2):
                 raise story.trouble()
-            return Ticked("failed")
+            return Ticked("failed", self._life)
 
-        task = self.ctx.pipe(work(), Ticked, bad)
+        task = self.ctx.pipe(work(), lambda what: Ticked(what, self._life), bad)
         if story.chance(0.1):
             task.cancel()
 
