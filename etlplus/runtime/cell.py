@@ -256,14 +256,15 @@ class Cell:
         mail, own = list(self._take_mail()), list(self._take_own())
         self.undelivered += len(mail) + len(own)
         for item in mail:
-            self.surroundings.dead_letters.bury(self.path, item, "undelivered")
             if isinstance(item, Asked):
                 item.fail(ActorStopped(self.path))
-        for hear in self._watchers:
-            hear(why)
-        self._watchers.clear()
         if self.stopped is not None:
             self.stopped.set()
+        watchers, self._watchers = self._watchers, []
+        for hear in watchers:
+            hear(why)
+        for item in mail:  # last, since what a user's hook raises must keep nobody waiting
+            self.surroundings.dead_letters.bury(self.path, item, "undelivered")
         return [item for item in mail if not isinstance(item, Asked)] + own
 
     def _take_mail(self) -> Iterator[Any]:

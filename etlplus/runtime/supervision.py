@@ -100,9 +100,21 @@ class SupervisorNode(Node):
             each.cut()
 
     def close(self) -> None:
-        """All identities below end for good."""
-        for each in self.children:
-            each.close()
+        """All identities below end for good.
+
+        Raises:
+            ExceptionGroup: what hooks of the user raised; all have ended nevertheless.
+        """
+        failed: list[Exception] = []
+        for close in (*[each.close for each in self.children], self._close_spawner):
+            try:
+                close()
+            except Exception as error:  # noqa: BLE001 - raised below, when nobody waits any more
+                failed.append(error)
+        if failed:
+            raise ExceptionGroup(f"hooks failed at the end of {self.path}", failed)
+
+    def _close_spawner(self) -> None:
         if self._spawner is not None and self._spawner.exit is None:
             self._spawner.close(Exit("stopped"))
 
