@@ -45,13 +45,18 @@ def _print_dead_letter(letter: DeadLetter) -> None:
 
 
 class System:
-    """A running tree. Made by ``open_system``."""
+    """A running tree. Made by ``open_system``.
+
+    Attributes:
+        body: What is cancelled when the tree is lost, though it cannot end.
+    """
 
     def __init__(self, tree: Supervisor, name: str, drain_s: float, directory: Directory) -> None:
         self.directory = directory
         self._root = SupervisorNode(tree, name, directory)
         self._drain_s = drain_s
         self._budget = trio.CancelScope()
+        self.body = trio.CancelScope()
         self._stop_asked = trio.Event()
 
     def ref(self, name: Name[A]) -> Ref[A]:
@@ -88,6 +93,7 @@ class System:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self.directory.surroundings.alarms.ring_when_due)
                     nursery.start_soon(self._stop_when_asked)
+                    nursery.start_soon(self._end_body_when_stuck)
                     await self._root.live()
                     nursery.cancel_scope.cancel()
         finally:
@@ -104,6 +110,12 @@ class System:
         await self._root.wait_settled()
         if not self._root.alive:
             await trio.sleep_forever()
+
+    async def _end_body_when_stuck(self) -> None:
+        """A root that gave up, but over somebody wedged, cannot end: the body shall hear of it all the same."""
+        await self._root.wait_ended()
+        if self._root.stuck and not self._stop_asked.is_set():
+            self.body.cancel()
 
     async def _stop_when_asked(self) -> None:
         await self._stop_asked.wait()
@@ -149,8 +161,9 @@ async def running(system: System) -> AsyncGenerator[System]:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(system.run)
             try:
-                await system.wait_ready()
-                yield system
+                with system.body:
+                    await system.wait_ready()
+                    yield system
             finally:
                 system.stop()
     except BaseExceptionGroup as group:

@@ -364,7 +364,7 @@ async def test_a_crash_report_says_what_is_needed(autojump_clock: MockClock) -> 
 
 
 async def test_a_supervisor_does_not_let_an_actor_live_twice(autojump_clock: MockClock) -> None:
-    """A sibling that ignores its cancellation cannot be restarted with the others: the supervisor gives up instead."""
+    """A sibling that ignores its cancellation cannot be restarted: the supervisor gives up, and the body ends at once."""
     release = trio.Event()
 
     async def ignore(me: Notebook) -> None:
@@ -389,7 +389,10 @@ async def test_a_supervisor_does_not_let_an_actor_live_twice(autojump_clock: Moc
                 system.ref(B).tell(Do(ignore))
                 await trio.testing.wait_all_tasks_blocked()
                 system.ref(A).tell(Boom())
-                await trio.sleep_forever()
+                try:
+                    await trio.sleep_forever()
+                finally:
+                    assert trio.current_time() == pytest.approx(2)
     assert crashes == ["supervisor/a ValueError", "supervisor/b Wedged", "supervisor GaveUp"]
     assert log == ["start a", "start b"]
 
