@@ -10,20 +10,23 @@ from pathlib import Path
 from bench import runtime, schedules, soak, store, zones
 from bench.measure import Figures
 
+MEASURES = {each.__name__.rpartition(".")[2]: each.measure for each in (runtime, schedules, store, zones)}
+SOAKS = {"soak": soak.measure, "soak-stories": soak.measure_stories, "soak-nights": soak.measure_nights}
+
 
 def main() -> None:
     """Run one benchmark by name."""
     parser = argparse.ArgumentParser(prog="python -m bench", description="Ratios against a named yardstick.")
-    parser.add_argument("name", choices=["runtime", "schedules", "soak", "store", "zones"])
+    parser.add_argument("name", choices=[*MEASURES, *SOAKS])
     parser.add_argument("--json", type=Path, metavar="FILE", help="keep the figures here")
-    parser.add_argument("--seeds", type=int, default=soak.SEEDS, help="how many simulated nights (soak)")
+    parser.add_argument("--seeds", type=int, help="how many stories or nights, each (soak)")
     parser.add_argument("--first", type=int, default=0, help="the first seed (soak)")
     chosen = parser.parse_args()
     figures = Figures()
-    if chosen.name == "soak":
-        soak.measure(figures, chosen.seeds, chosen.first)
+    if chosen.name in SOAKS:
+        SOAKS[chosen.name](figures, first=chosen.first, **({} if chosen.seeds is None else {"seeds": chosen.seeds}))
     else:
-        {"runtime": runtime, "schedules": schedules, "store": store, "zones": zones}[chosen.name].measure(figures)
+        MEASURES[chosen.name](figures)
     if chosen.json:
         figures.write(chosen.json)
 

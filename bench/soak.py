@@ -1,14 +1,17 @@
 """
-The long proof: thousands of simulated nights with crashes, zombies and lost answers (``--seeds N``, from ``--first N``).
+The long proofs: stories about random trees of actors, and nights of a whole staff with crashes, zombies and lost answers.
 
-Stops at the first seed that breaks a promise and names it.
+Each stops at the first seed that breaks a promise, and names it. ``--seeds N`` plays so many of each, from ``--first N``.
 """
 
 from __future__ import annotations
 
 import importlib
+import multiprocessing
+import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +19,52 @@ import structlog
 
 from bench.measure import Figures
 
-SEEDS = 2000
+TESTS = Path(__file__).parents[1] / "tests"
+SHARE = 100
+"""Seeds that a process plays before it fetches more."""
 
 
-def measure(figures: Figures, seeds: int = SEEDS, first: int = 0) -> None:
-    """Play the seeds; a broken promise raises with the seed in its message."""
-    sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "actors"))
-    simulation: Any = importlib.import_module("simulation")
-    laws: Any = importlib.import_module("test_simulation")
+def measure_stories(figures: Figures, seeds: int = 100_000, first: int = 0) -> None:
+    """Tell the stories of the actor runtime, on every core."""
+    _measure(figures, "stories", tell_story, seeds, first)
+
+
+def measure_nights(figures: Figures, seeds: int = 2000, first: int = 0) -> None:
+    """Play the nights of the daemon's staff, on every core."""
+    _measure(figures, "nights", play_night, seeds, first)
+
+
+def measure(figures: Figures, seeds: int | None = None, first: int = 0) -> None:
+    """Both, each with its own number of seeds unless told."""
+    for each in (measure_stories, measure_nights):
+        each(figures, first=first, **({} if seeds is None else {"seeds": seeds}))
+
+
+def tell_story(seed: int) -> None:
+    """One story about actors."""
+    simulation = _imported("runtime", "actor_simulation")
+    faults = simulation.faults_of(simulation.play(seed))
+    assert not faults, f"seed {seed}: " + "; ".join(faults)
+
+
+def play_night(seed: int) -> None:
+    """One night of a staff."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
+    _imported("actors", "test_simulation").assert_holds(_imported("actors", "simulation").play(seed), seed)
+
+
+def _imported(room: str, module: str) -> Any:
+    path = str(TESTS / room)
+    if path not in sys.path:
+        sys.path.insert(0, path)
+    return importlib.import_module(module)
+
+
+def _measure(figures: Figures, what: str, play: Callable[[int], None], seeds: int, first: int) -> None:
+    """Play the seeds; a broken promise raises with the seed in its message."""
     began = time.perf_counter()
-    for seed in range(first, first + seeds):
-        laws.assert_holds(simulation.play(seed), seed)
-    figures.note("seeds_held", seeds)
-    figures.note("seconds", time.perf_counter() - began)
+    with multiprocessing.get_context("spawn").Pool(os.cpu_count()) as pool:
+        for _ in pool.imap(play, range(first, first + seeds), chunksize=SHARE):
+            pass
+    figures.note(f"{what}_held", seeds)
+    figures.note(f"{what}_seconds", time.perf_counter() - began)

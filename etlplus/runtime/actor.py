@@ -30,9 +30,10 @@ class Actor(Generic[A]):
         """Runs before the first message; the actor counts as ready when it returns."""
 
     async def stopping(self, exit: Exit) -> None:  # noqa: A002 - the field's word
-        """Runs at an orderly stop, after the mailbox was handled; shielded, and bounded by the child's ``shutdown``.
+        """Runs at an orderly stop, after the mailbox was handled; bounded by the child's ``shutdown``.
 
-        Piped work goes on meanwhile and is cancelled afterwards. Neither a crash nor a kill runs it.
+        Piped work goes on meanwhile, is cancelled afterwards, and cannot cut this short by a crash. Neither a crash nor a kill
+        of the actor runs it; a kill ends it.
         """
 
     def undelivered(self, left: Sequence[Any]) -> None:
@@ -43,12 +44,41 @@ class Actor(Generic[A]):
         return None
 
 
+class Watch(Own):
+    """News of the end of another actor, for the life that wanted to hear of it."""
+
+    __slots__ = ("_down", "_forget", "_watches")
+
+    def __init__(
+        self, life: Life, other: Ref[Any], down: Callable[[Exit], Any], watches: dict[object, Timer | Watch]
+    ) -> None:
+        super().__init__(life, None)
+        self._down = down
+        self._watches = watches
+        watches[self] = self
+        self._forget = other.when_stopped(self._hear)
+
+    def cancel(self) -> None:
+        """Hear of it no more."""
+        del self._watches[self]
+        self._forget()
+
+    def _hear(self, why: Exit) -> None:
+        life: Life = self.life  # type: ignore[assignment]  # whoever makes a watch gives it a life
+        del self._watches[self]
+        self.message = why
+        life.cell.tell_own(self)
+
+    def taken(self) -> Any:
+        return self._down(self.message)
+
+
 class Timer(Own):
     """A message to oneself that is due later. A tick that is still queued when the next is due stands for both."""
 
     __slots__ = ("_due_at", "_every_s", "_jitter", "_queued", "_timers", "key")
 
-    def __init__(self, life: Life, message: Any, key: object, timers: dict[object, Timer]) -> None:
+    def __init__(self, life: Life, message: Any, key: object, timers: dict[object, Timer | Watch]) -> None:
         super().__init__(life, message)
         self.key = key
         self._due_at = trio.current_time()
@@ -72,23 +102,32 @@ class Timer(Own):
         self._cell.surroundings.alarms.set(self._due_at, self)
 
     def again(self, every_s: float, jitter: float) -> None:
-        """Be due again and again, each time counted from the time before."""
+        """Be due again and again, each time counted from the time before.
+
+        Raises:
+            ValueError: the times would not lie apart.
+        """
+        if not (every_s > 0 and 0 <= jitter < 1):
+            raise ValueError(
+                f"ticks come more than 0 s apart, give or take a share under 1; not {every_s} s and {jitter}"
+            )
         self._every_s, self._jitter = every_s, jitter
         self.once(every_s * (1 + jitter * self._cell.surroundings.rng.uniform(-1, 1)))
 
     def ring(self) -> None:
-        """The time has come."""
-        if not self._queued:
+        """The time has come. An actor that shall stop is not kept at work by what comes again and again."""
+        if not (self._queued or (self._every_s is not None and self._cell.draining)):
             self._queued = True
             self._cell.tell_own(self)
         if self._every_s is not None:
             self._due_at = trio.current_time()
             self.again(self._every_s, self._jitter)
 
-    def taken(self) -> None:
+    def taken(self) -> Any:
         self._queued = False
         if self._every_s is None:
             self.cancel()
+        return self.message
 
     @property
     def _cell(self) -> Cell:
@@ -145,7 +184,7 @@ class Context(Generic[A]):
     def __init__(self, life: Life) -> None:
         self.life = life
         self.me: Ref[A] = Ref(life.cell)
-        self._timers: dict[object, Timer] = {}
+        self._timers: dict[object, Timer | Watch] = {}
 
     @property
     def stopping(self) -> bool:
@@ -167,13 +206,12 @@ class Context(Generic[A]):
         if self.life.ends_for_good:
             cell.refuse_new()
             cell.drain()
-        else:
+        elif not cell.draining:
             cell.halt()
 
     def watch(self, other: Ref[B], down: Callable[[Exit], Tell[A]]) -> None:
         """Be told once ``other`` has ended for good; at once if it has."""
-        life = self.life
-        other.when_stopped(lambda why: life.cell.tell_own(Own(life, down(why))))
+        Watch(self.life, other, down, self._timers)
 
     def after(self, seconds: float, message: Tell[A], *, key: str | None = None) -> Timer:
         """Tell this actor something later. A second timer of the same key replaces the first, even if that one is queued."""
@@ -182,7 +220,11 @@ class Context(Generic[A]):
         return timer
 
     def every(self, seconds: float, message: Tell[A], *, key: str | None = None, jitter: float = 0.0) -> Timer:
-        """Tell this actor something again and again, ``seconds`` apart give or take the share ``jitter``."""
+        """Tell this actor something again and again, ``seconds`` apart give or take the share ``jitter``.
+
+        Raises:
+            ValueError: ``seconds`` is not above 0, or ``jitter`` not from 0 to below 1.
+        """
         timer = Timer(self.life, message, key or object(), self._timers)
         timer.again(seconds, jitter)
         return timer
@@ -194,9 +236,9 @@ class Context(Generic[A]):
         return task
 
     def end(self) -> None:
-        """The life is over: no timer of it rings any more."""
-        for timer in list(self._timers.values()):
-            timer.cancel()
+        """The life is over: no timer of it rings any more, and it hears of nobody's end."""
+        for each in list(self._timers.values()):
+            each.cancel()
 
     async def _pipe(
         self, task: Task, work: Awaitable[T], ok: Callable[[T], Tell[A]], bad: Callable[[Exception], Tell[A]]

@@ -31,8 +31,14 @@ class Asked:
         self._error: BaseException | None = None
 
     async def outcome(self) -> Any:
-        """Wait for the end of the ask. Who is cancelled meanwhile abandons it."""
+        """Wait for the end of the ask. Who is cancelled meanwhile abandons it.
+
+        Raises:
+            RuntimeError: another task waits for it.
+        """
         if self.pending:
+            if self._task is not None:
+                raise RuntimeError(f"another task waits already for what {self._path} answers")
             self._task = trio.lowlevel.current_task()
             await trio.lowlevel.wait_task_rescheduled(self._abandon)
         else:
@@ -61,4 +67,5 @@ class Asked:
 
     def _abandon(self, _: object) -> trio.lowlevel.Abort:
         self.pending = False
+        self._error = AskTimeout(f"nobody waited any more for {self._path} to answer {type(self.message).__name__}")
         return trio.lowlevel.Abort.SUCCEEDED

@@ -65,8 +65,9 @@ class Own:
         self.message = message
         self.pending = True
 
-    def taken(self) -> None:
-        """Its turn has come, and it will be handled now."""
+    def taken(self) -> Any:
+        """Its turn has come: the message that will be handled now."""
+        return self.message
 
 
 class Latest:
@@ -97,10 +98,9 @@ class Cell:
     """
 
     __slots__ = (
-        "_latest", "_puts", "_send", "_watchers", "capacity", "deliver", "draining", "dropped", "exit", "handled", "handlers",
-        "in_hand", "life", "path", "plain_handlers", "receive",
-        "refuses", "rejected", "sent", "shed", "shown", "status",
-        "stopped", "surroundings", "system", "take", "undelivered", "waits_for", "wrappers",
+        "_accepting", "_latest", "_puts", "_send", "_watchers", "capacity", "deliver", "draining", "dropped", "exit",
+        "handled", "handlers", "in_hand", "life", "path", "plain_handlers", "receive", "refuses", "rejected", "sent",
+        "shed", "shown", "status", "stopped", "surroundings", "system", "take", "undelivered", "waits_for", "wrappers",
     )  # fmt: skip
 
     def __init__(self, path: str, surroundings: Surroundings, *, capacity: int, overflow: Overflow = "fail") -> None:
@@ -124,6 +124,7 @@ class Cell:
         self._puts: trio.MemorySendChannel[Any] | None = None
         self.take = self.receive.receive_nowait
         self.deliver: Callable[[Any], None] = self._send.send_nowait
+        self._accepting: Callable[[Any], None] | None = None
         self._latest: dict[type, Latest] = {}
         self._watchers: list[Callable[[Exit], None]] = []
         if overflow == "drop_oldest":
@@ -133,8 +134,13 @@ class Cell:
 
     @property
     def queued(self) -> int:
-        """Messages that wait, in both lanes."""
-        return self.receive.statistics().current_buffer_used + sum(isinstance(each, Own) for each in self.system)
+        """Messages that wait: in both lanes, and those of senders who wait for room."""
+        mailbox = self.receive.statistics()
+        return mailbox.current_buffer_used + mailbox.tasks_waiting_send + self._own_queued
+
+    @property
+    def _own_queued(self) -> int:
+        return sum(isinstance(each, Own) for each in self.system)
 
     def full(self) -> MailboxFull:
         """The error for a sender who found no room; counts it."""
@@ -148,7 +154,7 @@ class Cell:
         try:
             await self._puts.send(message)
         except trio.ClosedResourceError:
-            self._refuse(message)
+            self._turn_away(message)  # whoever closed it has counted it
         except BaseException:
             self.rejected += 1
             raise
@@ -160,11 +166,12 @@ class Cell:
             self.system.append(own)
             self._wake()
         else:
-            self.undelivered += 1
+            self.shed += 1
 
     def drain(self) -> None:
         """Have the life stop once the mailbox is empty."""
         self.draining = True
+        self._forget_halts()
         self._wake()
 
     def halt(self) -> None:
@@ -173,9 +180,14 @@ class Cell:
         self._wake()
 
     def begin_life(self) -> None:
-        """Forget requests to stop that came too late for the life before."""
+        """Forget requests to stop that the life before has not come to; a life that is to work takes messages, too."""
         self.life += 1
         self.draining = False
+        self._forget_halts()
+        if self._accepting is not None:
+            self.refuses, self.deliver, self._accepting = False, self._accepting, None
+
+    def _forget_halts(self) -> None:
         while HALT in self.system:
             self.system.remove(HALT)
 
@@ -199,23 +211,39 @@ class Cell:
         else:
             self._watchers.append(hear)
 
+    def unwatch(self, hear: Callable[[Exit], None]) -> None:
+        """Do not call ``hear`` any more."""
+        if hear in self._watchers:
+            self._watchers.remove(hear)
+
     def wrap(self, wrappers: tuple[Wrapper, ...]) -> None:
         """Put these around every handler, the last outermost; with none, the table is the plain one again."""
+        if self.plain_handlers is self.handlers:
+            self.plain_handlers = dict(self.handlers)
         self.wrappers = wrappers
-        self.install(self.plain_handlers)
+        self._wrap_all()
 
     def install(self, handlers: dict[type, Handler]) -> None:
         """Use the handlers of a new life."""
         self.plain_handlers = self.handlers = handlers
-        for wrapper in self.wrappers:
-            self.handlers = {kind: wrapper(handler) for kind, handler in self.handlers.items()}
+        if self.wrappers:
+            self.wrap(self.wrappers)
+
+    def _wrap_all(self) -> None:
+        """Fill the table anew. It stays the same object: a slice at work sees the change at its next message."""
+        for kind, handler in self.plain_handlers.items():
+            for wrapper in self.wrappers:
+                handler = wrapper(handler)
+            self.handlers[kind] = handler
 
     def refuse_new(self) -> None:
         """Take no more messages of others; what is queued stays. Who waits for room is refused, too."""
-        self.refuses = True
-        self.deliver = self._refuse
+        if not self.refuses:
+            self.refuses, self._accepting, self.deliver = True, self.deliver, self._refuse
         if self._puts is not None:
+            self.rejected += self._puts.statistics().tasks_waiting_send
             self._puts.close()
+            self._puts = None
 
     def close(self, why: Exit) -> list[Any]:
         """End the identity: asks in the mailbox fail, watchers hear of it. Returns the tells left there, in order.
@@ -228,14 +256,15 @@ class Cell:
         mail, own = list(self._take_mail()), list(self._take_own())
         self.undelivered += len(mail) + len(own)
         for item in mail:
-            self.surroundings.dead_letters.bury(self.path, item, "undelivered")
             if isinstance(item, Asked):
                 item.fail(ActorStopped(self.path))
-        for hear in self._watchers:
-            hear(why)
-        self._watchers.clear()
         if self.stopped is not None:
             self.stopped.set()
+        watchers, self._watchers = self._watchers, []
+        for hear in watchers:
+            hear(why)
+        for item in mail:  # last, since what a user's hook raises must keep nobody waiting
+            self.surroundings.dead_letters.bury(self.path, item, "undelivered")
         return [item for item in mail if not isinstance(item, Asked)] + own
 
     def _take_mail(self) -> Iterator[Any]:
@@ -250,13 +279,16 @@ class Cell:
     def _take_own(self) -> Iterator[Any]:
         while self.system:
             item = self.system.pop(0)
-            if isinstance(item, Own) and item.pending:
+            if isinstance(item, Own) and item.pending and not isinstance(item.message, Exit):
                 yield item.message
             elif isinstance(item, Own):
-                self.shed += 1
+                self.shed += 1  # news of somebody's end interests nobody who has ended
 
     def _refuse(self, item: Any) -> None:
         self.rejected += 1
+        self._turn_away(item)
+
+    def _turn_away(self, item: Any) -> None:
         self.surroundings.dead_letters.bury(self.path, item, "stopped")
         raise ActorStopped(self.path)
 

@@ -48,7 +48,11 @@ class Directory:
 
     def cell(self, name: Name[Any]) -> Cell:
         """The identity of a name. Raises KeyError if nobody is called so, or a whole pool is."""
-        return self._cells[name.value]
+        try:
+            return self._cells[name.value]
+        except KeyError:
+            self.ref(name)
+            raise KeyError(f"{name.value!r} is a pool; name one of its members, say '{name.value}-0'") from None
 
     def add_actor(self, spec: Child[Any], parent: str) -> ActorNode:
         """A new actor under ``parent``; its name must be free."""

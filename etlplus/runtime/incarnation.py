@@ -39,7 +39,7 @@ class Life:
     """
 
     __slots__ = (
-        "_find", "_now", "_shutdown_s", "actor", "began_at", "cell", "deadline", "ends_for_good", "nursery", "ready",
+        "_find", "_last_hook", "_now", "_shutdown_s", "actor", "began_at", "cell", "deadline", "ends_for_good", "nursery", "ready",
         "stop_by", "task",
     )  # fmt: skip
 
@@ -64,6 +64,7 @@ class Life:
         self._now = cell.surroundings.now
         self.began_at = self._now()
         self.actor: Actor[Any] | None = None
+        self._last_hook: trio.CancelScope | None = None
 
     async def run(self, make: Callable[[], Actor[Any]], start_within_s: float, on_ready: Callable[[], None]) -> None:
         """Live until stopped; raises whatever the actor crashed with."""
@@ -93,11 +94,23 @@ class Life:
             raise StartFailed(f"{self.cell.path} was not ready within {within_s} s")
 
     async def _stop(self, actor: Actor[Any]) -> None:
+        await trio.lowlevel.checkpoint_if_cancelled()  # a life that was cut comes to no orderly end
         self.cell.status = "stopping"
-        by_itself = self.stop_by == NEVER
-        deadline = self._now() + self._shutdown_s if by_itself else max(self.stop_by, self._now() + HOOK_S)
-        with trio.CancelScope(shield=True, deadline=deadline):
+        now = self._now()
+        until = max(min(self.stop_by, now + self._shutdown_s), now + HOOK_S)
+        with trio.CancelScope(shield=True, deadline=until) as self._last_hook:
             await actor.stopping(Exit("stopped"))
+
+    def cut(self) -> None:
+        """Cancel whatever it does."""
+        self.nursery.cancel_scope.cancel()
+        if self._last_hook is not None:
+            self._last_hook.cancel()
+
+    @property
+    def was_cut_short(self) -> bool:
+        """Whether the last hook did not come to its end in time."""
+        return self._last_hook is not None and self._last_hook.cancelled_caught
 
     def find(self, name: Name[Any], /) -> Ref[Any]:
         """The reference of a name."""
@@ -164,25 +177,29 @@ class Life:
     async def _handle_special(self, item: Any, now: float) -> None:
         """Handle what is not simply a message: an ask, something of one's own, the latest of a type, a call to wake up."""
         cell = self.cell
+        if isinstance(item, Own):
+            if item.life is self and item.pending:
+                await self._handle(item.message, item.taken)
+            else:
+                cell.shed += 1
+            return
         if type(item) is Latest:
             item = cell.taken_latest(item)
-        elif isinstance(item, Own):
-            if item.life is not self or not item.pending:
-                cell.shed += 1
-                return
-            item.taken()
-            item = item.message
-        if item is WAKE:
-            return
         if type(item) is Asked:
             await finish(self._answer(item, now))
-            return
+        elif item is not WAKE:
+            await self._handle(item, lambda: item)
+
+    async def _handle(self, item: Any, taken: Callable[[], Any]) -> None:
+        """Handle the message that ``taken`` makes of an item; the item is in hand from before."""
+        cell = self.cell
         cell.handled += 1
         cell.in_hand = item
+        cell.in_hand = message = taken()
         try:
-            await finish(self._handler_of(item)(item))
+            await finish(self._handler_of(message)(message))
         except Refuse:
-            cell.surroundings.dead_letters.bury(cell.path, item, "refused")
+            cell.surroundings.dead_letters.bury(cell.path, message, "refused")
 
     def _answer(self, asked: Asked, now: float) -> Coroutine[Any, Any, None] | None:
         """Answer an ask, unless nobody waits for it any more. What an async handler began is returned, to be awaited."""

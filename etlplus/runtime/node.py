@@ -55,9 +55,10 @@ class Node:
         killed: The last life was cancelled instead of coming to its end. (Actors only.)
         on_trial: Until it is ready for the first time, whoever starts it sees to its failures.
         deliberate: Its end was asked for; no rule of restart applies to it.
+        stuck: It, or something below, does not even obey its cancellation. Nobody waits for it any more.
     """
 
-    __slots__ = ("_end", "_settled", "alive", "deliberate", "error", "on_trial", "path", "record")
+    __slots__ = ("_end", "_settled", "alive", "deliberate", "error", "on_trial", "path", "record", "stuck")
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -66,12 +67,14 @@ class Node:
         self.error: Exception | None = None
         self.on_trial = True
         self.deliberate = False
+        self.stuck = False
         self._settled: trio.Event | None = None
         self._end: trio.Event | None = None
 
     def begin(self, *, on_trial: bool) -> None:
         """Prepare the next life; ``live`` is started right after."""
         self.alive, self.error, self.deliberate, self.on_trial = True, None, False, on_trial
+        self.stuck = False
         self._settled = trio.Event()
 
     async def wait_settled(self) -> None:
@@ -80,8 +83,8 @@ class Node:
             await self._settled.wait()
 
     async def wait_ended(self, until: float = float("inf")) -> None:
-        """Wait until this life has ended, but not longer than ``until`` on Trio's clock."""
-        if self.alive:
+        """Wait until this life has ended or is stuck, but not longer than ``until`` on Trio's clock."""
+        if self.alive and not self.stuck:
             if self._end is None:
                 self._end = trio.Event()
             with trio.move_on_at(until):
@@ -96,6 +99,14 @@ class Node:
     def end(self) -> None:
         """This life has ended."""
         self.alive = False
+        self._let_go_on()
+
+    def get_stuck(self) -> None:
+        """This life goes on, though it should have ended."""
+        self.stuck = True
+        self._let_go_on()
+
+    def _let_go_on(self) -> None:
         self.settle()
         if self._end is not None:
             self._end.set()
@@ -111,7 +122,7 @@ class ActorNode(Node):
     """
 
     __slots__ = (
-        "_actor", "_find", "_life", "_ready_at", "_report", "budget", "cell", "killed", "restart", "spec",
+        "_actor", "_find", "_kill_to_tell", "_life", "_ready_at", "_report", "budget", "cell", "killed", "restart", "spec",
     )  # fmt: skip
 
     def __init__(
@@ -133,11 +144,12 @@ class ActorNode(Node):
         self._ready_at: float | None = None
         self._actor: Actor[Any] | None = None
         self.killed = False
+        self._kill_to_tell = False
 
     def begin(self, *, on_trial: bool) -> None:
         super().begin(on_trial=on_trial)
         self.cell.begin_life()
-        self._life, self._ready_at, self.killed = None, None, False
+        self._life, self._ready_at, self.killed, self._kill_to_tell = None, None, False, False
 
     def backoff_s(self) -> float:
         """How long to wait before the next life, after a crash."""
@@ -161,6 +173,7 @@ class ActorNode(Node):
             self._keep_crash(error)
         finally:
             if self._life is not None:
+                self._tell_of_kill(self._life)
                 self._life.drop_in_hand(self.error)
                 self._actor, self._life = self._life.actor, None
             self.end()
@@ -207,10 +220,8 @@ class ActorNode(Node):
         self.deliberate = True
         if for_good:
             self.cell.refuse_new()
-        if not self.alive:
-            return
         stop_by = trio.current_time() + self.spec.shutdown_s
-        if self._life is not None and self._life.ready:
+        if self.alive and not self.killed and self._life is not None and self._life.ready:
             self._life.stop_by = stop_by
             if for_good:
                 self.cell.drain()
@@ -222,20 +233,27 @@ class ActorNode(Node):
         if self.alive:
             await self._kill()
 
+    def cut(self) -> None:
+        """Cancel this life at once, and for good; ``stop`` waits for its end."""
+        self.deliberate = True
+        if self.alive:
+            self.killed, self._kill_to_tell = True, self._ready_at is not None
+            if self._life is not None:
+                self._life.cut()
+
     async def _kill(self) -> None:
-        self.killed = True
-        if self._life is not None:
-            self._life.nursery.cancel_scope.cancel()
+        self.cut()
         await self.wait_ended(trio.current_time() + KILL_GRACE_S)
-        if not self.alive:
-            self.report_killed()
-        else:
+        if self.alive and not self.stuck:
             self.cell.status = "wedged"
+            self.get_stuck()
             self._report(self._crash(Wedged(f"{self.path} ignores its cancellation; it stands at\n{self._stack()}")))
 
-    def report_killed(self) -> None:
-        """Tell that this actor was cut, if it had been at work."""
-        if self._ready_at is not None:
+    def _tell_of_kill(self, life: Life) -> None:
+        """An actor that was ready, was cut, and did not even crash over it: say so, unless it was found wedged before."""
+        if life.was_cut_short:
+            self.killed = self._kill_to_tell = True
+        if self._kill_to_tell and self.error is None and not self.stuck:
             self._report(self._crash(Killed(f"{self.path} did not stop within its budget")))
 
     def _stack(self) -> str:
@@ -277,5 +295,12 @@ class ActorNode(Node):
             undelivered=cell.undelivered,
             life=cell.life,
             last_crash="" if last is None else repr(last)[:READ_MAX],
-            state=cell.shown() if cell.shown is not None else None,
+            state=self._state(),
         )
+
+    def _state(self) -> object:
+        """What the actor shows of itself; if that fails, how: one actor's fault must not hide the tree."""
+        try:
+            return None if self.cell.shown is None else self.cell.shown()
+        except Exception as error:  # noqa: BLE001 - shown in its place
+            return f"snapshot raised {error!r}"[:READ_MAX]

@@ -117,6 +117,7 @@ class Ref(Generic[A]):
             AskCycle: the actor waits, directly or through others, for this one.
             ActorStopped: nobody will handle it.
         """
+        await trio.lowlevel.checkpoint_if_cancelled()
         cell = self._cell
         cell.sent += 1
         try:
@@ -124,7 +125,7 @@ class Ref(Generic[A]):
         except trio.WouldBlock:
             await _wait_for_room(cell, message, within)
         else:
-            await trio.lowlevel.checkpoint()
+            await trio.lowlevel.cancel_shielded_checkpoint()  # it has been sent: a cancel must not deny it
 
     async def ask(self, message: Ask[A, R], /, *, within: float | None = None) -> R:
         """Ask and wait for the answer.
@@ -182,9 +183,14 @@ class Ref(Generic[A]):
         assert cell.exit is not None
         return cell.exit
 
-    def when_stopped(self, hear: Callable[[Exit], None]) -> None:
-        """Call ``hear`` once the actor has ended for good; at once if it has. Actors use ``Context.watch``."""
+    def when_stopped(self, hear: Callable[[Exit], None]) -> Callable[[], None]:
+        """Call ``hear`` once the actor has ended for good; at once if it has. Actors use ``Context.watch``.
+
+        Returns:
+            What to call when there is no need to hear of it any more.
+        """
         self._cell.watch(hear)
+        return lambda: self._cell.unwatch(hear)
 
 
 class PoolRef(Ref[A]):
@@ -223,7 +229,7 @@ class PoolRef(Ref[A]):
             await Ref[A](member).wait_stopped()
         return await Ref[A](self._members[-1]).wait_stopped()
 
-    def when_stopped(self, hear: Callable[[Exit], None]) -> None:
+    def when_stopped(self, hear: Callable[[Exit], None]) -> Callable[[], None]:
         left = len(self._members)
 
         def one_less(why: Exit) -> None:
@@ -232,11 +238,20 @@ class PoolRef(Ref[A]):
             if not left:
                 hear(why)
 
+        def forget() -> None:
+            for member in self._members:
+                member.unwatch(one_less)
+
         for member in self._members:
             member.watch(one_less)
+        return forget
 
     def _picked(self) -> Ref[A]:
-        return Ref(self._route(self._members))
+        """Members that have ended for good, or are about to, are passed over as long as there are others."""
+        cell = self._route(self._members)
+        if cell.refuses and (others := [each for each in self._members if not each.refuses]):
+            cell = self._route(others)
+        return Ref(cell)
 
 
 def refuse_cycle(asker: Cell, target: Cell) -> None:
@@ -253,8 +268,9 @@ def refuse_cycle(asker: Cell, target: Cell) -> None:
 async def _wait_for_room(cell: Cell, message: Any, within: float) -> None:
     deadline = trio.current_time() + within
     asker = handling.get()
-    if asker is not None and trio.lowlevel.current_task() is asker.task:
+    if asker is not None:
         deadline = min(deadline, asker.deadline)
+    if asker is not None and trio.lowlevel.current_task() is asker.task:
         try:
             refuse_cycle(asker.cell, cell)
         except AskCycle:

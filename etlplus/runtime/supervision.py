@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
+from contextvars import copy_context
 from typing import Any
 
 import trio
@@ -18,12 +19,12 @@ import trio
 from .asked import Asked
 from .cell import Cell, Exit
 from .directory import Directory
-from .errors import ActorStopped, GaveUp, Refuse, StartFailed
+from .errors import ActorStopped, GaveUp, Refuse, StartFailed, Unhandled
 from .groups import split_cancelled
 from .node import ActorNode, Crash, Node
 from .ref import Ref
 from .restarts import Budget
-from .specs import Child, Dynamic, Mailbox, Pool, Supervisor, permanent, temporary
+from .specs import Child, Dynamic, Mailbox, Pool, Spawn, Supervisor, permanent, temporary
 from .tree import TreeSnapshot
 
 SPAWNS_MAX = 1024
@@ -43,6 +44,7 @@ class SupervisorNode(Node):
         self._window = Budget(spec.intensity)
         self._directory = directory
         self._work = trio.CancelScope()
+        self._context = copy_context()
         self._turn = nullcontext() if spec.strategy == "one_for_one" else trio.Lock()
         self._failure: Exception | None = None
         self._for_good = False
@@ -90,16 +92,29 @@ class SupervisorNode(Node):
         self._work.cancel()
         await self.wait_ended()
 
-    def report_killed(self) -> None:
-        """Name every actor below that was cut instead of coming to its end."""
+    def cut(self) -> None:
+        """Cancel every life below at once, and for good; ``stop`` waits for their end."""
+        self.deliberate = True
+        self._work.cancel()
         for each in self.children:
-            if isinstance(each, SupervisorNode) or each.killed:
-                each.report_killed()
+            each.cut()
 
     def close(self) -> None:
-        """All identities below end for good."""
-        for each in self.children:
-            each.close()
+        """All identities below end for good.
+
+        Raises:
+            ExceptionGroup: what hooks of the user raised; all have ended nevertheless.
+        """
+        failed: list[Exception] = []
+        for close in (*[each.close for each in self.children], self._close_spawner):
+            try:
+                close()
+            except Exception as error:  # noqa: BLE001 - raised below, when nobody waits any more
+                failed.append(error)
+        if failed:
+            raise ExceptionGroup(f"hooks failed at the end of {self.path}", failed)
+
+    def _close_spawner(self) -> None:
         if self._spawner is not None and self._spawner.exit is None:
             self._spawner.close(Exit("stopped"))
 
@@ -127,9 +142,18 @@ class SupervisorNode(Node):
                 self._work.cancel()  # from here on nobody is brought back
                 with trio.CancelScope(shield=True):
                     await self._stop_children(self.children)
+                    self._clear_up()
             self._nursery.cancel_scope.cancel()
         if self._failure is not None:
             raise self._failure
+
+    def _clear_up(self) -> None:
+        """All have been told to stop: children that never got ready are forgotten, those that live on are not waited for."""
+        if self._spawner is not None:
+            for each in [each for each in self.children if each.on_trial and not each.alive]:
+                self._let_go(each)
+        if any(each.alive for each in self.children):
+            self.get_stuck()
 
     async def _start(self, nodes: Sequence[ActorNode | SupervisorNode], *, on_trial: bool) -> None:
         """Start in order, each once the one before is ready; end early if one fails.
@@ -139,7 +163,7 @@ class SupervisorNode(Node):
         """
         for node in list(nodes):
             node.begin(on_trial=on_trial)
-            self._nursery.start_soon(self._keep, node)
+            self._context.run(self._nursery.start_soon, self._keep, node)  # a life inherits nothing from the one before
             await node.wait_settled()
             if node.error is not None and node.on_trial:
                 raise StartFailed(f"{node.path} did not start") from node.error
@@ -149,7 +173,8 @@ class SupervisorNode(Node):
     async def _keep(self, node: ActorNode | SupervisorNode) -> None:
         """The task of a child, for one life of it."""
         await node.live()
-        if not (self._work.cancel_called or node.deliberate or node.on_trial):
+        over = self._work.cancel_called or trio.current_effective_deadline() == float("-inf")
+        if not (over or node.deliberate or node.on_trial):
             self._decide(node)
 
     def _decide(self, node: ActorNode | SupervisorNode) -> None:
@@ -181,15 +206,23 @@ class SupervisorNode(Node):
         """Restart a child, and by the strategy its siblings; those are stopped first, in reverse order."""
         await trio.sleep(wait_s)
         async with self._turn:
-            if node.alive or node not in self.children:
-                return  # the restart of a sibling has started it already
+            if node.alive or node not in self.children or self._is_preceded(node):
+                return  # the restart of a sibling has started it already, or will do so
             group = self._group_of(node)
             await self._stop_children([each for each in group if each is not node], for_good=False)
             if stuck := [each.path for each in group if each.alive]:
                 self._give_up(GaveUp(f"{', '.join(stuck)} did not stop, and must not live twice"))
                 return
+            for each in group:
+                if each.restart == temporary:
+                    self._let_go(each)
             self.restarts += 1
-            await self._start(group, on_trial=False)
+            await self._start([each for each in group if each.restart != temporary], on_trial=False)
+
+    def _is_preceded(self, node: ActorNode | SupervisorNode) -> bool:
+        """Whether a child on which this one depends is down, too: its own restart will bring up those after it."""
+        earlier = self.children[: self.children.index(node)]
+        return self.spec.strategy == "rest_for_one" and any(not each.alive for each in earlier)
 
     def _group_of(self, node: ActorNode | SupervisorNode) -> list[ActorNode | SupervisorNode]:
         if self.spec.strategy == "one_for_one":
@@ -205,7 +238,7 @@ class SupervisorNode(Node):
         finally_ = self._for_good if for_good is None else for_good
         if self._spawner is None:
             for node in reversed(list(nodes)):
-                await node.stop(for_good=finally_)
+                await node.stop(for_good=finally_ or node.restart == temporary)
         else:
             async with trio.open_nursery() as nursery:
                 for node in list(nodes):
@@ -218,35 +251,46 @@ class SupervisorNode(Node):
             return
         self._spawner.status = "running"
         async for item in self._spawner.receive:
-            if isinstance(item, Asked) and item.pending:
-                self._spawner.handled += 1
-                self._duties.start_soon(self._spawn, item, self._spawner)
-            elif isinstance(item, Asked):
+            asked = item if isinstance(item, Asked) else Asked(item, float("inf"), self.path)
+            if not asked.pending:
                 self._spawner.shed += 1
+                continue
+            self._spawner.handled += 1
+            if isinstance(asked.message, Spawn):
+                self._duties.start_soon(self._spawn, asked, self._spawner)
+            else:
+                self._refuse_spawn(asked, Unhandled(self.path, asked.message))
 
     async def _spawn(self, asked: Asked, spawner: Cell) -> None:
         """Start one more child, and tell the asker how it went."""
         spec: Child[Any] = asked.message.spec
         assert isinstance(self.spec, Dynamic)
         if len(self.children) >= self.spec.children_max:
-            asked.fail(Refuse(f"{self.path} has {len(self.children)} children, which is its limit"))
+            self._refuse_spawn(asked, Refuse(f"{self.path} has {len(self.children)} children, which is its limit"))
             return
         try:
             node = self._directory.add_actor(spec, self.path)
         except ValueError as taken:
-            asked.fail(taken)
+            self._refuse_spawn(asked, taken)
             return
         self.children.append(node)
         try:
             await self._start([node], on_trial=True)
         except StartFailed as failure:
             self._let_go(node)
-            asked.fail(failure)
+            self._refuse_spawn(asked, failure)
         except trio.Cancelled:
             asked.fail(ActorStopped(spawner.path, begun=True))
             raise
         else:
             asked.answer(Ref[Any](node.cell))
+
+    def _refuse_spawn(self, asked: Asked, why: Exception) -> None:
+        """Tell the asker why not; where nobody asked, or has waited that long, it is a dead letter."""
+        if asked.pending and asked.deadline < float("inf"):
+            asked.fail(why)
+        else:
+            self._directory.surroundings.dead_letters.bury(self.path, asked, "refused")
 
 
 async def _stop(node: ActorNode | SupervisorNode, for_good: bool) -> None:

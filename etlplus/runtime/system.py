@@ -1,9 +1,9 @@
 """
 A system: one tree of actors within one task of somebody's program.
 
-``open_system`` returns once the whole tree is ready. From then on the tree lives in a shield of its own: when the body ends
-or is cancelled, the tree is told to stop and drains in reverse start order within its budget, and nothing of it is left
-when the block is over. A root that gives up cancels the body and raises SystemFailed.
+``open_system`` returns once the whole tree is ready. The tree lives in a shield of its own: when its start or the body is
+cancelled, or the body ends, the tree is told to stop and drains in reverse start order within its budget, and nothing of it is
+left when the block is over. A root that gives up cancels the body and raises SystemFailed.
 """
 
 from __future__ import annotations
@@ -45,13 +45,18 @@ def _print_dead_letter(letter: DeadLetter) -> None:
 
 
 class System:
-    """A running tree. Made by ``open_system``."""
+    """A running tree. Made by ``open_system``.
+
+    Attributes:
+        body: What is cancelled when the tree is lost, though it cannot end.
+    """
 
     def __init__(self, tree: Supervisor, name: str, drain_s: float, directory: Directory) -> None:
         self.directory = directory
         self._root = SupervisorNode(tree, name, directory)
         self._drain_s = drain_s
-        self._scope = trio.CancelScope()
+        self._budget = trio.CancelScope()
+        self.body = trio.CancelScope()
         self._stop_asked = trio.Event()
 
     def ref(self, name: Name[A]) -> Ref[A]:
@@ -78,34 +83,46 @@ class System:
     def stop(self, *, drain: float | None = None) -> None:
         """Begin to stop. Asked again with a shorter ``drain`` (seconds), the budget shrinks; 0 cancels what still runs."""
         budget_s = self._drain_s if drain is None else drain
-        self._scope.deadline = min(self._scope.deadline, trio.current_time() + budget_s)
+        self._budget.deadline = min(self._budget.deadline, trio.current_time() + budget_s)
         self._stop_asked.set()
 
-    async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
-        """The tree's one task in the embedder's nursery."""
+    async def run(self) -> None:
+        """The tree's one task in the embedder's nursery, in a shield of its own. What cancels its start asks it to stop."""
         try:
-            with self._scope:
+            with trio.CancelScope(shield=True):
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self.directory.surroundings.alarms.ring_when_due)
-                    self._root.begin(on_trial=True)
-                    nursery.start_soon(self._root.live)
-                    await self._root.wait_settled()
-                    if self._root.error is None:
-                        self._scope.shield = True
-                        task_status.started()
-                        nursery.start_soon(self._stop_when_asked)
-                        await self._root.wait_ended()
+                    nursery.start_soon(self._stop_when_asked)
+                    nursery.start_soon(self._end_body_when_stuck)
+                    await self._root.live()
                     nursery.cancel_scope.cancel()
         finally:
-            if self._scope.cancelled_caught:
-                self._root.report_killed()
             self._root.close()
         if self._root.error is not None:
             raise SystemFailed(f"{self._root.path} failed: {self._root.error}") from self._root.error
 
+    def begin(self) -> None:
+        """Prepare to ``run``."""
+        self._root.begin(on_trial=True)
+
+    async def wait_ready(self) -> None:
+        """Wait until the whole tree is ready. If it does not get so, ``run`` raises, and this is cancelled by it."""
+        await self._root.wait_settled()
+        if not self._root.alive:
+            await trio.sleep_forever()
+
+    async def _end_body_when_stuck(self) -> None:
+        """A root that gave up, but over somebody wedged, cannot end: the body shall hear of it all the same."""
+        await self._root.wait_ended()
+        if self._root.stuck and not self._stop_asked.is_set():
+            self.body.cancel()
+
     async def _stop_when_asked(self) -> None:
         await self._stop_asked.wait()
-        await self._root.stop(for_good=True)
+        with self._budget:
+            await self._root.stop(for_good=True)
+        if self._budget.cancelled_caught:
+            self._root.cut()
 
 
 @asynccontextmanager
@@ -139,11 +156,14 @@ async def open_system(
 @asynccontextmanager
 async def running(system: System) -> AsyncGenerator[System]:
     """Start a system that has been put together, and stop it when the block is left; see ``open_system``."""
+    system.begin()
     try:
         async with trio.open_nursery() as nursery:
-            await nursery.start(system.run)
+            nursery.start_soon(system.run)
             try:
-                yield system
+                with system.body:
+                    await system.wait_ready()
+                    yield system
             finally:
                 system.stop()
     except BaseExceptionGroup as group:

@@ -195,7 +195,7 @@ class Kit:
 
         cell.wrap((traced,))
         if self._strict:
-            cell.deliver = _strictly(cell.deliver)
+            cell.deliver = _strictly(cell)
 
     def serve(self, names: Sequence[Name[Any]], directory: Directory) -> None:
         """Make a probe for each of these names."""
@@ -271,14 +271,24 @@ def _message(item: Any) -> Any:
     return item.message if isinstance(item, (Asked, Own)) else item
 
 
-def _strictly(deliver: Callable[[Any], None]) -> Callable[[Any], None]:
+def _strictly(cell: Cell) -> Callable[[Any], None]:
+    deliver = cell.deliver
+
     def encode_and_deliver(item: Any) -> None:
         message = _message(item)
         if not isinstance(message, Spawn):
-            kind: type[Any] = message.__class__
-            again = msgspec.msgpack.decode(msgspec.msgpack.encode(message), type=kind)
-            if again != message:
-                raise TypeError(f"{message!r} comes back as {again!r} when it is encoded")
+            try:
+                _encode(message)
+            except BaseException:
+                cell.rejected += 1
+                raise
         deliver(item)
 
     return encode_and_deliver
+
+
+def _encode(message: Any) -> None:
+    kind: type[Any] = message.__class__
+    again = msgspec.msgpack.decode(msgspec.msgpack.encode(message), type=kind)
+    if again != message:
+        raise TypeError(f"{message!r} comes back as {again!r} when it is encoded")
