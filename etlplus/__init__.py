@@ -12,14 +12,29 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from etlplus.app import open_service
+    from etlplus.engines.functions import GiveUp, RetryLater, RunContext, job
     from etlplus.jobs.model import JobDraft
     from etlplus.settings import Settings, load_settings
 
 __version__ = "0.1.0"
 
-__all__ = ["JobDraft", "Settings", "__version__", "load_settings", "open_service"]
+__all__ = [
+    "GiveUp",
+    "JobDraft",
+    "RetryLater",
+    "RunContext",
+    "Settings",
+    "__version__",
+    "job",
+    "load_settings",
+    "open_service",
+]
 
 _ROOM_OF = {
+    "GiveUp": "etlplus.engines.functions",
+    "RetryLater": "etlplus.engines.functions",
+    "RunContext": "etlplus.engines.functions",
+    "job": "etlplus.engines.functions",
     "JobDraft": "etlplus.jobs.model",
     "open_service": "etlplus.app",
     "Settings": "etlplus.settings",

@@ -77,7 +77,8 @@ class Dispatcher(Actor[Dispatching]):
                 self.ctx.ref(runner_name(slot.number)).tell(Carry())
         if message.claimed:
             self.ctx.ref(BROADCASTER).offer(Announce(tuple(each.run for each in message.claimed)))
-            self._claim(calls=message.calls)
+        if message.claimed or message.doubted:
+            self._claim_both()
 
     @ClaimFailed.handler
     def failed(self, message: ClaimFailed) -> None:
@@ -103,10 +104,13 @@ class Dispatcher(Actor[Dispatching]):
         lease_left_s = self._standing.lease.deadline - self._standing.boottime_s()
         if calls in self._under_way or free <= 0 or lease_left_s < self._margin_s:
             return
+        if self._doubt and self._under_way:
+            return  # what the other claim takes meanwhile would look as if nobody carried it
         self._under_way.add(calls)
+        doubted = self._doubt
         self.ctx.pipe(
             self._ask_store(min(free, BATCH_MAX), calls),
-            lambda claimed: ClaimAnswered(claimed, calls),
+            lambda claimed: ClaimAnswered(claimed, calls, doubted),
             lambda error: ClaimFailed(str(error), calls),
         )
 

@@ -187,10 +187,13 @@ class Wake(Tell[Dispatching]):
 
 
 class ClaimAnswered(Tell[Dispatching]):
-    """The store gave these runs to this worker; with ``calls``, they call functions."""
+    """The store gave these runs to this worker; with ``calls``, they call functions. ``doubted``: it was asked first what
+    the worker holds.
+    """
 
     claimed: tuple[Claimed, ...]
     calls: bool
+    doubted: bool
 
 
 class ClaimFailed(Tell[Dispatching]):
