@@ -18,13 +18,24 @@ import trio
 import trio.testing
 
 from etlplus.actors.broadcaster import Newsroom
-from etlplus.actors.messages import BROADCASTER, COMPLETER, DISPATCHER, HEARTBEAT, RESCUE, SCHEDULER, runner_name
+from etlplus.actors.messages import (
+    BROADCASTER,
+    COMPLETER,
+    CREW,
+    DISPATCHER,
+    HEARTBEAT,
+    RESCUE,
+    SCHEDULER,
+    SCRIBE,
+    runner_name,
+)
 from etlplus.actors.standing import Slot, Standing
 from etlplus.app.staff import staff
 from etlplus.engines.contract import Lease, Reports, Work
 from etlplus.engines.inline import Inline
 from etlplus.errors import StoreUnavailable
 from etlplus.jobs.ids import Ids
+from etlplus.jobs.kinds import CALLS
 from etlplus.jobs.model import LIVE_STATES, JobDraft, NewRun, RetryPolicy, Run, RunEvent, Worker
 from etlplus.jobs.outcome import Failed, Figures, Progress, Result, Returned, RunError, Succeeded
 from etlplus.runtime import Name, Tell, open_system
@@ -97,12 +108,12 @@ class Node:
             now = virtual_now()
             return Worker(
                 id=ids.new(now), node=f"n{number}", pid=number, boot_id="", started_at=now, beat_at=now,
-                expires_at=now + timedelta(seconds=60), slots=2,
+                expires_at=now + timedelta(seconds=60), slots=2, labels=(CALLS + "call",),
             )  # fmt: skip
 
         self.standing = Standing(
             worker=new_worker(), lease=Lease(float("-inf")), slots=[Slot(0), Slot(1)], now=virtual_now,
-            boottime_s=trio.current_time, new_worker=new_worker,
+            boottime_s=trio.current_time, new_worker=new_worker, calls_max=3,
         )  # fmt: skip
 
     async def live(self, stop: trio.Event) -> None:
@@ -121,7 +132,7 @@ class Node:
             nursery.cancel_scope.cancel()
 
     async def _trouble(self, system: Any) -> None:
-        victims: list[Name[Any]] = [BROADCASTER, COMPLETER, DISPATCHER, HEARTBEAT, RESCUE, SCHEDULER]
+        victims: list[Name[Any]] = [BROADCASTER, COMPLETER, CREW, DISPATCHER, HEARTBEAT, RESCUE, SCHEDULER, SCRIBE]
         victims += [runner_name(0), runner_name(1)]
         while not self.store.calm:
             await trio.sleep(self.rng.uniform(8, 40))
@@ -135,6 +146,7 @@ class Node:
     async def execute(self, work: Work, lease: Lease, reports: Reports) -> Result:
         """A load: takes a while, reports, may fail, obeys its lease only most of the time."""
         obeys = self.rng.random() < 0.8
+        reports.log("begun")
         for part in range(self.rng.randint(1, 6)):
             await trio.sleep(self.rng.uniform(0.1, 6))
             reports.progress(Progress("loading", rows_read=part))
@@ -163,7 +175,8 @@ class World:
         """Let it happen until no run is unfinished."""
         async with open_sqlite(None, Random(self.rng.random())) as self.store:
             retry = RetryPolicy(attempts_max=1000, base_s=1, cap_s=5)
-            job = await self.store.save_job(JobDraft(name="job", pipeline={}, retry=retry), now=virtual_now())
+            load = await self.store.save_job(JobDraft(name="load", pipeline={}, retry=retry), now=virtual_now())
+            call = await self.store.save_job(JobDraft(name="call", python="call", retry=retry), now=virtual_now())
             stop = trio.Event()
             nodes = [Node(number, self) for number in range(3)]
             async with trio.open_nursery() as nursery:
@@ -171,6 +184,7 @@ class World:
                     nursery.start_soon(node.live, stop)
                 for _ in range(RUNS):
                     await trio.sleep(self.rng.uniform(0, 5))
+                    job = self.rng.choice([load, call])
                     await self.store.enqueue([NewRun(job_id=job.id)], now=virtual_now())
                 for node in nodes:
                     node.store.calm = True
