@@ -47,7 +47,8 @@ PUT_RUNS = """
     ) AS new (id, lane, job_id, state, queue, rank_at, run_at, waits_until, doc)
 """
 
-# The line must be as it was when the transition was decided, or nothing happens to it; what went is named.
+# The line must be as it was when the transition was decided, or nothing happens to it; unless all went, those that did are
+# named.
 FINISH = """
     WITH gone AS (
         DELETE FROM run_live AS live
@@ -69,7 +70,7 @@ FINISH = """
         INSERT INTO tally (name, shard, amount) SELECT state, $11, count(*) FROM gone GROUP BY state ORDER BY state
         ON CONFLICT (name, shard) DO UPDATE SET amount = tally.amount + excluded.amount
     )
-    SELECT id FROM gone
+    SELECT CASE WHEN count(*) < cardinality($1) THEN coalesce(array_agg(id), '{}') END FROM gone
 """
 # Only of lines that are locked. Who is not held any more has no worker and no slots.
 CHANGE = """
