@@ -19,6 +19,12 @@ PUT_UNIQUE_KEYS = """
     ORDER BY key ON CONFLICT (key) DO UPDATE SET run_id = excluded.run_id
 """
 
+# Lanes without a limit key are never closed and never deleted, so nobody has to wait for anybody who enqueues there, too.
+PLAIN_LANES = """
+    SELECT id, lane.queue, lane.labels, lane.limit_key
+    FROM unnest($1::text[], $2::text[]) AS wanted (queue, labels)
+    JOIN lane ON lane.queue = wanted.queue AND lane.labels = wanted.labels AND lane.limit_key = ''
+"""
 # A lane that is there is opened; one that is open keeps its place.
 PUT_LANES = """
     INSERT INTO lane (queue, labels, limit_name, limit_key, open, opened_at)
