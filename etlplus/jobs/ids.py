@@ -7,12 +7,14 @@ The clock and the randomness are passed in, so that a simulated day makes the sa
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from random import Random
 from uuid import UUID
 
 _COUNTER_BITS = 12
 _RANDOM_BITS = 62
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
 
 
 class Ids:
@@ -28,11 +30,21 @@ class Ids:
 
     def new(self, now: datetime) -> str:
         """The next id, stamped with ``now`` (or a little later, when more than 4,096 are made in a millisecond)."""
-        stamp = int(now.timestamp() * 1000) << _COUNTER_BITS
+        stamp = _milliseconds(now) << _COUNTER_BITS
         self._last = max(stamp, self._last + 1)
         milliseconds, counter = divmod(self._last, 1 << _COUNTER_BITS)
         high = milliseconds << 16 | 0x7000 | counter
         return str(UUID(int=high << 64 | 0b10 << 62 | self._rng.getrandbits(_RANDOM_BITS)))
+
+
+def _milliseconds(moment: datetime) -> int:
+    return (moment - _EPOCH) // _MILLISECOND  # exact, as floats would not be
+
+
+def first_id(moment: datetime) -> str:
+    """What every id that is made at ``moment`` or later sorts behind, and every earlier one before."""
+    digits = f"{_milliseconds(moment):012x}"
+    return f"{digits[:8]}-{digits[8:]}"
 
 
 NewId = Callable[[datetime], str]

@@ -36,6 +36,7 @@ from etlplus.jobs.model import (
 )
 from etlplus.jobs.outcome import Result
 from etlplus.jobs.queues import Limit, LimitDraft, Queue, QueueCounts, QueueDraft, QueueMode
+from etlplus.jobs.retention import Keep, Tidied
 
 
 class RunFilter(msgspec.Struct, frozen=True, kw_only=True):
@@ -403,6 +404,15 @@ class AdminStore(Protocol):
 
     async def horizon(self) -> Horizon:
         """Whether somebody keeps dead rows from being removed. SQLite has none: it answers that all is well."""
+        ...
+
+    async def tidy(self, keep: Keep, *, now: datetime, limit: int = 1000) -> Tidied:
+        """Remove history that is too old or too much, oldest first, and make room for what comes.
+
+        SQLite removes up to ``limit`` runs a call. PostgreSQL drops whole weeks, never the present one, and none in which
+        there is an unfinished run or an open dead letter; its size is that of the history, SQLite's that of everything.
+        Any number of nodes may tidy at once.
+        """
         ...
 
     async def migrate(self) -> int:

@@ -12,6 +12,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
+
+import msgspec
 
 from etlplus.jobs import transitions
 from etlplus.jobs.model import Attempt, Run, RunEvent, RunState
@@ -53,6 +56,24 @@ class Kept:
         return transitions.begun(self.present, self.worker_id, self.claimed_at)
 
 
+class Told(msgspec.Struct, frozen=True, array_like=True):
+    """An event as the history keeps it: without the run's id, which stands beside it, and without names, since most of all
+    that is ever written is events.
+    """
+
+    version: int
+    at: datetime
+    kind: str
+    state: RunState
+    attempt: int
+    detail: dict[str, Any]
+
+
+def told(events: Iterable[RunEvent]) -> list[Told]:
+    """Events of one run, as the history keeps them."""
+    return [Told(each.version, each.at, each.kind, each.state, each.attempt, each.detail) for each in events]
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """What one transition writes: the record, the events up to it, and the attempt if it ended one."""
@@ -77,9 +98,16 @@ def closing(kept: Kept, change: transitions.Change, result: Result | None, now: 
     return Entry(run, [*kept.unwritten, event], transitions.ended(in_hand, result, now), kept)
 
 
-def history(written: Iterable[Sequence[RunEvent]], kept: Kept | None) -> list[RunEvent]:
+def history(run_id: str, written: Iterable[Sequence[Told]], kept: Kept | None) -> list[RunEvent]:
     """The events of a run in order: those in the history, then those that its line implies."""
-    events = {event.version: event for some in written for event in some}
+    events = {
+        each.version: RunEvent(
+            run_id=run_id, version=each.version, at=each.at, kind=each.kind, state=each.state, attempt=each.attempt,
+            detail=each.detail,
+        )
+        for some in written
+        for each in some
+    }  # fmt: skip
     for event in kept.unwritten if kept else ():
         events.setdefault(event.version, event)
     return [events[version] for version in sorted(events)]

@@ -36,8 +36,9 @@ from etlplus.engines.inline import Inline
 from etlplus.errors import StoreUnavailable
 from etlplus.jobs.ids import Ids
 from etlplus.jobs.kinds import CALLS
-from etlplus.jobs.model import LIVE_STATES, JobDraft, NewRun, RetryPolicy, Run, RunEvent, Worker
+from etlplus.jobs.model import LIVE_STATES, JobDraft, NewRun, RetryPolicy, Run, RunEvent, RunState, Worker
 from etlplus.jobs.outcome import Failed, Figures, Progress, Result, Returned, RunError, Succeeded
+from etlplus.jobs.queues import LimitDraft, LimitUse
 from etlplus.runtime import Name, Tell, open_system
 from etlplus.settings import Settings
 from etlplus.store.contract import RunFilter, Store
@@ -45,6 +46,8 @@ from etlplus.store.sqlite.body import open_sqlite
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 RUNS = 24
+AT_ONCE = 3
+"""Every third run counts against a limit with so many slots."""
 LIMIT_S = 3600.0
 
 
@@ -170,6 +173,7 @@ class World:
         self.store: Store
         self.runs: list[Run] = []
         self.events: list[RunEvent] = []
+        self.limited_most = 0
 
     async def play(self) -> None:
         """Let it happen until no run is unfinished."""
@@ -177,14 +181,18 @@ class World:
             retry = RetryPolicy(attempts_max=1000, base_s=1, cap_s=5)
             load = await self.store.save_job(JobDraft(name="load", pipeline={}, retry=retry), now=virtual_now())
             call = await self.store.save_job(JobDraft(name="call", python="call", retry=retry), now=virtual_now())
+            await self.store.save_limit(LimitDraft(name="scarce", slots=AT_ONCE), now=virtual_now())
+            scarce = JobDraft(name="scarce", pipeline={}, retry=retry, limit=LimitUse("scarce"))
+            limited = await self.store.save_job(scarce, now=virtual_now())
             stop = trio.Event()
             nodes = [Node(number, self) for number in range(3)]
             async with trio.open_nursery() as nursery:
                 for node in nodes:
                     nursery.start_soon(node.live, stop)
-                for _ in range(RUNS):
+                nursery.start_soon(self._watch_limit, stop)
+                for number in range(RUNS):
                     await trio.sleep(self.rng.uniform(0, 5))
-                    job = self.rng.choice([load, call])
+                    job = (limited, load, call)[number % 3]
                     await self.store.enqueue([NewRun(job_id=job.id)], now=virtual_now())
                 for node in nodes:
                     node.store.calm = True
@@ -195,6 +203,13 @@ class World:
             self.runs = await self.store.runs(limit=1000)
             for run in self.runs:
                 self.events += await self.store.events(run.id)
+
+    async def _watch_limit(self, stop: trio.Event) -> None:
+        """Look again and again how many runs are in hand under the limit."""
+        while not stop.is_set():
+            running = await self.store.runs(RunFilter(states=(RunState.RUNNING,)), limit=1000)
+            self.limited_most = max(self.limited_most, sum(run.limit == "scarce" for run in running))
+            await trio.sleep(0.2)
 
     def trace(self) -> str:
         """A fingerprint of everything that happened to every run, and when."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from simulation import RUNS, World, play
+from simulation import AT_ONCE, RUNS, World, play
 
 from etlplus.jobs.lifecycle import Happening
 from etlplus.jobs.model import RunState
@@ -18,6 +18,7 @@ SEEDS = 100
 
 def assert_holds(world: World, seed: int) -> None:
     assert len(world.runs) == RUNS, f"seed {seed}: a run was lost or doubled"
+    assert 0 < world.limited_most <= AT_ONCE, f"seed {seed}: {world.limited_most} at once under a limit of {AT_ONCE}"
     for run in world.runs:
         events = [event for event in world.events if event.run_id == run.id]
         assert [event.version for event in events] == list(range(1, run.version + 1)), f"seed {seed}: a gap"
@@ -31,7 +32,8 @@ def assert_holds(world: World, seed: int) -> None:
 
 @pytest.mark.slow
 def test_no_run_is_lost_or_doubled_whatever_crashes() -> None:
-    """A hundred stories with crashes, lost answers and zombies: every run ends once, and its rows are there once."""
+    """A hundred stories with crashes, lost answers and zombies: every run ends once, its rows are there once, no limit is
+    exceeded, and no slot is lost, or the last runs under the limit would never end."""
     for seed in range(SEEDS):
         assert_holds(play(seed), seed)
 

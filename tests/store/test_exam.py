@@ -212,6 +212,49 @@ async def test_the_first_bounds_are_kept(store: Store) -> None:
     assert again.run.bounds == {"size": 1}
 
 
+async def test_a_success_counts_though_the_run_changed_meanwhile(store: Store) -> None:
+    """Cancelled in the meantime, or its sources frozen: it is a success all the same, with all that happened in between."""
+    job = await a_job(store)
+    await store.enqueue([NewRun(job_id=job.id)] * 2, now=NOW)
+    await a_worker(store)
+    asked, frozen = await a_claim(store, limit=2)
+    await store.cancel(asked.run.id, now=NOW)
+    await store.freeze(frozen.run.id, 1, {"size": 1}, now=NOW)
+    for claimed in (asked, frozen):
+        settled = await told(store, claimed, DONE)
+        assert settled.run is not None
+        assert settled.run.state is RunState.SUCCEEDED
+    kinds = [event.kind for event in await store.events(asked.run.id)]
+    assert kinds == ["enqueued", "claimed", "cancel_requested", "succeeded"]
+    assert (await store.run(frozen.run.id)).bounds == {"size": 1}
+
+
+async def test_what_was_told_is_what_is_read(store: Store) -> None:
+    """The runs, events and attempts that a caller hears of are those that everybody finds in the store."""
+    job = await a_job(store, retry=RetryPolicy(base_s=1, jitter=0))
+    (made,) = await store.enqueue([NewRun(job_id=job.id, params={"n": 1})], now=NOW)
+    assert await store.run(made.id) == made
+    await a_worker(store)
+    (claimed,) = await a_claim(store)
+    assert await store.run(made.id) == claimed.run == (await store.runs())[0]
+    (in_hand,) = await store.attempts(made.id)
+    assert (in_hand.number, in_hand.worker_id, in_hand.started_at, in_hand.ended) == (1, "w", NOW, None)
+    retried = await told(store, claimed, BROKEN)
+    assert await store.run(made.id) == retried.run
+    (due,) = await store.tick(now=at(2))
+    assert await store.run(made.id) == due
+    (again,) = await a_claim(store, seconds=3)
+    settled = await told(store, again, DONE, seconds=4)
+    assert await store.run(made.id) == settled.run == (await store.runs())[0]
+    events = await store.events(made.id)
+    kinds = ["enqueued", "claimed", "retried", "came_due", "claimed", "succeeded"]
+    assert [(event.version, event.kind) for event in events] == list(enumerate(kinds, start=1))
+    assert [event.at for event in events] == [NOW, NOW, at(1), at(2), at(3), at(4)]
+    assert [(each.number, each.started_at, each.finished_at) for each in await store.attempts(made.id)] == [
+        (1, NOW, at(1)), (2, at(3), at(4)),
+    ]  # fmt: skip
+
+
 async def test_a_schedule_fires_once_for_each_nominal_time_however_many_tick(store: Store) -> None:
     """Two nodes tick at once: one run; after an outage: one run, and the next time lies ahead."""
     job = await a_job(store, schedule=IntervalSchedule(every_s=60, start_at=at(60)))

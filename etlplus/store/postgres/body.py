@@ -10,12 +10,15 @@ from datetime import datetime
 from random import Random
 from typing import Any, TypeVar
 
+from asyncpg import LockNotAvailableError
+
 from etlplus.jobs.explaining import Explanation, explain
 from etlplus.jobs.ids import Ids
 from etlplus.jobs.letters import DeadLetter, Edit, LetterFilter, Replay
 from etlplus.jobs.logs import LogLine, LogState, NewLine
 from etlplus.jobs.model import Attempt, Job, JobDraft, NewRun, Run, RunEvent, RunState, User, UserDraft, Worker
 from etlplus.jobs.queues import Limit, LimitDraft, Queue, QueueCounts, QueueDraft, QueueMode
+from etlplus.jobs.retention import Keep, Tidied
 from etlplus.store.contract import Beat, Claimed, Counts, Hint, Horizon, Outcome, RunFilter, Settled, Statistics
 from etlplus.store.postgres import (
     accounts,
@@ -29,6 +32,7 @@ from etlplus.store.postgres import (
     reads,
     schema,
     ticking,
+    tidying,
     working,
 )
 from etlplus.store.postgres.bridge import Bridge, Lane, Unit, open_bridge
@@ -235,6 +239,12 @@ class PostgresStore:
     async def horizon(self) -> Horizon:
         row = await self._look(lambda db: db.fetchrow(sql.HORIZON))
         return Horizon(oldest_s=row["oldest_s"] or 0.0, culprit=row["culprit"], dead_ratio=row["dead_ratio"] or 0.0)
+
+    async def tidy(self, keep: Keep, *, now: datetime, limit: int = 1000) -> Tidied:
+        try:
+            return await self._bridge.run(lambda db: tidying.tidy(db, keep, now, limit, self._shard))
+        except LockNotAvailableError:
+            return Tidied(more=True)  # somebody reads for long; the next round will find it done
 
     async def migrate(self) -> int:
         return await self._bridge.run(schema.migrate)

@@ -68,10 +68,18 @@ async def put_runs(db: Db, runs: Sequence[Run], now: datetime) -> None:
 async def _lanes(db: Db, runs: Sequence[Run], now: datetime) -> dict[Place, int]:
     """The lanes of runs, made if need be and open."""
     places = {_place(run): run.limit for run in runs}
-    queues, labels, keys = zip(*places, strict=True)
-    rows = await db.fetch(sql.PUT_LANES, queues, labels, list(places.values()), keys, now)
+    lanes: dict[Place, int] = {}
+    if plain := [(queue, labels) for queue, labels, key in places if not key]:
+        lanes = _by_place(await db.fetch(sql.PLAIN_LANES, *columns(plain)))
+    if missing := {place: limit for place, limit in places.items() if place not in lanes}:
+        queues, labels, keys = zip(*missing, strict=True)
+        lanes |= _by_place(await db.fetch(sql.PUT_LANES, queues, labels, list(missing.values()), keys, now))
     if rules := {key: limit for (_, _, key), limit in places.items() if key}:
         await db.execute(sql.PUT_SLOTS, list(rules), list(rules.values()))
+    return lanes
+
+
+def _by_place(rows: list[Any]) -> dict[Place, int]:
     return {(row["queue"], row["labels"], row["limit_key"]): row["id"] for row in rows}
 
 

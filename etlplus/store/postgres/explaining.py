@@ -31,7 +31,7 @@ async def situation(db: Db, run_id: str) -> Situation:
     return Situation(
         run=run,
         claimed_at=line.claimed_at,
-        mode=QueueMode(around["mode"]),
+        mode=QueueMode(around["mode"] or QueueMode.PAUSED),  # a queue that is gone gives nothing
         caps=tuple(cap for cap in caps if cap is not None),
         workers=tuple(await reads.workers(db)),
         carrying=carrying,

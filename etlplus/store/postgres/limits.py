@@ -31,7 +31,6 @@ async def delete_limit(db: Db, name: str) -> None:
     if await db.fetchval(sql.LIMIT_IS_USED, name):
         raise Conflict("unfinished runs count against the limit, or a job names it", code="limit_in_use")
     await db.execute(sql.DROP_SLOTS, await _keys(db, name), 0)
-    await db.execute(sql.DELETE_LIMIT_LANES, name)
     await db.execute(sql.DELETE_LIMIT, name)
 
 

@@ -35,7 +35,6 @@ async def delete_queue(db: Db, name: str) -> None:
     found(await db.fetchrow(sql.QUEUE_FOR_CHANGE, name), "queue", name)
     if name == DEFAULT or await db.fetchval(sql.QUEUE_IS_USED, name):
         raise Conflict("the queue has unfinished runs, or a job names it", code="queue_in_use")
-    await db.execute(sql.DELETE_QUEUE_LANES, name)
     await db.execute(sql.DROP_SLOTS, [queue_key(name)], 0)
     await db.execute(sql.DELETE_QUEUE, name)
 

@@ -52,7 +52,7 @@ async def runs(db: Db, which: RunFilter, limit: int, after: str | None) -> list[
 async def run_events(db: Db, run_id: str, after_version: int, limit: int) -> list[RunEvent]:
     unfinished = await line(db, run_id)
     written = [events(row["doc"]) for row in await db.fetch(sql.EVENTS, run_id, after_version, limit)]
-    told = [event for event in history(written, unfinished) if event.version > after_version]
+    told = [event for event in history(run_id, written, unfinished) if event.version > after_version]
     return told[:limit]
 
 

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from etlplus.jobs.model import Run, RunState
-from etlplus.store.kept import Entry, letter_code
+from etlplus.store.kept import Entry, letter_code, told
 from etlplus.store.postgres.bridge import Db
 from etlplus.store.postgres.records import columns, encode
 from etlplus.store.postgres.sql import runs as sql
@@ -41,8 +41,8 @@ async def record(db: Db, entries: Sequence[Entry], shard: int, now: datetime) ->
 
 async def finish(db: Db, entries: Sequence[Entry], shard: int, now: datetime) -> set[str]:
     """Write the ends of runs; names those whose lines were as ``Entry.kept`` says, the others are left alone."""
-    rows = await db.fetch(sql.FINISH, *columns([_finished(each) for each in entries]), now, shard)
-    return {row["id"] for row in rows}
+    gone = await db.fetchval(sql.FINISH, *columns([_finished(each) for each in entries]), now, shard)
+    return set(gone) if gone is not None else {each.run.id for each in entries}
 
 
 async def free(db: Db, run_ids: Sequence[str], now: datetime) -> None:
@@ -61,7 +61,7 @@ def _finished(each: Entry) -> tuple[Any, ...]:
     assert each.kept is not None
     attempt, revision = each.kept.attempt, each.kept.revision
     return (
-        each.run.id, attempt, revision, each.run.state, each.run.version, encode(each.run), encode(each.events),
+        each.run.id, attempt, revision, each.run.state, each.run.version, encode(each.run), encode(told(each.events)),
         encode(each.ended) if each.ended else None, letter_code(each.run),
     )  # fmt: skip
 
@@ -70,5 +70,5 @@ def _changed(each: Entry) -> tuple[Any, ...]:
     run = each.run
     return (
         run.id, run.state, run.rank_at, run.run_at, run.waits_until, run.attempt, run.cancel_requested, run.version,
-        encode(run), encode(each.events), encode(each.ended) if each.ended else None,
+        encode(run), encode(told(each.events)), encode(each.ended) if each.ended else None,
     )  # fmt: skip

@@ -10,15 +10,15 @@ from typing import Any, TypeVar
 import msgspec
 
 from etlplus.errors import NotFound
-from etlplus.jobs.model import Attempt, Run, RunEvent
-from etlplus.store.kept import Kept
+from etlplus.jobs.model import Attempt, Run
+from etlplus.store.kept import Kept, Told
 from etlplus.store.postgres.bridge import Db
 
 T = TypeVar("T")
 
 _encoder = msgspec.json.Encoder()
 _runs = msgspec.json.Decoder(Run)
-_events = msgspec.json.Decoder(list[RunEvent])
+_events = msgspec.json.Decoder(list[Told])
 _attempts = msgspec.json.Decoder(Attempt)
 
 
@@ -38,7 +38,7 @@ def kept(row: Any) -> Kept:
     return Kept(run, row["attempt"], row["worker_id"], row["claimed_at"], row["revision"], row["slotted"])
 
 
-def events(doc: str) -> list[RunEvent]:
+def events(doc: str) -> list[Told]:
     """What one row of the history tells."""
     return _events.decode(doc)
 

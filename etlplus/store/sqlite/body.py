@@ -21,6 +21,7 @@ from etlplus.jobs.letters import DeadLetter, Edit, LetterFilter, Replay
 from etlplus.jobs.logs import LogLine, LogState, NewLine
 from etlplus.jobs.model import Attempt, Job, JobDraft, NewRun, Run, RunEvent, User, UserDraft, Worker
 from etlplus.jobs.queues import Limit, LimitDraft, Queue, QueueCounts, QueueDraft, QueueMode
+from etlplus.jobs.retention import Keep, Tidied
 from etlplus.store.contract import Beat, Claimed, Counts, Hint, Horizon, Outcome, RunFilter, Settled, Statistics
 from etlplus.store.kept import Kept
 from etlplus.store.sqlite import (
@@ -35,6 +36,7 @@ from etlplus.store.sqlite import (
     reads,
     schema,
     ticking,
+    tidying,
     working,
 )
 from etlplus.store.sqlite.claiming import claim
@@ -230,6 +232,9 @@ class SqliteStore:
         self._refuse_closed()
         await trio.lowlevel.checkpoint()
         return Horizon()
+
+    async def tidy(self, keep: Keep, *, now: datetime, limit: int = 1000) -> Tidied:
+        return await self._write(lambda db: tidying.tidy(db, keep, now, limit))
 
     async def migrate(self) -> int:
         return len(schema.MIGRATIONS)  # done when opening, before anybody could ask

@@ -39,7 +39,6 @@ def delete_limit(db: Db, name: str) -> None:
     if used:
         raise Conflict("unfinished runs count against the limit, or a job names it", code="limit_in_use")
     size_keys(db, _keys(db, name), 0)
-    db.execute("DELETE FROM lane WHERE limit_name = ?", (name,))
     db.execute("DELETE FROM limit_rule WHERE name = ?", (name,))
 
 

@@ -53,7 +53,6 @@ def delete_queue(db: Db, name: str) -> None:
     (used,) = db.execute(_IS_USED, {"name": name}).fetchone()
     if used or name == DEFAULT:
         raise Conflict("the queue has unfinished runs, or a job names it", code="queue_in_use")
-    db.execute("DELETE FROM lane WHERE queue = ?", (name,))
     size_keys(db, [queue_key(name)], 0)
     db.execute("DELETE FROM queue WHERE name = ?", (name,))
 

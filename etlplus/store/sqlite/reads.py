@@ -61,7 +61,7 @@ def run_events(db: Db, run_id: str, after_version: int, limit: int) -> list[RunE
     sql = "SELECT doc FROM run_event WHERE run_id = ? AND version > ? ORDER BY version LIMIT ?"
     line = line_of(db, run_id)
     written = [events(row[0]) for row in db.execute(sql, (run_id, after_version, limit))]
-    return [event for event in history(written, line) if event.version > after_version][:limit]
+    return [event for event in history(run_id, written, line) if event.version > after_version][:limit]
 
 
 def attempts(db: Db, run_id: str) -> list[Attempt]:

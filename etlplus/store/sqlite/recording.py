@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from etlplus.jobs.model import Run, RunState
-from etlplus.store.kept import Entry, letter_code
+from etlplus.store.kept import Entry, letter_code, told
 from etlplus.store.sqlite.records import Db, encode
 
 _GO = "DELETE FROM run_live WHERE id = ? AND attempt = ? AND revision = ?"
@@ -59,7 +59,7 @@ def _line(each: Entry) -> tuple[str, int, int]:
 
 def _tell(db: Db, entries: Iterable[Entry]) -> None:
     rows = [
-        (each.run.id, each.run.version, encode(each.events), encode(each.ended) if each.ended else None)
+        (each.run.id, each.run.version, encode(told(each.events)), encode(each.ended) if each.ended else None)
         for each in entries
     ]
     db.executemany(_TELL, rows)

@@ -11,15 +11,15 @@ from typing import Any, TypeVar
 import msgspec
 
 from etlplus.errors import NotFound
-from etlplus.jobs.model import Attempt, Run, RunEvent
-from etlplus.store.kept import Kept
+from etlplus.jobs.model import Attempt, Run
+from etlplus.store.kept import Kept, Told
 
 T = TypeVar("T")
 Db = sqlite3.Connection
 
 encode = msgspec.json.Encoder().encode
 _runs = msgspec.json.Decoder(Run)
-_events = msgspec.json.Decoder(list[RunEvent])
+_events = msgspec.json.Decoder(list[Told])
 _attempts = msgspec.json.Decoder(Attempt)
 
 KEPT = "doc, attempt, worker_id, claimed_at, revision, slotted"
@@ -37,7 +37,7 @@ def kept(row: Any) -> Kept:
     return Kept(_runs.decode(row[0]), row[1], row[2], claimed_at, row[4], bool(row[5]))
 
 
-def events(doc: bytes) -> list[RunEvent]:
+def events(doc: bytes) -> list[Told]:
     """What one row of the history tells."""
     return _events.decode(doc)
 

@@ -50,5 +50,7 @@ FROM attempt
 WHERE attempt.run_id = event.run_id AND attempt.number = (event.doc ->> 'attempt')::int
     AND attempt.doc ->> 'ended' IS NOT NULL
     AND event.doc ->> 'kind' IN ('succeeded', 'failed', 'retried', 'cancelled', 'returned', 'rescued', 'poisoned');
-UPDATE run_event SET doc = json_build_array(doc);
+UPDATE run_event SET doc = json_build_array(json_build_array(
+    doc -> 'version', doc -> 'at', doc -> 'kind', doc -> 'state', doc -> 'attempt', doc -> 'detail'
+));
 DROP TABLE attempt;

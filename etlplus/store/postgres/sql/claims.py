@@ -120,7 +120,9 @@ HELD_RUNS = _HELD.format(condition="id = ANY($1) ORDER BY id")
 HELD_BY_WORKERS = _HELD.format(condition="worker_id = ANY($1) ORDER BY id LIMIT $2")
 HINT = """
     SELECT
-        (SELECT count(*) FROM (SELECT FROM run_live WHERE state = 'queued' LIMIT 1000) AS queued) AS queued,
+        (
+            SELECT count(*) FROM (SELECT FROM run_live WHERE state = 'queued' ORDER BY lane, rank_at, id LIMIT 1000) AS queued
+        ) AS queued,
         least(
             (SELECT min(run_at) FROM run_live WHERE state = 'scheduled'),
             (SELECT min(waits_until) FROM run_live WHERE waits_until IS NOT NULL AND state <> 'running'),

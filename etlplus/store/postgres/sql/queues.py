@@ -19,8 +19,8 @@ QUEUE_IS_USED = """
     SELECT EXISTS (SELECT FROM run_live JOIN lane ON lane.id = run_live.lane WHERE lane.queue = $1)
         OR EXISTS (SELECT FROM job WHERE doc ->> 'queue' = $1)
 """
+# Its lanes stay: somebody who enqueues at this moment may have found them already.
 DELETE_QUEUE = "DELETE FROM queue WHERE name = $1"
-DELETE_QUEUE_LANES = "DELETE FROM lane WHERE queue = $1"
 QUEUES = f"""
     SELECT
         {_QUEUE},
@@ -56,7 +56,7 @@ LIMIT_IS_USED = """
     SELECT EXISTS (SELECT FROM run_live JOIN lane ON lane.id = run_live.lane WHERE lane.limit_name = $1)
         OR EXISTS (SELECT FROM job WHERE doc -> 'limit' ->> 'name' = $1)
 """
-DELETE_LIMIT_LANES = "DELETE FROM lane WHERE limit_name = $1"
+# Its lanes are forgotten when they are idle.
 DELETE_LIMIT = "DELETE FROM limit_rule WHERE name = $1"
 KEYS_OF_LIMIT = "SELECT DISTINCT limit_key FROM lane WHERE limit_name = $1"
 # As many as there should be; what is above is dropped as soon as nobody holds it.

@@ -19,6 +19,12 @@ PUT_UNIQUE_KEYS = """
     ORDER BY key ON CONFLICT (key) DO UPDATE SET run_id = excluded.run_id
 """
 
+# Lanes without a limit key are never closed and never deleted, so nobody has to wait for anybody who enqueues there, too.
+PLAIN_LANES = """
+    SELECT id, lane.queue, lane.labels, lane.limit_key
+    FROM unnest($1::text[], $2::text[]) AS wanted (queue, labels)
+    JOIN lane ON lane.queue = wanted.queue AND lane.labels = wanted.labels AND lane.limit_key = ''
+"""
 # A lane that is there is opened; one that is open keeps its place.
 PUT_LANES = """
     INSERT INTO lane (queue, labels, limit_name, limit_key, open, opened_at)
@@ -47,7 +53,8 @@ PUT_RUNS = """
     ) AS new (id, lane, job_id, state, queue, rank_at, run_at, waits_until, doc)
 """
 
-# The line must be as it was when the transition was decided, or nothing happens to it; what went is named.
+# The line must be as it was when the transition was decided, or nothing happens to it; unless all went, those that did are
+# named.
 FINISH = """
     WITH gone AS (
         DELETE FROM run_live AS live
@@ -69,7 +76,7 @@ FINISH = """
         INSERT INTO tally (name, shard, amount) SELECT state, $11, count(*) FROM gone GROUP BY state ORDER BY state
         ON CONFLICT (name, shard) DO UPDATE SET amount = tally.amount + excluded.amount
     )
-    SELECT id FROM gone
+    SELECT CASE WHEN count(*) < cardinality($1) THEN coalesce(array_agg(id), '{}') END FROM gone
 """
 # Only of lines that are locked. Who is not held any more has no worker and no slots.
 CHANGE = """

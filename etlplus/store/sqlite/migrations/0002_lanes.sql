@@ -60,5 +60,9 @@ UPDATE run_event SET attempt = (
 )
 WHERE CAST(doc AS TEXT) ->> 'kind'
     IN ('succeeded', 'failed', 'retried', 'cancelled', 'returned', 'rescued', 'poisoned');
-UPDATE run_event SET doc = CAST('[' || CAST(doc AS TEXT) || ']' AS BLOB);
+UPDATE run_event SET doc = CAST(json_array(json_array(
+    json_extract(CAST(doc AS TEXT), '$.version'), json_extract(CAST(doc AS TEXT), '$.at'),
+    json_extract(CAST(doc AS TEXT), '$.kind'), json_extract(CAST(doc AS TEXT), '$.state'),
+    json_extract(CAST(doc AS TEXT), '$.attempt'), json(json_extract(CAST(doc AS TEXT), '$.detail'))
+)) AS BLOB);
 DROP TABLE attempt;
