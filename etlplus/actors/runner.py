@@ -187,7 +187,7 @@ def work_of(claimed: Claimed) -> Work:
         job_name=job.name,
         plan=job.pipeline,
         params=run.params,
-        interval=None,
+        interval=(run.interval[0].isoformat(), run.interval[1].isoformat()) if run.interval else None,
         bounds=run.bounds,
         memory_limit_bytes=job.memory_limit_bytes,
         base_dir=job.base_dir,
