@@ -100,7 +100,7 @@ def work_of(claimed: Claimed) -> Work:
         function=job.python,
         command=job.command,
         params=run.params,
-        interval=None,
+        interval=(run.interval[0].isoformat(), run.interval[1].isoformat()) if run.interval else None,
         bounds=run.bounds,
         memory_limit_bytes=job.memory_limit_bytes,
         base_dir=job.base_dir,

@@ -82,6 +82,6 @@ class Completer(Actor[Completing]):
             if not each.applied:
                 self._standing.stale_results += 1
                 log.warning("stale_result", run=each.run_id, attempt=each.attempt)
-        if runs := tuple(each.run for each in settled if each.run is not None):
+        if runs := tuple(run for each in settled for run in (each.run, each.released) if run is not None):
             self.ctx.ref(BROADCASTER).offer(Announce(runs))
             self.ctx.ref(DISPATCHER).offer(Wake())

@@ -14,6 +14,7 @@ from etlplus.actors.messages import (
     BROADCASTER,
     DISPATCHER,
     Announce,
+    CancelHere,
     Rescue,
     Rescued,
     RescueFailed,
@@ -25,15 +26,22 @@ from etlplus.actors.messages import (
     Wake,
 )
 from etlplus.actors.standing import Standing
-from etlplus.jobs.model import Run
+from etlplus.jobs.model import Run, RunState
 from etlplus.runtime import Actor
 from etlplus.store.contract import LeaseStore
 
 log = structlog.get_logger()
 
+BREATH_S = 0.005
+"""Between two ticks of which the first found nothing to do, though something is due."""
+
 
 class Scheduler(Actor[Scheduling]):
-    """Turns due schedules into runs, and delayed runs into queued ones."""
+    """Has schedules decided when they are due, and delayed runs queued.
+
+    It sleeps until the store says that something is due, and at most ``tick_s``: what others put into the store meanwhile may
+    be due earlier. If something is due that the last tick left, another node has it in hand, and is given ``BREATH_S``.
+    """
 
     def __init__(self, store: LeaseStore, standing: Standing, *, tick_s: float) -> None:
         self._store = store
@@ -42,7 +50,6 @@ class Scheduler(Actor[Scheduling]):
         self._under_way = False
 
     async def started(self) -> None:
-        self.ctx.every(self._tick_s, Tick(), key="tick")
         self._ask()
 
     @Tick.handler
@@ -55,20 +62,33 @@ class Scheduler(Actor[Scheduling]):
         if message.runs:
             self.ctx.ref(BROADCASTER).offer(Announce(message.runs))
             self.ctx.ref(DISPATCHER).offer(Wake())
-            self._ask()
+        if cancel := tuple(run.id for run in message.runs if run.state is RunState.RUNNING):
+            self.ctx.ref(DISPATCHER).offer(CancelHere(cancel))
+        self._sleep(self._wait_s(message))
 
     @TickFailed.handler
     def failed(self, message: TickFailed) -> None:
         self._under_way = False
         log.warning("tick_failed", error=message.error)
+        self._sleep(self._tick_s)
+
+    def _wait_s(self, message: Ticked) -> float:
+        if message.due_at is None:
+            return self._tick_s
+        least_s = 0.0 if message.runs else BREATH_S
+        return min(max((message.due_at - self._standing.now()).total_seconds(), least_s), self._tick_s)
+
+    def _sleep(self, seconds: float) -> None:
+        self.ctx.after(seconds, Tick(), key="tick")
 
     def _ask(self) -> None:
         if not self._under_way:
             self._under_way = True
-            self.ctx.pipe(self._tick(), Ticked, lambda error: TickFailed(str(error)))
+            self.ctx.pipe(self._tick(), lambda ticked: ticked, lambda error: TickFailed(str(error)))
 
-    async def _tick(self) -> tuple[Run, ...]:
-        return tuple(await self._store.tick(now=self._standing.now()))
+    async def _tick(self) -> Ticked:
+        runs = await self._store.tick(now=self._standing.now())
+        return Ticked(tuple(runs), (await self._store.queued_hint()).due_at)
 
 
 class RescueDuty(Actor[Rescuing]):

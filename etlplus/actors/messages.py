@@ -7,6 +7,8 @@ talk in circles without importing in circles.
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import msgspec
 
 from etlplus.actors.watchers import Subscription
@@ -218,9 +220,10 @@ class Tick(Tell[Scheduling]):
 
 
 class Ticked(Tell[Scheduling]):
-    """The store made or released these runs."""
+    """The store made or changed these runs; the next thing is due at ``due_at``, if it knows of any."""
 
     runs: tuple[Run, ...]
+    due_at: datetime | None
 
 
 class TickFailed(Tell[Scheduling]):

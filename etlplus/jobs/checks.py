@@ -28,7 +28,7 @@ class Refusal(msgspec.Struct, frozen=True):
 
 
 def check_job(draft: JobDraft, queues: Collection[str], limits: Collection[str]) -> list[Refusal]:
-    """Whether the queue and the limit that a definition names exist."""
+    """Whether the queue and the limit that a definition names exist, and the limit can count the runs that it makes."""
     found: list[Refusal] = []
     if draft.queue not in queues:
         accepted = f"one of {', '.join(sorted(queues))}"
@@ -37,6 +37,9 @@ def check_job(draft: JobDraft, queues: Collection[str], limits: Collection[str])
         known = sorted(set(limits) - {HOUSE})
         accepted = f"one of {', '.join(known)}" if known else "none: no limit was made yet"
         found.append(Refusal(f"there is no limit {draft.limit.name!r}", "/limit/name", "unknown_limit", accepted))
+    if draft.schedule is not None and draft.limit is not None and draft.limit.by is not None:
+        message = f"runs of a schedule have no parameter {draft.limit.by!r} for the limit to count by"
+        found.append(Refusal(message, "/limit/by", "limit_key", "a limit without by, or a job without a schedule"))
     return found
 
 

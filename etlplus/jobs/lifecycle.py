@@ -23,6 +23,8 @@ class Happening(StrEnum):
     """It waits still, and was given other parameters."""
     CAME_DUE = "came_due"
     """The time it waited for has come."""
+    RELEASED = "released"
+    """What it waited for is over, and its time has not come."""
     TIMED_OUT = "timed_out"
     """It waited longer than it may."""
     CLAIMED = "claimed"
@@ -53,6 +55,7 @@ TRANSITIONS: dict[tuple[RunState, Happening], RunState] = {
     (S.SCHEDULED, Happening.TIMED_OUT): S.FAILED,
     (S.SCHEDULED, Happening.CANCELLED): S.CANCELLED,
     (S.BLOCKED, Happening.CAME_DUE): S.QUEUED,
+    (S.BLOCKED, Happening.RELEASED): S.SCHEDULED,
     (S.BLOCKED, Happening.TIMED_OUT): S.FAILED,
     (S.BLOCKED, Happening.CANCELLED): S.CANCELLED,
     (S.QUEUED, Happening.CLAIMED): S.RUNNING,
@@ -84,7 +87,8 @@ def after(state: RunState, happening: Happening) -> RunState:
 
 def diagram() -> str:
     """The table as a Mermaid state diagram."""
-    lines = ["stateDiagram-v2", "    [*] --> queued: enqueued", "    [*] --> scheduled: enqueued"]
+    made = [f"    [*] --> {state}: enqueued" for state in (S.QUEUED, S.SCHEDULED, S.BLOCKED)]
+    lines = ["stateDiagram-v2", *made]
     lines += [f"    {state} --> {target}: {happening}" for (state, happening), target in TRANSITIONS.items()]
     lines += [f"    {state} --> [*]" for state in RunState if state.is_final and state in TRANSITIONS.values()]
     return "\n".join(lines)

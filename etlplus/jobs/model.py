@@ -170,7 +170,8 @@ class NewRun(msgspec.Struct, frozen=True, kw_only=True):
     """A wish for a run. While its ``unique_key`` is somebody's, ``unique`` says what becomes of it: unless told otherwise,
     as long as a run with that key is unfinished, the answer is that run and no new one is made.
 
-    ``run_at`` in the future makes the run wait as scheduled; None means now.
+    ``run_at`` in the future makes the run wait as scheduled; None means now. ``interval`` is the stretch of data that it is
+    for, from the first moment on, up to but without the second.
     """
 
     job_id: str
@@ -180,6 +181,7 @@ class NewRun(msgspec.Struct, frozen=True, kw_only=True):
     unique_key: str | None = None
     unique: Uniqueness = Uniqueness()
     replay_of: str | None = None
+    interval: tuple[datetime, datetime] | None = None
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -192,7 +194,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     its sources, so that each later one reads the same. Only a worker with all ``labels`` may claim it, and only while
     ``limit_key`` (empty: none) has a free slot under the limit called ``limit``. Unless it is claimed before ``waits_until``
     it has failed; from ``deadline_at`` on it is neither carried nor tried again. ``replay_of`` is the dead letter that it was
-    made from.
+    made from. ``interval`` is the stretch of data that it is for; that of a schedule's run ends at its nominal time.
     """
 
     id: str
@@ -226,6 +228,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     waits_until: datetime | None = None
     deadline_at: datetime | None = None
     replay_of: str | None = None
+    interval: tuple[datetime, datetime] | None = None
 
     @property
     def rank_at(self) -> datetime:

@@ -84,6 +84,22 @@ def latest(schedule: Schedule, saved_at: datetime, after: datetime, until: datet
     return found[::-1]
 
 
+def previous_occurrence(
+    schedule: Schedule, saved_at: datetime, before: datetime, beat: timedelta | None = None
+) -> Occurrence | None:
+    """
+    The last nominal time strictly before a moment; None if nothing was due before.
+
+    Args:
+        schedule: Any kind.
+        saved_at: As for ``occurrences``.
+        before: The moment before which to look; aware.
+        beat: About how far back it will be; the better the guess, the quicker the answer.
+    """
+    step = max(beat + _TICK, _SECOND) if beat else _SECOND
+    return _last(schedule, saved_at, _EPOCH, before - _TICK, step)
+
+
 def _last(
     schedule: Schedule, saved_at: datetime, after: datetime, until: datetime, step: timedelta
 ) -> Occurrence | None:

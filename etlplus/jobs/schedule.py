@@ -8,31 +8,16 @@ row for each stretch that was passed over, and the next time, all in one unit.
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from enum import StrEnum
 from hashlib import blake2b
-from itertools import islice
 
 import msgspec
 
 from etlplus.jobs.occurrences import latest, next_occurrence, occurrences
+from etlplus.jobs.passing import Passed, Passing, stretch
 from etlplus.jobs.reasons import Occurrence, Reason
 from etlplus.jobs.schedules import OnceSchedule, Schedule
 
-COUNT_MAX = 1000
-"""Nominal times that were passed over are counted up to here, so that an outage costs no more the longer it was."""
-
 _TICK = timedelta(microseconds=1)
-
-
-class Passing(StrEnum):
-    """Why no run was made at a nominal time."""
-
-    COALESCED = "coalesced"
-    """One run makes up for several nominal times; this is one of the others."""
-    MISSED = "missed"
-    """It passed while nothing ticked, and the misfire rule does not make up for it."""
-    OVERLAP = "overlap"
-    """A run of the schedule was unfinished, and the overlap rule makes no other."""
 
 
 class Fired(msgspec.Struct, frozen=True):
@@ -45,18 +30,6 @@ class Fired(msgspec.Struct, frozen=True):
     run_at: datetime
     reason: Reason
     waits: bool = False
-
-
-class Passed(msgspec.Struct, frozen=True):
-    """A stretch of nominal times without runs, both ends included, for one cause; an outage is one of these.
-
-    ``count`` is exact up to ``COUNT_MAX``, which means so many or more.
-    """
-
-    first_at: datetime
-    last_at: datetime
-    count: int
-    cause: Passing
 
 
 class Decision(msgspec.Struct, frozen=True):
@@ -113,6 +86,15 @@ def decide(
     return _by_overlap(schedule, _Choice(job_id, wanted, passed, next_at), unfinished)
 
 
+def held_back(decision: Decision) -> Decision:
+    """The decision while the job's queue takes no new runs: what it would have made is passed over."""
+    if not decision.fired:
+        return decision
+    first_at, last_at = decision.fired[0].nominal_at, decision.fired[-1].nominal_at
+    held = Passed(first_at, last_at, len(decision.fired), Passing.DRAINING)
+    return Decision(passed=(*decision.passed, held), next_at=decision.next_at)
+
+
 def pauses(schedule: Schedule, failures: int) -> bool:
     """Whether a job is to be paused, after so many runs of its schedule in a row have failed."""
     if isinstance(schedule, OnceSchedule) or schedule.pause_after_failures is None:
@@ -158,17 +140,7 @@ def _by_misfire(
     if not left:
         return wanted, ()
     cause = Passing.COALESCED if schedule.misfire == "run_once" else Passing.MISSED
-    return wanted, (_passed(schedule, saved_at, first.at, left[-1].at, cause),)
-
-
-def _passed(schedule: Schedule, saved_at: datetime, first_at: datetime, last_at: datetime, cause: Passing) -> Passed:
-    walk = islice(occurrences(schedule, saved_at, first_at - _TICK), COUNT_MAX)
-    count = 0
-    for occurrence in walk:
-        if occurrence.at > last_at:
-            break
-        count += 1
-    return Passed(first_at, last_at, count, cause)
+    return wanted, (stretch(schedule, saved_at, first.at, left[-1].at, cause),)
 
 
 def _by_overlap(schedule: Schedule, choice: _Choice, unfinished: int) -> Decision:

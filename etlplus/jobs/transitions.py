@@ -22,8 +22,8 @@ from etlplus.jobs.retry import RESCUES_MAX, retry_wait_s
 Change = tuple[Run, RunEvent]
 
 
-def enqueue(wish: NewRun, job: Job, run_id: str, now: datetime) -> Change:
-    """A new run of a job's present version."""
+def enqueue(wish: NewRun, job: Job, run_id: str, now: datetime, *, blocked: bool = False) -> Change:
+    """A new run of a job's present version; ``blocked``, it waits for other runs before it waits for its time."""
     waits = wish.run_at is not None and wish.run_at > now
     run_at = wish.run_at or now
     deadline_at = _later(max(run_at, now), job.total_timeout_s)
@@ -32,7 +32,7 @@ def enqueue(wish: NewRun, job: Job, run_id: str, now: datetime) -> Change:
         job_id=job.id,
         job_name=job.name,
         job_version=job.version,
-        state=RunState.SCHEDULED if waits else RunState.QUEUED,
+        state=RunState.BLOCKED if blocked else RunState.SCHEDULED if waits else RunState.QUEUED,
         queue=job.queue,
         priority=job.priority,
         labels=job.demands,
@@ -45,9 +45,10 @@ def enqueue(wish: NewRun, job: Job, run_id: str, now: datetime) -> Change:
         cause=wish.cause,
         unique_key=wish.unique_key,
         queue_timeout_s=job.queue_timeout_s,
-        waits_until=_earlier(_later(max(run_at, now), job.queue_timeout_s), deadline_at),
+        waits_until=deadline_at if blocked else _earlier(_later(max(run_at, now), job.queue_timeout_s), deadline_at),
         deadline_at=deadline_at,
         replay_of=wish.replay_of,
+        interval=wish.interval,
     )
     return run, enqueued(run)
 
@@ -66,6 +67,12 @@ def replaced(run: Run, wish: NewRun, job: Job, now: datetime) -> Change:
 def come_due(run: Run, now: datetime) -> Change:
     """The time that a scheduled run waited for has come."""
     return _change(run, Happening.CAME_DUE, now, {})
+
+
+def release(run: Run, now: datetime) -> Change:
+    """The runs that a blocked run waited for are over; if its time has not come, it waits for that now."""
+    happening = Happening.CAME_DUE if run.run_at <= now else Happening.RELEASED
+    return _change(run, happening, now, {}, waits_until=_waits_until(run, max(run.run_at, now)))
 
 
 def time_out(run: Run, now: datetime) -> Change:

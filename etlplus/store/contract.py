@@ -37,6 +37,7 @@ from etlplus.jobs.model import (
 from etlplus.jobs.outcome import Result
 from etlplus.jobs.queues import Limit, LimitDraft, Queue, QueueCounts, QueueDraft, QueueMode
 from etlplus.jobs.retention import Keep, Tidied
+from etlplus.jobs.ticks import Tick
 
 
 class RunFilter(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,12 +76,16 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Settled(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of an outcome. Not ``applied``: a stale result; then ``run`` is None and nothing was changed."""
+    """What became of an outcome. Not ``applied``: a stale result; then ``run`` is None and nothing was changed.
+
+    ``released`` is a run that had waited for this one and goes on now.
+    """
 
     run_id: str
     attempt: int
     applied: bool
     run: Run | None = None
+    released: Run | None = None
 
 
 class Beat(msgspec.Struct, frozen=True):
@@ -128,6 +133,9 @@ class WriteStore(Protocol):
         self, draft: JobDraft, *, now: datetime, job_id: str | None = None, expected_version: int | None = None
     ) -> Job:
         """Store a new job, or the next version of ``job_id``.
+
+        Nominal times that have come and that nothing has ticked for are decided by the schedule they belong to, and written
+        into the ledger; the runs are made of the new version. If that is paused or has no schedule, they were missed.
 
         Raises:
             Conflict: another job has the name (code ``name_taken``), or the job is not at ``expected_version`` any more
@@ -305,6 +313,12 @@ class ReadStore(Protocol):
         """
         ...
 
+    async def ticks(self, job_id: str, *, limit: int = 100, after: tuple[datetime, str] | None = None) -> list[Tick]:
+        """A page of the tick ledger of a job, newest nominal time first; empty for an unknown job. ``after`` are the
+        ``nominal_at`` and the ``outcome`` of the last line seen.
+        """
+        ...
+
     async def queues(self) -> list[QueueCounts]:
         """Every queue by name, with how much waits in it."""
         ...
@@ -381,10 +395,11 @@ class LeaseStore(Protocol):
         ...
 
     async def tick(self, *, now: datetime, limit: int = 500) -> list[Run]:
-        """Do what is due: scheduled runs become queued, schedules make their runs.
+        """Do what is due: scheduled runs become queued, those that have waited too long fail, schedules are decided.
 
-        Of any number of nodes ticking at once, one makes the run of a nominal time. What an outage missed is made up
-        for by one run. A full answer (``limit`` runs) means that there may be more.
+        What each schedule does is what ``etlplus.jobs.schedule.decide`` says: runs that are made or cancelled, lines in the
+        tick ledger, and the next time, in one unit. Of any number of nodes ticking at once, one decides about a nominal time.
+        At most ``limit`` schedules and waiting runs are looked at; ``queued_hint`` tells whether more is due.
         """
         ...
 

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from etlplus.jobs.cron import Cron
 from etlplus.jobs.occurrences import occurrences
+from etlplus.jobs.passing import COUNT_MAX, Passed, Passing
 from etlplus.jobs.reasons import Reason
 from etlplus.jobs.rules import MisfireRule, OverlapRule
-from etlplus.jobs.schedule import COUNT_MAX, Decision, Passed, Passing, decide, jitter_s, next_after, pauses
+from etlplus.jobs.schedule import Decision, decide, jitter_s, next_after, pauses
 from etlplus.jobs.schedules import CronSchedule, IntervalSchedule, OnceSchedule, Schedule
 
 NOW = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)

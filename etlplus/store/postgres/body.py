@@ -19,12 +19,15 @@ from etlplus.jobs.logs import LogLine, LogState, NewLine
 from etlplus.jobs.model import Attempt, Job, JobDraft, NewRun, Run, RunEvent, RunState, User, UserDraft, Worker
 from etlplus.jobs.queues import Limit, LimitDraft, Queue, QueueCounts, QueueDraft, QueueMode
 from etlplus.jobs.retention import Keep, Tidied
+from etlplus.jobs.ticks import Tick
 from etlplus.store.contract import Beat, Claimed, Counts, Hint, Horizon, Outcome, RunFilter, Settled, Statistics
 from etlplus.store.postgres import (
     accounts,
+    cancelling,
     definitions,
     enqueueing,
     explaining,
+    ledger,
     letters,
     limits,
     logs,
@@ -54,9 +57,9 @@ class PostgresStore:
         self._bridge = bridge
         self._ids, self._shard = Ids(rng), rng.randrange(SHARDS)
         self._marks = Marks()
-        known = definitions.Definitions()
-        self._claims = Claims(known, self._marks)
-        self._settlements = Settlements(known, rng, self._shard)
+        self._known = definitions.Definitions()
+        self._claims = Claims(self._known, self._marks)
+        self._settlements = Settlements(self._known, rng, self._shard)
 
     async def _look(self, unit: Unit[T]) -> T:
         return await self._bridge.run(unit, atomic=False)
@@ -69,9 +72,11 @@ class PostgresStore:
     async def save_job(
         self, draft: JobDraft, *, now: datetime, job_id: str | None = None, expected_version: int | None = None
     ) -> Job:
-        return await self._bridge.run(
-            lambda db: definitions.save_job(db, self._ids, draft, now, job_id, expected_version)
+        saved, runs = await self._bridge.run(
+            lambda db: ticking.save_job(db, self._ids, draft, now, job_id, expected_version, self._shard)
         )
+        self._stirred(runs)
+        return saved
 
     async def delete_job(self, job_id: str, *, now: datetime, expected_version: int | None = None) -> None:
         await self._bridge.run(lambda db: definitions.delete_job(db, job_id, expected_version))
@@ -82,7 +87,9 @@ class PostgresStore:
         return made
 
     async def cancel(self, run_id: str, *, now: datetime) -> Run:
-        return await self._bridge.run(lambda db: enqueueing.cancel(db, run_id, now, self._shard))
+        cancelled, *released = await self._bridge.run(lambda db: cancelling.cancel(db, run_id, now, self._shard))
+        self._stirred(released)
+        return cancelled
 
     async def save_queue(self, draft: QueueDraft, *, now: datetime) -> Queue:
         return await self._bridge.run(lambda db: queues.save_queue(db, draft, now))
@@ -166,6 +173,9 @@ class PostgresStore:
     ) -> list[DeadLetter]:
         return await self._look(lambda db: letters.letters(db, which or LetterFilter(), limit, after, resolved))
 
+    async def ticks(self, job_id: str, *, limit: int = 100, after: tuple[datetime, str] | None = None) -> list[Tick]:
+        return await self._look(lambda db: ledger.ticks(db, job_id, limit, after))
+
     async def queues(self) -> list[QueueCounts]:
         return await self._look(queues.queues)
 
@@ -205,7 +215,7 @@ class PostgresStore:
 
     async def acknowledge(self, outcomes: Sequence[Outcome], *, now: datetime) -> list[Settled]:
         settled = await self._bridge.run(lambda db: self._settlements.acknowledge(db, outcomes, now), Lane.SETTLE)
-        self._stirred([each.run for each in settled if each.run is not None])
+        self._stirred([run for each in settled for run in (each.run, each.released) if run is not None])
         return settled
 
     async def rescue(self, *, now: datetime, dead: Sequence[str] = (), limit: int = 500) -> list[Run]:
@@ -219,7 +229,7 @@ class PostgresStore:
         return returned
 
     async def tick(self, *, now: datetime, limit: int = 500) -> list[Run]:
-        due = await self._bridge.run(lambda db: ticking.tick(db, self._ids, now, limit, self._shard))
+        due = await self._bridge.run(lambda db: ticking.tick(db, self._known, self._ids, now, limit, self._shard))
         self._stirred(due)
         return due
 

@@ -39,11 +39,16 @@ async def save_job(db: Db, ids: Ids, draft: JobDraft, now: datetime, job_id: str
     names = {row["name"] for row in await db.fetch(queues.QUEUE_NAMES)}
     refuse_job(draft, names, {row["name"] for row in await db.fetch(queues.LIMIT_NAMES)})
     try:
-        await db.execute(sql.PUT_JOB, job.id, job.name, job.next_at, encode(job))
+        await put_version(db, job)
     except UniqueViolationError as error:
         raise Conflict(f"another job is called {draft.name!r}", code="name_taken") from error
-    await db.execute(sql.PUT_JOB_VERSION, job.id, job.version, encode(job))
     return job
+
+
+async def put_version(db: Db, job: Job) -> None:
+    """Store a new version."""
+    await db.execute(sql.PUT_JOB, job.id, job.name, job.next_at, encode(job))
+    await db.execute(sql.PUT_JOB_VERSION, job.id, job.version, encode(job))
 
 
 async def delete_job(db: Db, job_id: str, expected: int | None) -> None:

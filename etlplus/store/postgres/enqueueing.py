@@ -1,5 +1,5 @@
 """
-Making runs on PostgreSQL, one or ten thousand at a time, and cancelling them.
+Making runs on PostgreSQL, one or ten thousand at a time.
 """
 
 from __future__ import annotations
@@ -8,16 +8,15 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from etlplus.errors import Conflict
-from etlplus.jobs import transitions
 from etlplus.jobs.ids import Ids
 from etlplus.jobs.model import Job, NewRun, Run
+from etlplus.jobs.ticks import SCHEDULED
 from etlplus.store.granting import Batch
-from etlplus.store.kept import Kept, entry
+from etlplus.store.kept import Kept
 from etlplus.store.postgres.bridge import Db
 from etlplus.store.postgres.queues import modes
 from etlplus.store.postgres.recording import record
-from etlplus.store.postgres.records import columns, decode, encode, found, kept, many
+from etlplus.store.postgres.records import columns, decode, encode, kept, many
 from etlplus.store.postgres.sql import definitions
 from etlplus.store.postgres.sql import runs as sql
 from etlplus.store.refusals import refuse_wishes
@@ -85,17 +84,6 @@ def _by_place(rows: list[Any]) -> dict[Place, int]:
 
 def _row(run: Run, lane: int) -> tuple[Any, ...]:
     return (
-        run.id, lane, run.job_id, run.state, run.queue, run.rank_at, run.run_at, run.waits_until, encode(run),
+        run.id, lane, run.job_id, run.state, run.queue, run.rank_at, run.run_at, run.waits_until,
+        run.cause == SCHEDULED, encode(run),
     )  # fmt: skip
-
-
-async def cancel(db: Db, run_id: str, now: datetime, shard: int) -> Run:
-    row = await db.fetchrow(sql.LIVE_RUN_FOR_CHANGE, run_id)
-    if row is None:
-        doc = found(await db.fetchval(sql.FINISHED_RUN, run_id), "run", run_id)
-        raise Conflict(f"the run is {decode(Run, doc).state} already", code="run_finished")
-    line = kept(row)
-    if line.present.cancel_requested:
-        return line.present
-    (cancelled,) = await record(db, [entry(line, transitions.cancel(line.present, now))], shard, now)
-    return cancelled

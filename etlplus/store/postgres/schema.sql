@@ -2,12 +2,15 @@
 
 -- Definitions.
 CREATE TABLE job (
-    id text COLLATE "C" PRIMARY KEY, name text COLLATE "C" NOT NULL UNIQUE, next_at timestamptz, doc json NOT NULL
+    id text COLLATE "C" PRIMARY KEY, name text COLLATE "C" NOT NULL UNIQUE, next_at timestamptz, doc json NOT NULL,
+    failures int NOT NULL DEFAULT 0
 );
 CREATE INDEX job_due ON job (next_at) WHERE next_at IS NOT NULL;
 CREATE TABLE job_version (job_id text COLLATE "C", version int, doc json NOT NULL, PRIMARY KEY (job_id, version));
 CREATE TABLE tick (
-    job_id text COLLATE "C", nominal_at timestamptz, run_id text NOT NULL, PRIMARY KEY (job_id, nominal_at)
+    job_id text COLLATE "C", nominal_at timestamptz, outcome text COLLATE "C", last_at timestamptz NOT NULL,
+    amount int NOT NULL, reason text, run_id text COLLATE "C", decided_at timestamptz NOT NULL,
+    PRIMARY KEY (job_id, nominal_at, outcome)
 );
 CREATE TABLE account (id text COLLATE "C" PRIMARY KEY, name text COLLATE "C" NOT NULL UNIQUE, doc json NOT NULL);
 
@@ -38,7 +41,8 @@ CREATE TABLE run_live (
     id text COLLATE "C" PRIMARY KEY, job_id text COLLATE "C" NOT NULL, state text NOT NULL, queue text NOT NULL,
     rank_at timestamptz NOT NULL, run_at timestamptz NOT NULL, worker_id text, attempt int NOT NULL,
     cancel_requested bool NOT NULL, doc json NOT NULL, lane bigint NOT NULL, claimed_at timestamptz,
-    revision int NOT NULL DEFAULT 1, slotted bool NOT NULL DEFAULT false, waits_until timestamptz
+    revision int NOT NULL DEFAULT 1, slotted bool NOT NULL DEFAULT false, waits_until timestamptz,
+    of_schedule bool NOT NULL DEFAULT false
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_cost_delay = 0);
 CREATE INDEX live_queued ON run_live (lane, rank_at, id) WHERE state = 'queued';
 CREATE INDEX live_scheduled ON run_live (run_at, id) WHERE state = 'scheduled';
@@ -46,6 +50,7 @@ CREATE INDEX live_blocked ON run_live (id) WHERE state = 'blocked';
 CREATE INDEX live_held ON run_live (worker_id, id) WHERE state = 'running';
 CREATE INDEX live_impatient ON run_live (waits_until, id) WHERE waits_until IS NOT NULL AND state <> 'running';
 CREATE INDEX live_of_job ON run_live (job_id);
+CREATE INDEX live_of_schedule ON run_live (job_id, id) WHERE of_schedule;
 CREATE TABLE worker (
     id text COLLATE "C" PRIMARY KEY, node text NOT NULL, pid int NOT NULL, boot_id text NOT NULL,
     started_at timestamptz NOT NULL, beat_at timestamptz NOT NULL, expires_at timestamptz NOT NULL, slots int NOT NULL,

@@ -9,7 +9,7 @@ once, each sees what the one before it did.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from random import Random
 from typing import Any
@@ -23,8 +23,10 @@ from etlplus.store.postgres.bridge import Db
 from etlplus.store.postgres.definitions import Definitions
 from etlplus.store.postgres.recording import finish, free, record
 from etlplus.store.postgres.records import kept
-from etlplus.store.postgres.sql import claims
+from etlplus.store.postgres.sql import claims, schedules
 from etlplus.store.postgres.sql import runs as sql
+from etlplus.store.postgres.turns import take_turns
+from etlplus.store.scheduling import concerns_schedule
 
 CARRIED_MAX = 20_000
 ALL = 2**31 - 1
@@ -48,18 +50,27 @@ class Settlements:
 
     async def acknowledge(self, db: Db, outcomes: Sequence[Outcome], now: datetime) -> list[Settled]:
         remembered = self._remembered(outcomes, now)
+        await self._lock_jobs(db, outcomes, remembered)
         gone: set[str] = set()
         if remembered:
             gone = await finish(db, list(remembered.values()), self._shard, now)
             freed = [each.run.id for each in remembered.values() if each.run.id in gone and _slotted(each)]
             await free(db, freed, now)
-        applied = {number: each.run for number, each in remembered.items() if each.run.id in gone}
+        applied = {number: each for number, each in remembered.items() if each.run.id in gone}
         rest = {number: outcome for number, outcome in enumerate(outcomes) if number not in applied}
         if rest:
             applied |= await self._looked_at(db, rest, now)
         if stale := len(outcomes) - len(applied):
             await db.execute(sql.ADD_STALE, self._shard, stale)
-        return [_settled(outcome, applied.get(number)) for number, outcome in enumerate(outcomes)]
+        after = await take_turns(db, self._definitions, applied.values(), self._shard, now)
+        released = {run.job_id: run for run in after}
+        return [_settled(outcome, applied.get(number), released) for number, outcome in enumerate(outcomes)]
+
+    async def _lock_jobs(self, db: Db, outcomes: Sequence[Outcome], remembered: Mapping[int, Entry]) -> None:
+        """Lock the jobs of schedules' runs, before their lines."""
+        plain = {number for number, each in remembered.items() if not concerns_schedule(each)}
+        if asking := [outcome.run_id for number, outcome in enumerate(outcomes) if number not in plain]:
+            await db.fetch(schedules.LOCK_JOBS_OF_RUNS, asking)
 
     def _remembered(self, outcomes: Sequence[Outcome], now: datetime) -> dict[int, Entry]:
         """What to write for successes of remembered claims, by their place among the outcomes."""
@@ -72,7 +83,7 @@ class Settlements:
                 entries[number] = closing(line, change, outcome.result, now)
         return entries
 
-    async def _looked_at(self, db: Db, outcomes: dict[int, Outcome], now: datetime) -> dict[int, Run]:
+    async def _looked_at(self, db: Db, outcomes: dict[int, Outcome], now: datetime) -> dict[int, Entry]:
         """Settle outcomes under lock; those that are not held are missing from the answer."""
         lines = await _lines(db, claims.HELD_RUNS, sorted({outcome.run_id for outcome in outcomes.values()}))
         held = {(line.run.id, line.attempt, line.worker_id): line for line in lines}
@@ -84,19 +95,22 @@ class Settlements:
                 change = transitions.settle(line.present, job, outcome.result, now, self._rng)
                 entries[number] = closing(line, change, outcome.result, now)
         await record(db, list(entries.values()), self._shard, now)
-        return {number: each.run for number, each in entries.items()}
+        return entries
 
     async def rescue(self, db: Db, now: datetime, dead: Sequence[str], limit: int) -> list[Run]:
         expired = [row["id"] for row in await db.fetch(claims.WORKERS_LOST, now, list(dead))]
         lost = sorted({*expired, *dead})
+        await db.fetch(schedules.LOCK_JOBS_OF_WORKERS, lost)
         lines = await _lines(db, claims.HELD_BY_WORKERS, lost, limit)
         entries = [closing(line, transitions.rescue(line.present, now), None, now) for line in lines]
         rescued = await record(db, entries, self._shard, now)
+        rescued += await take_turns(db, self._definitions, entries, self._shard, now)
         await db.execute(claims.FORGET_WORKERS, lost)
         return rescued
 
     async def leave(self, db: Db, worker_id: str, now: datetime) -> list[Run]:
         await db.execute(claims.LOCK_WORKER, worker_id)
+        await db.fetch(schedules.LOCK_JOBS_OF_WORKERS, [worker_id])
         result = Returned("the worker left")
         lines = await _lines(db, claims.HELD_BY_WORKERS, [worker_id], ALL)
         jobs = await self._definitions.of(db, [line.run for line in lines])
@@ -105,6 +119,7 @@ class Settlements:
         ]
         entries = [closing(line, change, result, now) for line, change in zip(lines, changes, strict=True)]
         returned = await record(db, entries, self._shard, now)
+        returned += await take_turns(db, self._definitions, entries, self._shard, now)
         await db.execute(claims.FORGET_WORKERS, [worker_id])
         return returned
 
@@ -113,8 +128,17 @@ def _slotted(entry: Entry) -> bool:
     return entry.kept is not None and entry.kept.slotted
 
 
-def _settled(outcome: Outcome, run: Run | None) -> Settled:
-    return Settled(run_id=outcome.run_id, attempt=outcome.attempt, applied=run is not None, run=run)
+def _settled(outcome: Outcome, entry: Entry | None, released: dict[str, Run]) -> Settled:
+    """What became of an outcome; of each job, the first outcome tells of the run that goes on."""
+    if entry is None:
+        return Settled(run_id=outcome.run_id, attempt=outcome.attempt, applied=False)
+    return Settled(
+        run_id=outcome.run_id,
+        attempt=outcome.attempt,
+        applied=True,
+        run=entry.run,
+        released=released.pop(entry.run.job_id, None),
+    )
 
 
 async def _lines(db: Db, query: str, *values: Any) -> list[Kept]:

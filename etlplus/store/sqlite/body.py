@@ -22,13 +22,16 @@ from etlplus.jobs.logs import LogLine, LogState, NewLine
 from etlplus.jobs.model import Attempt, Job, JobDraft, NewRun, Run, RunEvent, User, UserDraft, Worker
 from etlplus.jobs.queues import Limit, LimitDraft, Queue, QueueCounts, QueueDraft, QueueMode
 from etlplus.jobs.retention import Keep, Tidied
+from etlplus.jobs.ticks import Tick
 from etlplus.store.contract import Beat, Claimed, Counts, Hint, Horizon, Outcome, RunFilter, Settled, Statistics
 from etlplus.store.kept import Kept
 from etlplus.store.sqlite import (
     accounts,
+    cancelling,
     definitions,
     enqueueing,
     explaining,
+    ledger,
     letters,
     limits,
     logs,
@@ -79,7 +82,7 @@ class SqliteStore:
     async def save_job(
         self, draft: JobDraft, *, now: datetime, job_id: str | None = None, expected_version: int | None = None
     ) -> Job:
-        return await self._write(lambda db: definitions.save_job(db, self._ids, draft, now, job_id, expected_version))
+        return await self._write(lambda db: ticking.save_job(db, self._ids, draft, now, job_id, expected_version))
 
     async def delete_job(self, job_id: str, *, now: datetime, expected_version: int | None = None) -> None:
         await self._write(lambda db: definitions.delete_job(db, job_id, expected_version))
@@ -88,7 +91,7 @@ class SqliteStore:
         return await self._write(lambda db: enqueueing.enqueue(db, self._ids, runs, now))
 
     async def cancel(self, run_id: str, *, now: datetime) -> Run:
-        return await self._write(lambda db: enqueueing.cancel(db, run_id, now))
+        return await self._write(lambda db: cancelling.cancel(db, run_id, now))
 
     async def save_queue(self, draft: QueueDraft, *, now: datetime) -> Queue:
         return await self._write(lambda db: queues.save_queue(db, draft, now))
@@ -168,6 +171,9 @@ class SqliteStore:
     ) -> list[DeadLetter]:
         return await self._read(lambda db: letters.letters(db, which or LetterFilter(), limit, after, resolved))
 
+    async def ticks(self, job_id: str, *, limit: int = 100, after: tuple[datetime, str] | None = None) -> list[Tick]:
+        return await self._read(lambda db: ledger.ticks(db, job_id, limit, after))
+
     async def queues(self) -> list[QueueCounts]:
         return await self._read(queues.queues)
 
@@ -217,7 +223,7 @@ class SqliteStore:
         return await self._write(lambda db: self._settlements.leave(db, worker_id, now))
 
     async def tick(self, *, now: datetime, limit: int = 500) -> list[Run]:
-        return await self._write(lambda db: ticking.tick(db, self._ids, now, limit))
+        return await self._write(lambda db: ticking.tick(db, self._definitions, self._ids, now, limit))
 
     async def queued_hint(self) -> Hint:
         return await self._read(ticking.queued_hint)

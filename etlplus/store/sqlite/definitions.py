@@ -19,6 +19,10 @@ from etlplus.store.sqlite.limits import limits
 from etlplus.store.sqlite.records import Db, encode, found, one
 
 REMEMBERED_MAX = 1000
+_PUT_JOB = """
+    INSERT INTO job (id, name, next_at, doc) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET
+        name = excluded.name, next_at = excluded.next_at, doc = excluded.doc, failures = 0
+"""
 
 
 def save_job(db: Db, ids: Ids, draft: JobDraft, now: datetime, job_id: str | None, expected: int | None) -> Job:
@@ -36,8 +40,7 @@ def save_job(db: Db, ids: Ids, draft: JobDraft, now: datetime, job_id: str | Non
         next_at=next_after(draft.schedule, now, now) if draft.schedule and not draft.paused else None,
         **msgspec.structs.asdict(draft),
     )
-    put_job(db, saved)
-    db.execute("INSERT INTO job_version VALUES (?, ?, ?)", (saved.id, saved.version, encode(saved)))
+    put_version(db, saved)
     return saved
 
 
@@ -52,9 +55,17 @@ def job(db: Db, job_id: str) -> Job | None:
     return one(db, Job, "SELECT doc FROM job WHERE id = ?", job_id)
 
 
-def put_job(db: Db, saved: Job) -> None:
+def put_version(db: Db, saved: Job) -> None:
+    """Store a new version; whether its scheduled runs fail is counted from here."""
     next_at = saved.next_at.timestamp() if saved.next_at else None
-    db.execute("INSERT OR REPLACE INTO job VALUES (?, ?, ?, ?)", (saved.id, saved.name, next_at, encode(saved)))
+    db.execute(_PUT_JOB, (saved.id, saved.name, next_at, encode(saved)))
+    db.execute("INSERT INTO job_version VALUES (?, ?, ?)", (saved.id, saved.version, encode(saved)))
+
+
+def move_on(db: Db, job: Job) -> None:
+    """The same version, with another next time."""
+    next_at = job.next_at.timestamp() if job.next_at else None
+    db.execute("UPDATE job SET next_at = ?, doc = ? WHERE id = ?", (next_at, encode(job), job.id))
 
 
 def _refuse_stale(present: Job | None, expected: int | None) -> None:

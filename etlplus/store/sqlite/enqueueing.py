@@ -1,5 +1,5 @@
 """
-Making runs on SQLite, one or ten thousand at a time, and cancelling them.
+Making runs on SQLite, one or ten thousand at a time.
 """
 
 from __future__ import annotations
@@ -8,17 +8,16 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from etlplus.errors import Conflict
-from etlplus.jobs import transitions
 from etlplus.jobs.ids import Ids
 from etlplus.jobs.model import NewRun, Run
+from etlplus.jobs.ticks import SCHEDULED
 from etlplus.store.granting import Batch
-from etlplus.store.kept import Kept, entry
+from etlplus.store.kept import Kept
 from etlplus.store.refusals import refuse_wishes
 from etlplus.store.sqlite.definitions import job
 from etlplus.store.sqlite.queues import modes
 from etlplus.store.sqlite.recording import record
-from etlplus.store.sqlite.records import KEPT, Db, encode, found, kept, one
+from etlplus.store.sqlite.records import KEPT, Db, encode, kept, one
 
 _PUT_LANE = """
     INSERT INTO lane (queue, labels, limit_name, limit_key, open, opened_at) VALUES (?, ?, ?, ?, true, ?)
@@ -33,8 +32,8 @@ _PUT_SLOTS = """
     INSERT OR IGNORE INTO limit_slot (key, slot) SELECT ?, number FROM slot
 """
 _PUT_RUN = """
-    INSERT INTO run_live (id, lane, job_id, state, queue, rank_at, run_at, waits_until, attempt, doc)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, ?)
+    INSERT INTO run_live (id, lane, job_id, state, queue, rank_at, run_at, waits_until, attempt, of_schedule, doc)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?)
 """
 _PUT_KEY = "INSERT INTO unique_key VALUES (?, ?) ON CONFLICT DO UPDATE SET run_id = excluded.run_id"
 
@@ -89,7 +88,7 @@ def _put_lane(db: Db, run: Run, now: datetime) -> int:
 def _row(run: Run, lane: int) -> tuple[Any, ...]:
     return (
         run.id, lane, run.job_id, run.state, run.queue, run.rank_at.timestamp(), run.run_at.timestamp(),
-        run.waits_until.timestamp() if run.waits_until else None,
+        run.waits_until.timestamp() if run.waits_until else None, run.cause == SCHEDULED,
         encode(run),
     )  # fmt: skip
 
@@ -98,14 +97,3 @@ def line_of(db: Db, run_id: str) -> Kept | None:
     """The line of an unfinished run."""
     row = db.execute(f"SELECT {KEPT} FROM run_live WHERE id = ?", (run_id,)).fetchone()
     return kept(row) if row else None
-
-
-def cancel(db: Db, run_id: str, now: datetime) -> Run:
-    line = line_of(db, run_id)
-    if line is None:
-        finished = found(one(db, Run, "SELECT doc FROM run WHERE id = ?", run_id), "run", run_id)
-        raise Conflict(f"the run is {finished.state} already", code="run_finished")
-    if line.present.cancel_requested:
-        return line.present
-    (cancelled,) = record(db, [entry(line, transitions.cancel(line.present, now))], now)
-    return cancelled

@@ -1,13 +1,16 @@
 -- The whole schema as it is now: what a new file gets at once. An older one gets there by the migrations; a test compares.
 
 -- Definitions.
-CREATE TABLE job (id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, next_at REAL, doc BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE job (id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, next_at REAL, doc BLOB NOT NULL,
+    failures INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;
 CREATE INDEX job_due ON job (next_at) WHERE next_at IS NOT NULL;
 CREATE TABLE job_version (
     job_id TEXT NOT NULL, version INTEGER NOT NULL, doc BLOB NOT NULL, PRIMARY KEY (job_id, version)
 ) WITHOUT ROWID;
-CREATE TABLE tick (job_id TEXT NOT NULL, nominal_at REAL NOT NULL, run_id TEXT NOT NULL,
-    PRIMARY KEY (job_id, nominal_at)) WITHOUT ROWID;
+CREATE TABLE tick (
+    job_id TEXT NOT NULL, nominal_at REAL NOT NULL, outcome TEXT NOT NULL, last_at REAL NOT NULL, amount INTEGER NOT NULL,
+    reason TEXT, run_id TEXT, decided_at REAL NOT NULL, PRIMARY KEY (job_id, nominal_at, outcome)
+) WITHOUT ROWID;
 CREATE TABLE user (id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, doc BLOB NOT NULL) WITHOUT ROWID;
 
 -- Queues, limits and lanes.
@@ -30,7 +33,7 @@ CREATE TABLE run_live (
     id TEXT PRIMARY KEY, lane INTEGER NOT NULL, job_id TEXT NOT NULL, state TEXT NOT NULL, queue TEXT NOT NULL,
     rank_at REAL NOT NULL, run_at REAL NOT NULL, worker_id TEXT, attempt INTEGER NOT NULL, claimed_at REAL,
     revision INTEGER NOT NULL DEFAULT 1, slotted INTEGER NOT NULL DEFAULT 0, cancel_requested INTEGER NOT NULL DEFAULT 0,
-    doc BLOB NOT NULL, waits_until REAL
+    doc BLOB NOT NULL, waits_until REAL, of_schedule INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
 CREATE INDEX live_queued ON run_live (lane, rank_at, id) WHERE state = 'queued';
 CREATE INDEX live_scheduled ON run_live (run_at, id) WHERE state = 'scheduled';
@@ -38,6 +41,7 @@ CREATE INDEX live_blocked ON run_live (id) WHERE state = 'blocked';
 CREATE INDEX live_held ON run_live (worker_id, id) WHERE state = 'running';
 CREATE INDEX live_impatient ON run_live (waits_until, id) WHERE waits_until IS NOT NULL AND state <> 'running';
 CREATE INDEX live_of_job ON run_live (job_id);
+CREATE INDEX live_of_schedule ON run_live (job_id, id) WHERE of_schedule;
 CREATE TABLE worker (id TEXT PRIMARY KEY, expires_at REAL NOT NULL, doc BLOB NOT NULL, labels TEXT NOT NULL DEFAULT '')
     WITHOUT ROWID;
 CREATE TABLE unique_key (key TEXT PRIMARY KEY, run_id TEXT NOT NULL) WITHOUT ROWID;

@@ -20,6 +20,7 @@ from etlplus.store.sqlite.definitions import Definitions
 from etlplus.store.sqlite.enqueueing import line_of
 from etlplus.store.sqlite.recording import finish, free, record
 from etlplus.store.sqlite.records import KEPT, Db, kept
+from etlplus.store.sqlite.turns import take_turns
 
 CARRIED_MAX = 20_000
 _HELD = f"SELECT {KEPT} FROM run_live WHERE worker_id = ? AND state = 'running' ORDER BY id LIMIT ?"
@@ -44,13 +45,14 @@ class Settlements:
         remembered = self._remembered(db, outcomes, now)
         gone = finish(db, list(remembered.values()), now)
         free(db, [each.run.id for each in remembered.values() if each.run.id in gone and _slotted(each)], now)
-        applied = {number: each.run for number, each in remembered.items() if each.run.id in gone}
+        applied = {number: each for number, each in remembered.items() if each.run.id in gone}
         for number, outcome in enumerate(outcomes):
-            if number not in applied and (run := self._looked_at(db, outcome, now)):
-                applied[number] = run
+            if number not in applied and (looked_at := self._looked_at(db, outcome, now)):
+                applied[number] = looked_at
         if stale := len(outcomes) - len(applied):
             db.execute(_STALE, (stale,))
-        return [_settled(outcome, applied.get(number)) for number, outcome in enumerate(outcomes)]
+        released = {run.job_id: run for run in take_turns(db, self._definitions, applied.values(), now)}
+        return [_settled(outcome, applied.get(number), released) for number, outcome in enumerate(outcomes)]
 
     def _remembered(self, db: Db, outcomes: Sequence[Outcome], now: datetime) -> dict[int, Entry]:
         """What to write for successes of remembered claims, by their place among the outcomes."""
@@ -62,13 +64,14 @@ class Settlements:
                 entries[number] = self._closed(db, line, outcome, now)
         return entries
 
-    def _looked_at(self, db: Db, outcome: Outcome, now: datetime) -> Run | None:
+    def _looked_at(self, db: Db, outcome: Outcome, now: datetime) -> Entry | None:
         line = line_of(db, outcome.run_id)
         held = (outcome.attempt, outcome.worker_id, RunState.RUNNING)
         if line is None or (line.attempt, line.worker_id, line.present.state) != held:
             return None
-        (run,) = record(db, [self._closed(db, line, outcome, now)], now)
-        return run
+        closed = self._closed(db, line, outcome, now)
+        record(db, [closed], now)
+        return closed
 
     def _closed(self, db: Db, line: Kept, outcome: Outcome, now: datetime) -> Entry:
         (job,) = self._definitions.of(db, [line.run])
@@ -81,7 +84,7 @@ class Settlements:
         for worker_id in dict.fromkeys([*dead, *(row[0] for row in over)]):
             lines = _held(db, worker_id, limit - len(rescued))
             entries = [closing(line, transitions.rescue(line.present, now), None, now) for line in lines]
-            rescued += record(db, entries, now)
+            rescued += record(db, entries, now) + take_turns(db, self._definitions, entries, now)
             if len(rescued) >= limit:
                 break
             db.execute("DELETE FROM worker WHERE id = ?", (worker_id,))
@@ -95,7 +98,7 @@ class Settlements:
             transitions.settle(line.present, job, result, now, self._rng) for line, job in zip(lines, jobs, strict=True)
         ]
         entries = [closing(line, change, result, now) for line, change in zip(lines, changes, strict=True)]
-        returned = record(db, entries, now)
+        returned = record(db, entries, now) + take_turns(db, self._definitions, entries, now)
         db.execute("DELETE FROM worker WHERE id = ?", (worker_id,))
         return returned
 
@@ -104,8 +107,17 @@ def _slotted(entry: Entry) -> bool:
     return entry.kept is not None and entry.kept.slotted
 
 
-def _settled(outcome: Outcome, run: Run | None) -> Settled:
-    return Settled(run_id=outcome.run_id, attempt=outcome.attempt, applied=run is not None, run=run)
+def _settled(outcome: Outcome, entry: Entry | None, released: dict[str, Run]) -> Settled:
+    """What became of an outcome; of each job, the first outcome tells of the run that goes on."""
+    if entry is None:
+        return Settled(run_id=outcome.run_id, attempt=outcome.attempt, applied=False)
+    return Settled(
+        run_id=outcome.run_id,
+        attempt=outcome.attempt,
+        applied=True,
+        run=entry.run,
+        released=released.pop(entry.run.job_id, None),
+    )
 
 
 def _held(db: Db, worker_id: str, limit: int) -> list[Kept]:

@@ -1,32 +1,34 @@
 """
-What is due on SQLite: delayed runs become queued, schedules make their runs.
+What is due on SQLite: runs that have waited too long fail, schedules are decided, delayed runs become queued.
 """
 
 from __future__ import annotations
 
 from datetime import datetime
 
-from msgspec.structs import replace
-
 from etlplus.jobs import transitions
 from etlplus.jobs.ids import Ids
-from etlplus.jobs.model import Job, NewRun, Run
-from etlplus.jobs.queues import QueueMode
-from etlplus.jobs.schedule import next_after
+from etlplus.jobs.model import Job, JobDraft, Run
 from etlplus.store.contract import Hint
 from etlplus.store.kept import entry
-from etlplus.store.sqlite.definitions import put_job
-from etlplus.store.sqlite.enqueueing import enqueue
+from etlplus.store.scheduling import UNFINISHED_MAX, Around, Planned, planned, saved_over
+from etlplus.store.sqlite import definitions
+from etlplus.store.sqlite.cancelling import cancel_scheduled
+from etlplus.store.sqlite.definitions import Definitions
+from etlplus.store.sqlite.enqueueing import put_runs
+from etlplus.store.sqlite.ledger import put_ticks
 from etlplus.store.sqlite.queues import modes
 from etlplus.store.sqlite.recording import record
 from etlplus.store.sqlite.records import KEPT, Db, kept, many, moment
+from etlplus.store.sqlite.turns import take_turns
 
-SCHEDULED = "schedule"
 _DUE = f"SELECT {KEPT} FROM run_live WHERE state = 'scheduled' AND run_at <= ? ORDER BY run_at, id LIMIT ?"
 _IMPATIENT = f"""
     SELECT {KEPT} FROM run_live WHERE waits_until <= ? AND waits_until IS NOT NULL AND state <> 'running'
     ORDER BY waits_until, id LIMIT ?
 """
+_DUE_JOBS = "SELECT doc FROM job WHERE next_at <= ? ORDER BY next_at, id LIMIT ?"
+_UNFINISHED = "SELECT count(*) FROM (SELECT 1 FROM run_live WHERE job_id = ? AND of_schedule LIMIT ?)"
 _HINT = """
     SELECT
         (SELECT count(*) FROM (SELECT 1 FROM run_live WHERE state = 'queued' LIMIT 1000)),
@@ -38,33 +40,40 @@ _HINT = """
 """
 
 
-def tick(db: Db, ids: Ids, now: datetime, limit: int) -> list[Run]:
+def tick(db: Db, known: Definitions, ids: Ids, now: datetime, limit: int) -> list[Run]:
     late = [kept(row) for row in db.execute(_IMPATIENT, (now.timestamp(), limit)).fetchall()]
-    due = record(db, [entry(line, transitions.time_out(line.present, now)) for line in late], now)
-    lines = [kept(row) for row in db.execute(_DUE, (now.timestamp(), limit - len(due))).fetchall()]
-    due += record(db, [entry(line, transitions.come_due(line.present, now)) for line in lines], now)
-    due_jobs = "SELECT doc FROM job WHERE next_at <= ? ORDER BY next_at LIMIT ?"
-    jobs = many(db, Job, due_jobs, now.timestamp(), limit - len(due))
-    return due + [run for job in jobs if (run := _fire(db, ids, job, now))]
+    given_up = [entry(line, transitions.time_out(line.present, now)) for line in late]
+    moved = record(db, given_up, now) + take_turns(db, known, given_up, now)
+    for job in many(db, Job, _DUE_JOBS, now.timestamp(), max(limit - len(moved), 0)):
+        plan = planned(job, _around(db, job, job), lambda: ids.new(now), now)
+        moved += write(db, plan, now)
+        definitions.move_on(db, plan.job)
+    lines = [kept(row) for row in db.execute(_DUE, (now.timestamp(), max(limit - len(moved), 0))).fetchall()]
+    return moved + record(db, [entry(line, transitions.come_due(line.present, now)) for line in lines], now)
 
 
-def _fire(db: Db, ids: Ids, job: Job, now: datetime) -> Run | None:
-    """Make the run of a due schedule; what an outage missed is made up for by this one.
+def save_job(db: Db, ids: Ids, draft: JobDraft, now: datetime, job_id: str | None, expected: int | None) -> Job:
+    """Store a version of a job, and first decide what nothing has ticked for."""
+    present = definitions.job(db, job_id) if job_id is not None else None
+    saved = definitions.save_job(db, ids, draft, now, job_id, expected)
+    if present is not None:
+        write(db, saved_over(present, saved, _around(db, present, saved), lambda: ids.new(now), now), now)
+    return saved
 
-    None if the queue takes no new runs, or if the nominal time has had its run: the job was saved again while the clock
-    had stepped back.
-    """
-    assert job.schedule is not None
-    assert job.next_at is not None
-    put_job(db, replace(job, next_at=next_after(job.schedule, job.updated_at, now)))
-    nominal = (job.id, job.next_at.timestamp())
-    if modes(db).get(job.queue) is QueueMode.DRAINING:
-        return None
-    if db.execute("SELECT 1 FROM tick WHERE job_id = ? AND nominal_at = ?", nominal).fetchone():
-        return None
-    (run,) = enqueue(db, ids, [NewRun(job_id=job.id, cause=SCHEDULED)], now)
-    db.execute("INSERT INTO tick VALUES (?, ?, ?)", (*nominal, run.id))
-    return run
+
+def write(db: Db, plan: Planned, now: datetime) -> list[Run]:
+    """Write what a schedule does, but for the job itself; all runs that were made or changed."""
+    cancelled = cancel_scheduled(db, plan.job.id, now) if plan.cancels else []
+    runs = plan.made(put_ticks(db, plan.ticks), now)
+    put_runs(db, runs, now)
+    return cancelled + runs
+
+
+def _around(db: Db, decided: Job, made_of: Job) -> Around:
+    unfinished = 0
+    if decided.schedule is not None and decided.schedule.overlap != "allow":
+        (unfinished,) = db.execute(_UNFINISHED, (decided.id, UNFINISHED_MAX)).fetchone()
+    return Around(unfinished, modes(db).get(made_of.queue))
 
 
 def queued_hint(db: Db) -> Hint:

@@ -12,21 +12,13 @@ JOB_VERSIONS = """
     SELECT doc FROM unnest($1::text[], $2::int[]) AS wanted (job_id, version)
     JOIN job_version ON job_version.job_id = wanted.job_id AND job_version.version = wanted.version
 """
+# Whether the scheduled runs of a version fail is counted from its saving on.
 PUT_JOB = """
     INSERT INTO job (id, name, next_at, doc) VALUES ($1, $2, $3, $4)
-    ON CONFLICT (id) DO UPDATE SET name = excluded.name, next_at = excluded.next_at, doc = excluded.doc
+    ON CONFLICT (id) DO UPDATE SET name = excluded.name, next_at = excluded.next_at, doc = excluded.doc, failures = 0
 """
 PUT_JOB_VERSION = "INSERT INTO job_version (job_id, version, doc) VALUES ($1, $2, $3)"
 JOB_IS_USED = "SELECT EXISTS (SELECT FROM run_live WHERE job_id = $1)"
 DELETE_JOB = "DELETE FROM job WHERE id = $1"
 # The share lock keeps the job from being deleted before its new runs are there to be seen.
 JOBS_FOR_RUNS = "SELECT doc FROM job WHERE id = ANY($1) ORDER BY id FOR KEY SHARE"
-JOBS_DUE = "SELECT doc FROM job WHERE next_at <= $1 ORDER BY next_at, id LIMIT $2 FOR UPDATE SKIP LOCKED"
-PUT_TICKS = """
-    INSERT INTO tick (job_id, nominal_at, run_id) SELECT * FROM unnest($1::text[], $2::timestamptz[], $3::text[])
-    ON CONFLICT DO NOTHING RETURNING job_id
-"""
-MOVE_JOBS_ON = """
-    UPDATE job SET next_at = moved.next_at, doc = moved.doc
-    FROM unnest($1::text[], $2::timestamptz[], $3::json[]) AS moved (id, next_at, doc) WHERE job.id = moved.id
-"""

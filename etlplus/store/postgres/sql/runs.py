@@ -44,13 +44,13 @@ PUT_SLOTS = """
 """
 PUT_RUNS = """
     INSERT INTO run_live (
-        id, lane, job_id, state, queue, rank_at, run_at, waits_until, attempt, cancel_requested, doc
+        id, lane, job_id, state, queue, rank_at, run_at, waits_until, of_schedule, attempt, cancel_requested, doc
     )
-    SELECT id, lane, job_id, state, queue, rank_at, run_at, waits_until, 0, false, doc
+    SELECT id, lane, job_id, state, queue, rank_at, run_at, waits_until, of_schedule, 0, false, doc
     FROM unnest(
         $1::text[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::timestamptz[],
-        $8::timestamptz[], $9::json[]
-    ) AS new (id, lane, job_id, state, queue, rank_at, run_at, waits_until, doc)
+        $8::timestamptz[], $9::bool[], $10::json[]
+    ) AS new (id, lane, job_id, state, queue, rank_at, run_at, waits_until, of_schedule, doc)
 """
 
 # The line must be as it was when the transition was decided, or nothing happens to it; unless all went, those that did are
@@ -125,8 +125,10 @@ RUNS_DUE = f"""
     SELECT {KEPT} FROM run_live WHERE state = 'scheduled' AND run_at <= $1 ORDER BY run_at, id LIMIT $2
     FOR UPDATE SKIP LOCKED
 """
+# Of the runs of schedules, only those whose jobs are locked.
 RUNS_IMPATIENT = f"""
-    SELECT {KEPT} FROM run_live WHERE waits_until <= $1 AND waits_until IS NOT NULL AND state <> 'running'
+    SELECT {KEPT} FROM run_live
+    WHERE waits_until <= $1 AND waits_until IS NOT NULL AND state <> 'running' AND (NOT of_schedule OR job_id = ANY($3))
     ORDER BY waits_until, id LIMIT $2 FOR UPDATE SKIP LOCKED
 """
 

@@ -1,0 +1,74 @@
+"""
+Statements about schedules: what is due, the tick ledger, and runs that take turns.
+
+Locks go in one order, so that nobody waits for each other: the rows of jobs first (sorted, or skipping what others have), then
+lines of runs, then all else. A schedule's run ends only while its job's row is locked, so a tick that counts the unfinished
+runs of a job whose row it has locked neither overlooks nor is overlooked.
+"""
+
+from __future__ import annotations
+
+from etlplus.store.postgres.sql.runs import KEPT
+
+# Whoever only shares the row, to make a run by hand, is no reason to skip it.
+JOBS_DUE = """
+    SELECT doc FROM job WHERE next_at <= $1 ORDER BY next_at, id LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED
+"""
+MOVE_JOBS_ON = """
+    UPDATE job SET next_at = moved.next_at, doc = moved.doc
+    FROM unnest($1::text[], $2::timestamptz[], $3::json[]) AS moved (id, next_at, doc) WHERE job.id = moved.id
+"""
+UNFINISHED = """
+    SELECT job_id, amount FROM unnest($1::text[]) AS wanted (job_id) CROSS JOIN LATERAL (
+        SELECT count(*) AS amount FROM (
+            SELECT FROM run_live WHERE run_live.job_id = wanted.job_id AND of_schedule LIMIT $2
+        ) AS counted
+    ) AS unfinished
+"""
+OF_SCHEDULES = f"""
+    SELECT {KEPT} FROM run_live WHERE job_id = ANY($1) AND of_schedule AND NOT cancel_requested ORDER BY id FOR UPDATE
+"""
+
+# A nominal time that has its run keeps it. A stretch may begin where an earlier one did, when the clock was put back and the
+# job saved again; it grows then.
+PUT_TICKS = """
+    INSERT INTO tick (job_id, nominal_at, outcome, last_at, amount, reason, run_id, decided_at)
+    SELECT * FROM unnest(
+        $1::text[], $2::timestamptz[], $3::text[], $4::timestamptz[], $5::int[], $6::text[], $7::text[], $8::timestamptz[]
+    )
+    ON CONFLICT (job_id, nominal_at, outcome) DO UPDATE SET
+        last_at = greatest(tick.last_at, excluded.last_at), amount = greatest(tick.amount, excluded.amount)
+    WHERE tick.run_id IS NULL
+    RETURNING run_id
+"""
+TICKS = """
+    SELECT job_id, nominal_at, outcome, last_at, amount AS count, reason, run_id, decided_at FROM tick
+    WHERE job_id = $1 AND ($2::timestamptz IS NULL OR (nominal_at, outcome) < ($2, $3::text))
+    ORDER BY nominal_at DESC, outcome DESC LIMIT $4
+"""
+
+_LOCK_JOBS = "SELECT id FROM job WHERE id IN (SELECT job_id FROM run_live WHERE {runs}) ORDER BY id FOR NO KEY UPDATE"
+LOCK_JOBS_OF_RUNS = _LOCK_JOBS.format(runs="id = ANY($1) AND of_schedule")
+LOCK_JOBS_OF_WORKERS = _LOCK_JOBS.format(runs="worker_id = ANY($1) AND state = 'running' AND of_schedule")
+LOCK_JOBS_OF_IMPATIENT = f"""
+    {
+    _LOCK_JOBS.format(
+        runs="waits_until <= $1 AND waits_until IS NOT NULL AND state <> 'running' AND of_schedule "
+        "ORDER BY waits_until, run_live.id LIMIT $2"
+    )
+} SKIP LOCKED
+"""
+
+# Of each job without a scheduled run in hand or in a queue, the first that waits its turn.
+NEXT_IN_TURN = f"""
+    SELECT {KEPT} FROM unnest($1::text[]) AS ended (job_id) CROSS JOIN LATERAL (
+        SELECT {KEPT} FROM run_live
+        WHERE run_live.job_id = ended.job_id AND of_schedule AND state = 'blocked' AND NOT EXISTS (
+            SELECT FROM run_live AS other
+            WHERE other.job_id = ended.job_id AND other.of_schedule AND other.state <> 'blocked'
+        )
+        ORDER BY id LIMIT 1 FOR UPDATE
+    ) AS waiting
+"""
+JOB_THAT_COUNTS = "SELECT failures, doc FROM job WHERE id = $1 AND (failures > 0 OR $2)"
+COUNTED = "UPDATE job SET failures = $2 WHERE id = $1"

@@ -1,0 +1,60 @@
+"""
+The tick ledger on SQLite.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from etlplus.jobs.reasons import Reason
+from etlplus.jobs.ticks import Tick, TickOutcome
+from etlplus.store.sqlite.records import Db, moment
+
+_PUT = """
+    INSERT INTO tick VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
+        last_at = max(last_at, excluded.last_at), amount = max(amount, excluded.amount)
+    WHERE run_id IS NULL RETURNING run_id
+"""
+_TICKS = """
+    SELECT job_id, nominal_at, outcome, last_at, amount, reason, run_id, decided_at FROM tick
+    WHERE job_id = :job AND (:at IS NULL OR (nominal_at, outcome) < (:at, :outcome))
+    ORDER BY nominal_at DESC, outcome DESC LIMIT :limit
+"""
+
+
+def put_ticks(db: Db, ticks: Iterable[Tick]) -> set[str]:
+    """Write lines; the ids of the runs whose lines are new. A nominal time that has its run keeps it.
+
+    A stretch may begin where an earlier one did, when the clock was put back and the job saved again; it grows then.
+    """
+    new = [db.execute(_PUT, _row(each)).fetchall() for each in ticks]
+    return {run_id for rows in new for (run_id,) in rows if run_id is not None}
+
+
+def ticks(db: Db, job_id: str, limit: int, after: tuple[datetime, str] | None) -> list[Tick]:
+    at, outcome = (after[0].timestamp(), after[1]) if after else (None, None)
+    values = {"job": job_id, "at": at, "outcome": outcome, "limit": limit}
+    return [_tick(row) for row in db.execute(_TICKS, values).fetchall()]
+
+
+def _row(each: Tick) -> tuple[Any, ...]:
+    return (
+        each.job_id, each.nominal_at.timestamp(), each.outcome, each.last_at.timestamp(), each.count, each.reason,
+        each.run_id, each.decided_at.timestamp(),
+    )  # fmt: skip
+
+
+def _tick(row: Any) -> Tick:
+    job_id, nominal_at, outcome, last_at, count, reason, run_id, decided_at = row
+    return Tick(
+        job_id=job_id,
+        nominal_at=moment(nominal_at),
+        outcome=TickOutcome(outcome),
+        last_at=moment(last_at),
+        count=count,
+        reason=Reason(reason) if reason is not None else None,
+        run_id=run_id,
+        decided_at=moment(decided_at),
+    )
