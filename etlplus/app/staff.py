@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
@@ -46,11 +47,21 @@ from etlplus.store.contract import Store
 log = structlog.get_logger()
 
 EDGE = Name[Spawner]("edge")
-PROBE_S = 5.0
-POLL_S = 1.0
-TICK_S = 1.0
-RESCUE_S = 5.0
 STOP_MARGIN_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Rhythm:
+    """How often the staff look of themselves, in seconds; whatever they are told of, they do at once.
+
+    ``probe_s``: whether the store answers. ``poll_s``: whether there is something to claim. ``tick_s``: whether something is
+    due earlier than was known. ``rescue_s``: whether a worker was lost.
+    """
+
+    probe_s: float = 5.0
+    poll_s: float = 1.0
+    tick_s: float = 1.0
+    rescue_s: float = 5.0
 
 
 def new_standing(slots: int, *, labels: Sequence[str] = (), calls_max: int = 0) -> Standing:
@@ -100,6 +111,7 @@ def staff(
     settings: Settings,
     *,
     dead: Sequence[str] = (),
+    rhythm: Rhythm = Rhythm(),
 ) -> Supervisor:
     """
     The tree, in start order; it stops in exactly the reverse.
@@ -109,20 +121,22 @@ def staff(
     """
     lease = settings.lease
     return Supervisor(
-        child(POOL, lambda: PoolKeeper(store, every_s=PROBE_S, timeout_s=PROBE_S)),
+        child(POOL, lambda: PoolKeeper(store, every_s=rhythm.probe_s, timeout_s=rhythm.probe_s)),
         child(BROADCASTER, lambda: Broadcaster(newsroom)),
         child(HEARTBEAT, lambda: Heartbeat(store, standing, beat_s=lease.beat_s, expiry_s=lease.expiry_s)),
         child(COMPLETER, lambda: Completer(store, standing), shutdown=STOP_MARGIN_S),
         child(SCRIBE, lambda: Scribe(standing)),
         Supervisor(
             Supervisor(*_carriers(store, engine, standing, settings), name="carriers", intensity=Intensity(10, 60.0)),
-            child(DISPATCHER, lambda: Dispatcher(store, standing, poll_s=POLL_S, margin_s=lease.beat_s)),
+            child(DISPATCHER, lambda: Dispatcher(store, standing, poll_s=rhythm.poll_s, margin_s=lease.beat_s)),
             strategy=rest_for_one,
             name="work",
         ),
         Supervisor(
-            child(SCHEDULER, lambda: Scheduler(store, standing, tick_s=TICK_S)),
-            child(RESCUE, lambda: RescueDuty(store, standing, dead=dead, every_s=RESCUE_S, grace_s=lease.expiry_s)),
+            child(SCHEDULER, lambda: Scheduler(store, standing, tick_s=rhythm.tick_s)),
+            child(
+                RESCUE, lambda: RescueDuty(store, standing, dead=dead, every_s=rhythm.rescue_s, grace_s=lease.expiry_s)
+            ),
             name="duties",
         ),
         Dynamic(EDGE),

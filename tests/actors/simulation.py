@@ -30,7 +30,7 @@ from etlplus.actors.messages import (
     runner_name,
 )
 from etlplus.actors.standing import Slot, Standing
-from etlplus.app.staff import staff
+from etlplus.app.staff import Rhythm, staff
 from etlplus.engines.contract import Lease, Reports, Work
 from etlplus.engines.inline import Inline
 from etlplus.errors import StoreUnavailable
@@ -49,6 +49,8 @@ RUNS = 24
 AT_ONCE = 3
 """Every third run counts against a limit with so many slots."""
 LIMIT_S = 3600.0
+SLOW = Rhythm(probe_s=30, poll_s=10, tick_s=10, rescue_s=10)
+"""Looking around is cheap in one real second, and dear in an hour that is over in one."""
 
 
 class Poison(Tell[Any]):
@@ -122,7 +124,7 @@ class Node:
     async def live(self, stop: trio.Event) -> None:
         settings = Settings()
         newsroom = Newsroom(virtual_now)
-        tree = staff(self.store, Inline(self.execute), self.standing, newsroom, settings)  # type: ignore[arg-type]
+        tree = staff(self.store, Inline(self.execute), self.standing, newsroom, settings, rhythm=SLOW)  # type: ignore[arg-type]
         async with (
             open_system(
                 tree, seed=self.number, on_crash=lambda crash: None, on_dead_letter=lambda letter: None
