@@ -7,6 +7,8 @@ At once when idle; while the store is answering one batch, the next one collects
 
 from __future__ import annotations
 
+from itertools import islice
+
 import structlog
 
 from etlplus.actors.messages import (
@@ -21,8 +23,8 @@ from etlplus.actors.messages import (
 )
 from etlplus.actors.standing import Standing
 from etlplus.errors import Unavailable
-from etlplus.runtime import Actor, Exit
-from etlplus.store.contract import LeaseStore, Settled
+from etlplus.runtime import Actor, Exit, Task
+from etlplus.store.contract import LeaseStore
 
 log = structlog.get_logger()
 
@@ -36,16 +38,18 @@ class Completer(Actor[Completing]):
     def __init__(self, store: LeaseStore, standing: Standing) -> None:
         self._store = store
         self._standing = standing
-        self._under_way = False
+        self._under_way: Task | None = None
 
     async def started(self) -> None:
         self._flush()
 
     async def stopping(self, exit: Exit) -> None:  # noqa: A002 - the field's word
-        """Settle what is left; the runners have stopped before."""
+        """Settle what is left; the runners have stopped before. An answer that is under way is waited for, not asked again."""
+        if self._under_way is not None:
+            await self._under_way.wait_ended()
         try:
             while self._standing.outbox:
-                self._settled(await self._acknowledge())
+                await self._settle()
         except Unavailable as error:
             log.error("outcomes_not_settled", left=len(self._standing.outbox), error=str(error))
 
@@ -55,33 +59,30 @@ class Completer(Actor[Completing]):
 
     @Acknowledged.handler
     def acknowledged(self, message: Acknowledged) -> None:
-        self._under_way = False
-        self._settled(message.settled)
+        self._under_way = None
         self._flush()
 
     @AcknowledgeFailed.handler
     def failed(self, message: AcknowledgeFailed) -> None:
-        self._under_way = False
+        self._under_way = None
         log.warning("outcomes_wait", waiting=len(self._standing.outbox), error=message.error)
         self.ctx.after(RETRY_AFTER_S, Flush(), key="retry")
 
     def _flush(self) -> None:
-        if self._under_way or not self._standing.outbox:
-            return
-        self._under_way = True
-        self.ctx.pipe(self._acknowledge(), Acknowledged, lambda error: AcknowledgeFailed(str(error)))
+        if self._under_way is None and self._standing.outbox:
+            self._under_way = self.ctx.pipe(
+                self._settle(), lambda _: Acknowledged(), lambda error: AcknowledgeFailed(str(error))
+            )
 
-    async def _acknowledge(self) -> tuple[Settled, ...]:
-        batch = list(self._standing.outbox)[:BATCH_MAX]
-        return tuple(await self._store.acknowledge(batch, now=self._standing.now()))
-
-    def _settled(self, settled: tuple[Settled, ...]) -> None:
-        """The store answers in order, so what it settled are the first of the outbox."""
+    async def _settle(self) -> None:
+        """Have the store settle the first outcomes, and take them out in the moment of its answer: it answers in order."""
+        batch = list(islice(self._standing.outbox, BATCH_MAX))
+        settled = await self._store.acknowledge(batch, now=self._standing.now())
         for each in settled:
             self._standing.outbox.popleft()
             if not each.applied:
                 self._standing.stale_results += 1
                 log.warning("stale_result", run=each.run_id, attempt=each.attempt)
-        if runs := tuple(run for each in settled for run in (each.run, each.released) if run is not None):
+        if runs := tuple(each.run for each in settled if each.run is not None):
             self.ctx.ref(BROADCASTER).offer(Announce(runs))
             self.ctx.ref(DISPATCHER).offer(Wake())

@@ -16,7 +16,7 @@ from etlplus.jobs.logs import LogLine
 from etlplus.jobs.model import Run
 from etlplus.jobs.outcome import Progress
 from etlplus.runtime import Ask, Name, Tell
-from etlplus.store.contract import Beat, Claimed, Settled
+from etlplus.store.contract import Beat, Claimed
 
 
 class PoolKeeping:
@@ -117,9 +117,7 @@ class Flush(Tell[Completing]):
 
 
 class Acknowledged(Tell[Completing]):
-    """The store settled the first outcomes of the outbox."""
-
-    settled: tuple[Settled, ...]
+    """The store settled the first outcomes of the outbox, and they are taken out."""
 
 
 class AcknowledgeFailed(Tell[Completing]):
