@@ -30,7 +30,7 @@ ONE = ["0000001"]
 HOT: dict[str, tuple[str, list[Any], Lane, int]] = {
     "claim": (claims.TAKE, ["w", NOW, [1], [200], [BOTTOM[0]], [BOTTOM[1]], [False]], Lane.CLAIM, 5000),
     "heads": (claims.CANDIDATES, [[1, 2], [200, 200], [BOTTOM[0]] * 2, [BOTTOM[1]] * 2], Lane.CLAIM, 1500),
-    "lanes": (claims.LANES, ["w", NOW, 64], Lane.CLAIM, 200),
+    "lanes": (claims.LANES, ["w", NOW, 64, False], Lane.CLAIM, 200),
     "slots": (claims.LOCK_SLOTS, [["k1"], [10], 200], Lane.CLAIM, 200),
     "finish": (runs.FINISH, [ONE, [1], [1], ["failed"], [3], ["{}"], ["[]"], [None], ["x"], NOW, 1], Lane.SETTLE, 200),
     "free": (runs.FREE_SLOTS, [["r7", "r8"]], Lane.SETTLE, 100),
@@ -38,7 +38,7 @@ HOT: dict[str, tuple[str, list[Any], Lane, int]] = {
     "held by workers": (claims.HELD_BY_WORKERS, [["w4"], 500], Lane.GENERAL, 2000),
     "beat": (claims.BEAT, ["w4", NOW, at(9)], Lane.BEAT, 2000),
     "due": (runs.RUNS_DUE, [at(0.5), 500], Lane.GENERAL, 2000),
-    "impatient": (runs.RUNS_IMPATIENT, [at(0.5), 500], Lane.GENERAL, 200),
+    "impatient": (runs.RUNS_IMPATIENT, [at(0.5), 500, ["j"]], Lane.GENERAL, 200),
     "hint": (claims.HINT, [], Lane.GENERAL, 2000),
 }
 """Statement, values, connection, and how many pages it may touch."""
