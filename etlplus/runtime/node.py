@@ -73,6 +73,7 @@ class Node:
 
     def begin(self, *, on_trial: bool) -> None:
         """Prepare the next life; ``live`` is started right after."""
+        assert not self.alive, f"{self.path} must not live twice"
         self.alive, self.error, self.deliberate, self.on_trial = True, None, False, on_trial
         self.stuck = False
         self._settled = trio.Event()

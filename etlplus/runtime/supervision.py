@@ -134,7 +134,8 @@ class SupervisorNode(Node):
             try:
                 with self._work:
                     async with trio.open_nursery() as self._duties:
-                        await self._start(self.children, on_trial=True)
+                        async with self._turn:  # who crashes meanwhile is brought back once all have been started
+                            await self._start(self.children, on_trial=True)
                         self.on_trial = False
                         self.settle()
                         await self._take_spawns()

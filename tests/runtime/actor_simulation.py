@@ -175,6 +175,7 @@ class Player(Actor[Soul]):
 
     async def started(self) -> None:
         story = self._story
+        self._task = trio.lowlevel.current_task()
         if story.chance(0.3):
             await trio.sleep(story.rng.choice([0, 0, 0.1, 1, 1, 3]))
         if story.chance(self._frailty / 4):
@@ -203,12 +204,12 @@ class Player(Actor[Soul]):
 
     @Said.handler
     def said(self, message: Said) -> Awaitable[None] | None:
-        self._story.note("handled", self._path, f"{message.sender} {message.number} said")
+        self._note("handled", f"{message.sender} {message.number} said")
         return self._do(message.deed, 1)  # type: ignore[return-value]  # some deeds are sync, and then there is no value
 
     @Asked.handler
     async def asked(self, message: Asked) -> int:
-        self._story.note("handled", self._path, f"{message.sender} {message.number} asked")
+        self._note("handled", f"{message.sender} {message.number} asked")
         doing = self._do(message.deed, message.hops)
         if doing is not None:
             await doing
@@ -216,13 +217,18 @@ class Player(Actor[Soul]):
 
     @Ticked.handler
     def ticked(self, message: Ticked) -> None:
-        self._story.note("ticked", self._path, message.what)
+        self._note("ticked", message.what)
         if message.life != self._life:
             self._story.broken.append(f"{self._path} heard what an earlier life told itself: {message.what}")
 
     @Ended.handler
     def ended(self, message: Ended) -> None:
-        self._story.note("heard", self._path, message.exit.reason)
+        self._note("heard", message.exit.reason)
+
+    def _note(self, what: str, more: str) -> None:
+        self._story.note(what, self._path, more)
+        if trio.lowlevel.current_task() is not self._task:
+            self._story.broken.append(f"{self._path} lives twice")
 
     def _do(self, deed: str, hops: int) -> Awaitable[object] | None:
         act: Callable[..., Any] = getattr(self, f"_{deed}")
@@ -502,6 +508,8 @@ async def _run(story: Story, author: Author) -> None:
     def hear(crash: Crash) -> None:
         story.note("crashed", crash.path, type(crash.error).__name__)
         story.look_through(crash.error)
+        if isinstance(crash.error, AssertionError):
+            story.broken.append(f"the runtime contradicts itself: {crash.error}")
 
     async with trio.open_nursery() as outside:
         scope = trio.CancelScope()

@@ -397,6 +397,26 @@ async def test_a_supervisor_does_not_let_an_actor_live_twice(autojump_clock: Moc
     assert log == ["start a", "start b"]
 
 
+@pytest.mark.parametrize("strategy", [one_for_one, one_for_all, rest_for_one])
+async def test_a_crash_while_later_siblings_start_makes_nobody_live_twice(
+    autojump_clock: MockClock, strategy: str
+) -> None:
+    """The first start comes to its end before the crash brings the siblings down and up again, in order."""
+    log: list[str] = []
+
+    async def start(me: Notebook) -> None:
+        await trio.sleep(1 if me.name == "a" else 3)
+        if me.name == "a" and log == []:
+            me.ctx.after(1, Boom())
+
+    tree = Supervisor(*[notebook(name, log, at_start=start) for name in (A, B, C)], strategy=strategy)  # type: ignore[arg-type]
+    async with open_system(tree, on_crash=quiet) as system:
+        await trio.sleep(20)
+        once, again = ["start a", "start b", "start c"], ["stop c", "stop b", "start a", "start b", "start c"]
+        assert log == (["start a", *once] if strategy == one_for_one else once + again)
+        assert [each.life for each in system.tree().actors] == ([2, 1, 1] if strategy == one_for_one else [2, 2, 2])
+
+
 async def test_a_life_that_works_beside_a_crash_is_the_only_one(autojump_clock: MockClock) -> None:
     """Two siblings that crash in the same moment under one_for_all are both started once more, together."""
     log: list[str] = []
