@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Callable
 from datetime import datetime
@@ -26,8 +27,10 @@ from etlplus.store.postgres import schema as postgres_schema
 from etlplus.store.postgres import ticking as postgres_ticking
 from etlplus.store.postgres.bridge import Db, open_bridge
 from etlplus.store.postgres.definitions import Definitions as PostgresDefinitions
+from etlplus.store.sqlite import cancelling as sqlite_cancelling
 from etlplus.store.sqlite import schema as sqlite_schema
 from etlplus.store.sqlite import ticking as sqlite_ticking
+from etlplus.store.sqlite import turns as sqlite_turns
 from etlplus.store.sqlite.definitions import Definitions as SqliteDefinitions
 from etlplus.testing.stores import DONE, NOW, a_claim, a_job, a_worker, at, some_runs, told
 
@@ -533,3 +536,25 @@ async def test_a_crash_amid_a_tick_leaves_nothing_half_on_postgres(new_database:
             await _assert_whole(store, job, done=not crashed)
             statements += 1
     assert statements > 8
+
+
+LOOKS = (
+    sqlite_ticking.DUE_JOBS,
+    sqlite_ticking.UNFINISHED,
+    sqlite_ticking.HINT,
+    sqlite_turns.NEXT_IN_TURN,
+    sqlite_cancelling.OF_SCHEDULE,
+)
+
+
+def test_what_a_tick_looks_for_is_found_by_an_index_on_sqlite() -> None:
+    """However many jobs and runs there are, no statement of a tick walks over all of them."""
+    db = sqlite3.connect(":memory:", isolation_level=None)
+    sqlite_schema.migrate(db)
+    for look in LOOKS:
+        values: Any = {"job": "j"} if ":job" in look else ("j", 1)[: look.count("?")]
+        plan = [row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {look}", values)]
+        steps = [step for step in plan if step.startswith(("SCAN", "SEARCH"))]
+        walks = [step for step in steps if not re.search(r"INDEX|CONSTANT ROW|\(", step)]
+        assert walks == [], (look, plan)
+    db.close()
