@@ -15,7 +15,6 @@ from etlplus.jobs import transitions
 from etlplus.jobs.intervals import data_intervals
 from etlplus.jobs.model import Job, NewRun, Run, RunState
 from etlplus.jobs.passing import Passing, passed_over
-from etlplus.jobs.queues import QueueMode
 from etlplus.jobs.schedule import Decision, decide, held_back, pauses
 from etlplus.jobs.schedules import OnceSchedule
 from etlplus.jobs.ticks import SCHEDULED, Tick, fired, gave_up, passed
@@ -30,10 +29,10 @@ _TICK = timedelta(microseconds=1)
 
 @dataclass(frozen=True, slots=True)
 class Around:
-    """What stands around a job when its schedule is decided: its unfinished scheduled runs, and its queue."""
+    """What stands around a job when its schedule is decided: its unfinished scheduled runs, and whether its queue takes none."""
 
     unfinished: int = 0
-    mode: QueueMode | None = None
+    draining: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +123,7 @@ def _decided(job: Job, around: Around, now: datetime) -> Decision:
         now=now,
         unfinished=around.unfinished,
     )
-    return held_back(decision) if around.mode is QueueMode.DRAINING else decision
+    return held_back(decision) if around.draining else decision
 
 
 def _plan(

@@ -12,7 +12,7 @@ import hashlib
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from random import Random
-from typing import Any
+from typing import Any, get_args
 
 import trio
 import trio.testing
@@ -36,9 +36,12 @@ from etlplus.engines.inline import Inline
 from etlplus.errors import StoreUnavailable
 from etlplus.jobs.ids import Ids
 from etlplus.jobs.kinds import CALLS
-from etlplus.jobs.model import LIVE_STATES, JobDraft, NewRun, RetryPolicy, Run, RunEvent, RunState, Worker
+from etlplus.jobs.model import LIVE_STATES, Job, JobDraft, NewRun, RetryPolicy, Run, RunEvent, RunState, Worker
 from etlplus.jobs.outcome import Failed, Figures, Progress, Result, Returned, RunError, Succeeded
 from etlplus.jobs.queues import LimitDraft, LimitUse
+from etlplus.jobs.rules import MisfireRule, OverlapRule
+from etlplus.jobs.schedules import IntervalSchedule
+from etlplus.jobs.ticks import Tick
 from etlplus.runtime import Name, Tell, open_system
 from etlplus.settings import Settings
 from etlplus.store.contract import RunFilter, Store
@@ -51,6 +54,9 @@ AT_ONCE = 3
 LIMIT_S = 3600.0
 SLOW = Rhythm(probe_s=30, poll_s=10, tick_s=10, rescue_s=10)
 """Looking around is cheap in one real second, and dear in an hour that is over in one."""
+BEAT_S = 5
+BEATS = 20
+"""A job is due that often, so many times."""
 
 
 class Poison(Tell[Any]):
@@ -176,6 +182,21 @@ class World:
         self.runs: list[Run] = []
         self.events: list[RunEvent] = []
         self.limited_most = 0
+        self.timed: Job
+        self.ticks: list[Tick] = []
+
+    async def _save_timed(self, retry: RetryPolicy) -> Job:
+        """A job with a schedule, whose rules are up to the seed."""
+        schedule = IntervalSchedule(
+            every_s=BEAT_S,
+            end_at=virtual_now() + timedelta(seconds=BEAT_S * BEATS),
+            misfire=self.rng.choice(get_args(MisfireRule)),
+            overlap=self.rng.choice(get_args(OverlapRule)),
+            jitter_s=self.rng.choice([0.0, 3.0]),
+            grace_s=self.rng.choice([0.0, 1.0]),
+        )
+        draft = JobDraft(name="timed", pipeline={}, retry=retry, schedule=schedule)
+        return await self.store.save_job(draft, now=virtual_now())
 
     async def play(self) -> None:
         """Let it happen until no run is unfinished."""
@@ -186,6 +207,7 @@ class World:
             await self.store.save_limit(LimitDraft(name="scarce", slots=AT_ONCE), now=virtual_now())
             scarce = JobDraft(name="scarce", pipeline={}, retry=retry, limit=LimitUse("scarce"))
             limited = await self.store.save_job(scarce, now=virtual_now())
+            self.timed = await self._save_timed(retry)
             stop = trio.Event()
             nodes = [Node(number, self) for number in range(3)]
             async with trio.open_nursery() as nursery:
@@ -199,10 +221,11 @@ class World:
                 for node in nodes:
                     node.store.calm = True
                 with trio.fail_after(LIMIT_S):
-                    while await self.store.runs(RunFilter(states=tuple(LIVE_STATES)), limit=1):  # noqa: ASYNC110 - the clock is virtual
+                    while await self._going_on():  # noqa: ASYNC110 - the clock is virtual
                         await trio.sleep(1)
                 stop.set()
             self.runs = await self.store.runs(limit=1000)
+            self.ticks = await self.store.ticks(self.timed.id, limit=1000)
             for run in self.runs:
                 self.events += await self.store.events(run.id)
 
@@ -212,6 +235,12 @@ class World:
             running = await self.store.runs(RunFilter(states=(RunState.RUNNING,)), limit=1000)
             self.limited_most = max(self.limited_most, sum(run.limit == "scarce" for run in running))
             await trio.sleep(0.2)
+
+    async def _going_on(self) -> bool:
+        """Whether anything is unfinished or still due."""
+        if (await self.store.job(self.timed.id)).next_at is not None:
+            return True
+        return bool(await self.store.runs(RunFilter(states=tuple(LIVE_STATES)), limit=1))
 
     def trace(self) -> str:
         """A fingerprint of everything that happened to every run, and when."""

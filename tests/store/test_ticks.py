@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Callable
 from datetime import datetime
@@ -26,8 +27,10 @@ from etlplus.store.postgres import schema as postgres_schema
 from etlplus.store.postgres import ticking as postgres_ticking
 from etlplus.store.postgres.bridge import Db, open_bridge
 from etlplus.store.postgres.definitions import Definitions as PostgresDefinitions
+from etlplus.store.sqlite import cancelling as sqlite_cancelling
 from etlplus.store.sqlite import schema as sqlite_schema
 from etlplus.store.sqlite import ticking as sqlite_ticking
+from etlplus.store.sqlite import turns as sqlite_turns
 from etlplus.store.sqlite.definitions import Definitions as SqliteDefinitions
 from etlplus.testing.stores import DONE, NOW, a_claim, a_job, a_worker, at, some_runs, told
 
@@ -533,3 +536,77 @@ async def test_a_crash_amid_a_tick_leaves_nothing_half_on_postgres(new_database:
             await _assert_whole(store, job, done=not crashed)
             statements += 1
     assert statements > 8
+
+
+LOOKS = (
+    sqlite_ticking.DUE_JOBS,
+    sqlite_ticking.UNFINISHED,
+    sqlite_ticking.HINT,
+    sqlite_turns.NEXT_IN_TURN,
+    sqlite_cancelling.OF_SCHEDULE,
+)
+
+
+def test_what_a_tick_looks_for_is_found_by_an_index_on_sqlite() -> None:
+    """However many jobs and runs there are, no statement of a tick walks over all of them."""
+    db = sqlite3.connect(":memory:", isolation_level=None)
+    sqlite_schema.migrate(db)
+    for look in LOOKS:
+        values: Any = {"job": "j"} if ":job" in look else ("j", 1)[: look.count("?")]
+        plan = [row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {look}", values)]
+        steps = [step for step in plan if step.startswith(("SCAN", "SEARCH"))]
+        walks = [step for step in steps if not re.search(r"INDEX|CONSTANT ROW|\(", step)]
+        assert walks == [], (look, plan)
+    db.close()
+
+
+WAITING = """
+    /* watcher */ SELECT count(*) FROM pg_stat_activity
+    WHERE datname = current_database() AND wait_event_type = 'Lock' AND query !~ 'watcher'
+"""
+
+
+@pytest.mark.parametrize("end", ["told", "told_by_another", "cancelled", "lost", "left"])
+async def test_a_run_that_ends_while_a_tick_decides_is_not_waited_for(
+    new_database: Callable[[], str], end: str
+) -> None:
+    """The tick of one node has seen it unfinished and is not through yet: who ends it waits, and then lets go on what waits."""
+    address, released = new_database(), trio.Event()
+    async with open_store(address) as store, open_store(address) as other, open_bridge(address, "etlplus") as bridge:
+        await a_job(store, schedule=minutely(overlap="queue_one"))
+        (first,) = await store.tick(now=at(60))
+        await a_worker(store, expires_s=999)
+        if end != "cancelled":
+            (claimed,) = await a_claim(store, seconds=61)
+        if end in ("lost", "left"):
+            await store.cancel(first.id, now=at(62))
+
+        async def slow_tick(db: Db) -> None:
+            await postgres_ticking.tick(db, PostgresDefinitions(), Ids(Random(1)), at(120), 500, 0)
+            decided.set()
+            while not released.is_set():
+                await db.execute("/* watcher */ SELECT pg_sleep(0.01)")
+
+        async def let_end() -> None:
+            if end == "cancelled":
+                await store.cancel(first.id, now=at(121))
+            elif end == "lost":
+                await store.rescue(now=at(121), dead=["w"])
+            elif end == "left":
+                await store.leave("w", now=at(121))
+            else:
+                assert (await told(store if end == "told" else other, claimed, DONE, seconds=121)).applied
+            ended.set()
+
+        decided, ended = trio.Event(), trio.Event()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(bridge.run, slow_tick)
+            await decided.wait()
+            nursery.start_soon(let_end)
+            with trio.fail_after(20):
+                while not ended.is_set() and not await bridge.run(lambda db: db.fetchval(WAITING), atomic=False):  # noqa: ASYNC110 - PostgreSQL tells nobody
+                    await trio.sleep(0.01)
+            released.set()
+        second, _ = await store.runs()
+        assert (await store.run(first.id)).state.is_final
+        assert second.state is RunState.QUEUED

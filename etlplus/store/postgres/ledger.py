@@ -10,18 +10,30 @@ from typing import Any
 
 import msgspec
 
+from etlplus.jobs.model import Job
 from etlplus.jobs.ticks import Tick
 from etlplus.store.postgres.bridge import Db
-from etlplus.store.postgres.records import columns
+from etlplus.store.postgres.records import columns, encode
 from etlplus.store.postgres.sql import schedules as sql
 
 
 async def put_ticks(db: Db, ticks: Sequence[Tick]) -> set[str]:
     """Write lines; the ids of the runs whose lines are new."""
-    if not ticks:
-        return set()
-    rows = await db.fetch(sql.PUT_TICKS, *columns([_row(each) for each in ticks]))
+    return _runs(await db.fetch(sql.PUT_TICKS, *_columns(ticks)))
+
+
+async def put_ticks_and_move_on(db: Db, ticks: Sequence[Tick], jobs: Sequence[Job]) -> set[str]:
+    """The same, and the next times of jobs."""
+    moved = columns([(job.id, job.next_at, encode(job)) for job in jobs])
+    return _runs(await db.fetch(sql.PUT_TICKS_AND_MOVE_ON, *_columns(ticks), *moved))
+
+
+def _runs(rows: Sequence[Any]) -> set[str]:
     return {row["run_id"] for row in rows if row["run_id"] is not None}
+
+
+def _columns(ticks: Sequence[Tick]) -> list[list[Any]]:
+    return columns([_row(each) for each in ticks]) if ticks else [[] for _ in Tick.__struct_fields__]
 
 
 async def ticks(db: Db, job_id: str, limit: int, after: tuple[datetime, str] | None) -> list[Tick]:

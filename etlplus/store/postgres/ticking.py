@@ -12,6 +12,8 @@ from datetime import datetime
 from etlplus.jobs import transitions
 from etlplus.jobs.ids import Ids
 from etlplus.jobs.model import Job, JobDraft, Run
+from etlplus.jobs.queues import QueueMode
+from etlplus.jobs.ticks import Tick
 from etlplus.store.contract import Hint
 from etlplus.store.kept import Entry, entry
 from etlplus.store.postgres import definitions
@@ -19,10 +21,10 @@ from etlplus.store.postgres.bridge import Db
 from etlplus.store.postgres.cancelling import cancel_scheduled
 from etlplus.store.postgres.definitions import Definitions
 from etlplus.store.postgres.enqueueing import put_runs
-from etlplus.store.postgres.ledger import put_ticks
+from etlplus.store.postgres.ledger import put_ticks, put_ticks_and_move_on
 from etlplus.store.postgres.queues import modes
 from etlplus.store.postgres.recording import record
-from etlplus.store.postgres.records import columns, encode, kept, many, one
+from etlplus.store.postgres.records import kept, many, one
 from etlplus.store.postgres.sql import claims, schedules
 from etlplus.store.postgres.sql import definitions as jobs_sql
 from etlplus.store.postgres.sql import runs as sql
@@ -32,18 +34,19 @@ from etlplus.store.scheduling import UNFINISHED_MAX, Around, Planned, planned, s
 
 async def tick(db: Db, known: Definitions, ids: Ids, now: datetime, limit: int, shard: int) -> list[Run]:
     jobs = await many(db, Job, schedules.JOBS_DUE, now, limit)
-    given_up = await _impatient(db, now, limit - len(jobs))
+    there = await db.fetchrow(schedules.AROUND_TICK, now)
+    given_up = await _impatient(db, now, limit - len(jobs)) if there["impatient"] else []
     moved = await record(db, given_up, shard, now) + await take_turns(db, known, given_up, shard, now)
     if jobs:
-        around = await _around(db, jobs, jobs)
+        unfinished = await _unfinished(db, jobs)
+        around = [Around(unfinished.get(job.id, 0), job.queue in there["draining"]) for job in jobs]
         plans = [planned(job, each, lambda: ids.new(now), now) for job, each in zip(jobs, around, strict=True)]
-        moved += await write(db, plans, shard, now)
-        rows = [(plan.job.id, plan.job.next_at, encode(plan.job)) for plan in plans]
-        await db.execute(schedules.MOVE_JOBS_ON, *columns(rows))
-    left = max(limit - len(jobs) - len(given_up), 0)
-    lines = [kept(row) for row in await db.fetch(sql.RUNS_DUE, now, left)]
-    changes = [entry(line, transitions.come_due(line.present, now)) for line in lines]
-    return moved + await record(db, changes, shard, now)
+        moved += await _cancelled(db, plans, shard, now)
+        new = await put_ticks_and_move_on(db, _ticks(plans), [plan.job for plan in plans])
+        moved += await _made(db, plans, new, now)
+    if there["due"]:
+        moved += await _come_due(db, now, max(limit - len(jobs) - len(given_up), 0), shard)
+    return moved
 
 
 async def save_job(
@@ -54,18 +57,28 @@ async def save_job(
     saved = await definitions.save_job(db, ids, draft, now, job_id, expected)
     if present is None:
         return saved, []
-    (around,) = await _around(db, [present], [saved])
-    return saved, await write(db, [saved_over(present, saved, around, lambda: ids.new(now), now)], shard, now)
+    draining = (await modes(db, [saved.queue]))[saved.queue] is QueueMode.DRAINING
+    around = Around((await _unfinished(db, [present])).get(present.id, 0), draining)
+    plans = [saved_over(present, saved, around, lambda: ids.new(now), now)]
+    cancelled = await _cancelled(db, plans, shard, now)
+    return saved, cancelled + await _made(db, plans, await put_ticks(db, _ticks(plans)), now)
 
 
-async def write(db: Db, plans: Sequence[Planned], shard: int, now: datetime) -> list[Run]:
-    """Write what schedules do, but for the jobs themselves; all runs that were made or changed."""
-    cancelling = [plan.job.id for plan in plans if plan.cancels]
-    cancelled = await cancel_scheduled(db, cancelling, now, shard) if cancelling else []
-    new = await put_ticks(db, [each for plan in plans for each in plan.ticks])
+async def _cancelled(db: Db, plans: Sequence[Planned], shard: int, now: datetime) -> list[Run]:
+    """Cancel what schedules want cancelled; before anything else is locked."""
+    job_ids = [plan.job.id for plan in plans if plan.cancels]
+    return await cancel_scheduled(db, job_ids, now, shard) if job_ids else []
+
+
+async def _made(db: Db, plans: Sequence[Planned], new: set[str], now: datetime) -> list[Run]:
+    """Make the runs whose lines in the ledger are new."""
     runs = [run for plan in plans for run in plan.made(new, now)]
     await put_runs(db, runs, now)
-    return cancelled + runs
+    return runs
+
+
+def _ticks(plans: Sequence[Planned]) -> list[Tick]:
+    return [each for plan in plans for each in plan.ticks]
 
 
 async def _impatient(db: Db, now: datetime, limit: int) -> list[Entry]:
@@ -74,13 +87,17 @@ async def _impatient(db: Db, now: datetime, limit: int) -> list[Entry]:
     return [entry(line, transitions.time_out(line.present, now)) for line in lines]
 
 
-async def _around(db: Db, decided: Sequence[Job], made_of: Sequence[Job]) -> list[Around]:
-    """What stands around jobs whose rows are locked, in order."""
-    asking = [job.id for job in decided if job.schedule is not None and job.schedule.overlap != "allow"]
+async def _come_due(db: Db, now: datetime, limit: int, shard: int) -> list[Run]:
+    lines = [kept(row) for row in await db.fetch(sql.RUNS_DUE, now, limit)]
+    changes = [entry(line, transitions.come_due(line.present, now)) for line in lines]
+    return await record(db, changes, shard, now)
+
+
+async def _unfinished(db: Db, jobs: Sequence[Job]) -> dict[str, int]:
+    """How many scheduled runs of each job are unfinished, for those that want to know; their rows are locked."""
+    asking = [job.id for job in jobs if job.schedule is not None and job.schedule.overlap != "allow"]
     rows = await db.fetch(schedules.UNFINISHED, asking, UNFINISHED_MAX) if asking else []
-    unfinished = {row["job_id"]: row["amount"] for row in rows}
-    taking = await modes(db, sorted({job.queue for job in made_of}))
-    return [Around(unfinished.get(each.id, 0), taking.get(of.queue)) for each, of in zip(decided, made_of, strict=True)]
+    return {row["job_id"]: row["amount"] for row in rows}
 
 
 async def queued_hint(db: Db) -> Hint:

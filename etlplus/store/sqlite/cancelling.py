@@ -15,7 +15,7 @@ from etlplus.store.sqlite.recording import record
 from etlplus.store.sqlite.records import KEPT, Db, found, kept, one
 from etlplus.store.sqlite.turns import release
 
-_OF_SCHEDULE = f"SELECT {KEPT} FROM run_live WHERE job_id = ? AND of_schedule AND NOT cancel_requested ORDER BY id"
+OF_SCHEDULE = f"SELECT {KEPT} FROM run_live WHERE job_id = ? AND of_schedule AND NOT cancel_requested ORDER BY id"
 
 
 def cancel(db: Db, run_id: str, now: datetime) -> Run:
@@ -33,5 +33,5 @@ def cancel(db: Db, run_id: str, now: datetime) -> Run:
 
 def cancel_scheduled(db: Db, job_id: str, now: datetime) -> list[Run]:
     """Cancel what a schedule has made: what waits at once, what runs by asking its worker."""
-    lines = [kept(row) for row in db.execute(_OF_SCHEDULE, (job_id,)).fetchall()]
+    lines = [kept(row) for row in db.execute(OF_SCHEDULE, (job_id,)).fetchall()]
     return record(db, [entry(line, transitions.cancel(line.present, now)) for line in lines], now)

@@ -9,6 +9,7 @@ from datetime import datetime
 from etlplus.jobs import transitions
 from etlplus.jobs.ids import Ids
 from etlplus.jobs.model import Job, JobDraft, Run
+from etlplus.jobs.queues import QueueMode
 from etlplus.store.contract import Hint
 from etlplus.store.kept import entry
 from etlplus.store.scheduling import UNFINISHED_MAX, Around, Planned, planned, saved_over
@@ -27,15 +28,15 @@ _IMPATIENT = f"""
     SELECT {KEPT} FROM run_live WHERE waits_until <= ? AND waits_until IS NOT NULL AND state <> 'running'
     ORDER BY waits_until, id LIMIT ?
 """
-_DUE_JOBS = "SELECT doc FROM job WHERE next_at <= ? ORDER BY next_at, id LIMIT ?"
-_UNFINISHED = "SELECT count(*) FROM (SELECT 1 FROM run_live WHERE job_id = ? AND of_schedule LIMIT ?)"
-_HINT = """
+DUE_JOBS = "SELECT doc FROM job WHERE next_at <= ? ORDER BY next_at, id LIMIT ?"
+UNFINISHED = "SELECT count(*) FROM (SELECT 1 FROM run_live WHERE job_id = ? AND of_schedule LIMIT ?)"
+HINT = """
     SELECT
         (SELECT count(*) FROM (SELECT 1 FROM run_live WHERE state = 'queued' LIMIT 1000)),
         (SELECT min(at) FROM (
             SELECT min(run_at) AS at FROM run_live WHERE state = 'scheduled'
             UNION ALL SELECT min(waits_until) FROM run_live WHERE waits_until IS NOT NULL AND state <> 'running'
-            UNION ALL SELECT min(next_at) FROM job
+            UNION ALL SELECT min(next_at) FROM job WHERE next_at IS NOT NULL
         ))
 """
 
@@ -44,7 +45,7 @@ def tick(db: Db, known: Definitions, ids: Ids, now: datetime, limit: int) -> lis
     late = [kept(row) for row in db.execute(_IMPATIENT, (now.timestamp(), limit)).fetchall()]
     given_up = [entry(line, transitions.time_out(line.present, now)) for line in late]
     moved = record(db, given_up, now) + take_turns(db, known, given_up, now)
-    for job in many(db, Job, _DUE_JOBS, now.timestamp(), max(limit - len(moved), 0)):
+    for job in many(db, Job, DUE_JOBS, now.timestamp(), max(limit - len(moved), 0)):
         plan = planned(job, _around(db, job, job), lambda: ids.new(now), now)
         moved += write(db, plan, now)
         definitions.move_on(db, plan.job)
@@ -72,10 +73,10 @@ def write(db: Db, plan: Planned, now: datetime) -> list[Run]:
 def _around(db: Db, decided: Job, made_of: Job) -> Around:
     unfinished = 0
     if decided.schedule is not None and decided.schedule.overlap != "allow":
-        (unfinished,) = db.execute(_UNFINISHED, (decided.id, UNFINISHED_MAX)).fetchone()
-    return Around(unfinished, modes(db).get(made_of.queue))
+        (unfinished,) = db.execute(UNFINISHED, (decided.id, UNFINISHED_MAX)).fetchone()
+    return Around(unfinished, modes(db).get(made_of.queue) is QueueMode.DRAINING)
 
 
 def queued_hint(db: Db) -> Hint:
-    queued, due = db.execute(_HINT).fetchone()
+    queued, due = db.execute(HINT).fetchone()
     return Hint(queued=queued, due_at=moment(due) if due is not None else None)

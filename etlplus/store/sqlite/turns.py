@@ -17,7 +17,7 @@ from etlplus.store.sqlite.ledger import put_ticks
 from etlplus.store.sqlite.recording import record
 from etlplus.store.sqlite.records import KEPT, Db, decode, kept
 
-_NEXT = f"""
+NEXT_IN_TURN = f"""
     SELECT {KEPT} FROM run_live
     WHERE job_id = :job AND of_schedule AND state = 'blocked'
         AND NOT EXISTS (SELECT 1 FROM run_live WHERE job_id = :job AND of_schedule AND state <> 'blocked')
@@ -39,7 +39,7 @@ def take_turns(db: Db, definitions: Definitions, entries: Iterable[Entry], now: 
 def release(db: Db, entries: Sequence[Entry], now: datetime) -> list[Run]:
     """Of each schedule that had a run end and has none in hand or in a queue, the first that waits its turn goes on."""
     jobs = dict.fromkeys(each.run.job_id for each in entries if concerns_schedule(each))
-    rows = [row for job_id in jobs for row in db.execute(_NEXT, {"job": job_id}).fetchall()]
+    rows = [row for job_id in jobs for row in db.execute(NEXT_IN_TURN, {"job": job_id}).fetchall()]
     lines = [kept(row) for row in rows]
     return record(db, [entry(line, transitions.release(line.present, now)) for line in lines], now)
 

@@ -14,9 +14,14 @@ from etlplus.store.postgres.sql.runs import KEPT
 JOBS_DUE = """
     SELECT doc FROM job WHERE next_at <= $1 ORDER BY next_at, id LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED
 """
-MOVE_JOBS_ON = """
-    UPDATE job SET next_at = moved.next_at, doc = moved.doc
-    FROM unnest($1::text[], $2::timestamptz[], $3::json[]) AS moved (id, next_at, doc) WHERE job.id = moved.id
+# What else a tick has to know; usually there is no run to move, and one question is cheaper than four.
+AROUND_TICK = """
+    SELECT
+        EXISTS (SELECT FROM run_live WHERE state = 'scheduled' AND run_at <= $1) AS due,
+        EXISTS (
+            SELECT FROM run_live WHERE waits_until <= $1 AND waits_until IS NOT NULL AND state <> 'running'
+        ) AS impatient,
+        ARRAY(SELECT name FROM queue WHERE mode = 'draining') AS draining
 """
 UNFINISHED = """
     SELECT job_id, amount FROM unnest($1::text[]) AS wanted (job_id) CROSS JOIN LATERAL (
@@ -40,6 +45,12 @@ PUT_TICKS = """
         last_at = greatest(tick.last_at, excluded.last_at), amount = greatest(tick.amount, excluded.amount)
     WHERE tick.run_id IS NULL
     RETURNING run_id
+"""
+PUT_TICKS_AND_MOVE_ON = f"""
+    WITH moved AS (
+        UPDATE job SET next_at = moved.next_at, doc = moved.doc
+        FROM unnest($9::text[], $10::timestamptz[], $11::json[]) AS moved (id, next_at, doc) WHERE job.id = moved.id
+    ) {PUT_TICKS}
 """
 TICKS = """
     SELECT job_id, nominal_at, outcome, last_at, amount AS count, reason, run_id, decided_at FROM tick
