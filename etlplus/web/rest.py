@@ -107,7 +107,7 @@ class Rest:
             service = service.acting_as(who := await service.identity.authenticate(token))
             if route.permission is not None:
                 who.must(route.permission)
-        asked = Request(path, _query(route), await self._body(route), _key(), _version(route))
+        asked = Request(path, _query(route), await self._body(route), _key(route), _version(route))
         answer = await route.call(service, asked)
         if isinstance(answer, bytes):
             return _response(200, answer, "text/plain; version=0.0.4; charset=utf-8", request_id, headers)
@@ -152,7 +152,9 @@ def _query(route: Route) -> dict[str, str]:
     return request.args.to_dict()
 
 
-def _key() -> str | None:
+def _key(route: Route) -> str | None:
+    if not route.keyed:
+        return None
     key = request.headers.get("Idempotency-Key")
     if key is not None and not 1 <= len(key) <= KEY_MAX:
         raise Invalid(

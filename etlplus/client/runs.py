@@ -1,0 +1,57 @@
+"""
+Executions of jobs, over HTTP, and over the live monitoring for who wants to follow them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from typing import Any
+
+from etlplus.actors.news import News
+from etlplus.client.following import follow
+from etlplus.client.wire import Wire, path_of
+from etlplus.jobs.views import RunView
+from etlplus.service.views import Page, Reject, RunDetail
+
+
+class ClientRuns:
+    """See ``contract.Runs``; ``follow`` is what a program wants of ``contract.Events``."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+
+    async def start(self, job: str, params: dict[str, Any] | None = None, *, key: str | None = None) -> RunView:
+        headers = {"Idempotency-Key": key} if key is not None else {}
+        path = path_of("jobs", job, "runs")
+        return await self._wire.ask(RunView, "POST", path, body={"params": params or {}}, headers=headers)
+
+    async def list(
+        self, *, job: str | None = None, state: str | None = None, limit: int = 50, cursor: str | None = None
+    ) -> Page[RunView]:
+        query = {"job": job, "state": state, "limit": limit, "cursor": cursor}
+        return await self._wire.ask(Page[RunView], "GET", path_of("runs"), query=query)
+
+    async def get(self, run: str) -> RunView:
+        return await self._wire.ask(RunView, "GET", path_of("runs", run))
+
+    async def detail(self, run: str) -> RunDetail:
+        return await self._wire.ask(RunDetail, "GET", path_of("runs", run, "detail"))
+
+    async def cancel(self, run: str) -> RunView:
+        return await self._wire.ask(RunView, "POST", path_of("runs", run, "cancel"))
+
+    async def rejects(self, run: str, *, limit: int = 50, cursor: str | None = None) -> Page[Reject]:
+        query = {"limit": limit, "cursor": cursor}
+        return await self._wire.ask(Page[Reject], "GET", path_of("runs", run, "rejects"), query=query)
+
+    def follow(self, run: str | None = None) -> AsyncGenerator[News]:
+        """The news of one run, from how it stands now to its end, or of all runs without an end; a lost connection is made
+        again.
+
+        Wrap it in ``contextlib.aclosing`` when you may leave the loop early.
+
+        Raises:
+            Unavailable: the daemon stays away.
+            NotFound: there is no such run.
+        """
+        return follow(self._wire, "runs" if run is None else f"run:{run}")

@@ -1,0 +1,27 @@
+"""
+What the service shows: the records that people and programs receive, over REST, WebSocket, the command line and in process.
+
+Views hold no secrets and no internals. They are plain msgspec structs, so that the web room only has to encode them and the
+client only has to decode them.
+"""
+
+from __future__ import annotations
+
+from etlplus.service.views.house import CheckView, HealthView, StatusView
+from etlplus.service.views.jobs import JobView, job_view
+from etlplus.service.views.pages import Page
+from etlplus.service.views.people import Grant, UserView
+from etlplus.service.views.runs import Reject, RunDetail
+
+__all__ = [
+    "CheckView",
+    "Grant",
+    "HealthView",
+    "JobView",
+    "Page",
+    "Reject",
+    "RunDetail",
+    "StatusView",
+    "UserView",
+    "job_view",
+]

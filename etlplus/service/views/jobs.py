@@ -1,0 +1,37 @@
+"""
+What the service shows of definitions.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from etlplus.jobs.model import Job, RetryPolicy
+from etlplus.jobs.schedules import Schedule
+
+
+class JobView(msgspec.Struct, frozen=True):
+    """A job as it is defined now. ``version`` counts its changes and is its ETag."""
+
+    id: str
+    name: str
+    version: int
+    pipeline: dict[str, Any]
+    queue: str
+    priority: int
+    retry: RetryPolicy
+    schedule: Schedule | None
+    timeout_s: float | None
+    memory_limit_bytes: int | None
+    paused: bool
+    created_at: datetime
+    updated_at: datetime
+    next_at: datetime | None
+
+
+def job_view(job: Job) -> JobView:
+    """What a person sees of a job."""
+    return msgspec.convert(job, JobView, from_attributes=True)
