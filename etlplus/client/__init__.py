@@ -15,6 +15,7 @@ import trio
 
 from etlplus.client.identity import ClientIdentity
 from etlplus.client.jobs import ClientJobs
+from etlplus.client.queues import ClientLimits, ClientQueues
 from etlplus.client.runs import ClientRuns
 from etlplus.client.system import ClientSystem
 from etlplus.client.wire import Wire
@@ -30,6 +31,8 @@ class Client:
     def __init__(self, wire: Wire) -> None:
         self.jobs = ClientJobs(wire)
         self.runs = ClientRuns(wire)
+        self.queues = ClientQueues(wire)
+        self.limits = ClientLimits(wire)
         self.identity = ClientIdentity(wire)
         self.system = ClientSystem(wire)
 

@@ -13,9 +13,10 @@ from typing import Protocol
 from etlplus.service.contract.definitions import Jobs
 from etlplus.service.contract.house import Events, Feed, Identity, System
 from etlplus.service.contract.running import Runs
+from etlplus.service.contract.waiting import Limits, Queues
 from etlplus.service.permissions import Principal
 
-__all__ = ["Contract", "Events", "Feed", "Identity", "Jobs", "Runs", "System"]
+__all__ = ["Contract", "Events", "Feed", "Identity", "Jobs", "Limits", "Queues", "Runs", "System"]
 
 
 class Contract(Protocol):
@@ -25,6 +26,10 @@ class Contract(Protocol):
     def jobs(self) -> Jobs: ...
     @property
     def runs(self) -> Runs: ...
+    @property
+    def queues(self) -> Queues: ...
+    @property
+    def limits(self) -> Limits: ...
     @property
     def identity(self) -> Identity: ...
     @property
