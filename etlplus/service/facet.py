@@ -42,6 +42,18 @@ class Facet:
                 return found
             raise NotFound(f"there is no job {job!r}") from None
 
+    async def find_queue(self, queue: str) -> str:
+        """The name of a queue that somebody asked by.
+
+        Raises:
+            Invalid: there is no such queue; the problem names those that there are.
+        """
+        names = [counts.queue.name for counts in await self.house.store.queues()]
+        if queue in names:
+            return queue
+        problem = Problem(f"there is no queue {queue!r}", "/queue", "unknown_queue", suggestion=", ".join(names))
+        raise Invalid("the question is not accepted", [problem], code="unknown_queue")
+
     async def announce(self, runs: Sequence[Run]) -> None:
         """Tell the watchers and the dispatcher that these runs were made or made a transition."""
         for start in range(0, len(runs), ANNOUNCED_AT_ONCE):
@@ -58,9 +70,12 @@ def checked_limit(limit: int, at_most: int = LIMIT_MAX) -> int:
     )
 
 
-def checked(record: S) -> S:
+def checked(record: S, place: str = "") -> S:
     """
     The same record, once every field fits what its type says; records that were made in a program are not checked yet.
+
+    Args:
+        place: Where the record stands in what the caller gave; put in front of the pointer.
 
     Raises:
         Invalid: one does not; the problem names it.
@@ -68,7 +83,10 @@ def checked(record: S) -> S:
     try:
         return msgspec.convert(msgspec.to_builtins(record), type(record))
     except msgspec.ValidationError as error:
-        raise Invalid("this is not accepted", [problem_of(error)]) from None
+        problem = problem_of(error)
+    except TypeError as error:
+        problem = Problem(f"this cannot be written as JSON: {error}")
+    raise Invalid("this is not accepted", [msgspec.structs.replace(problem, pointer=place + problem.pointer)])
 
 
 def problem_of(error: msgspec.ValidationError) -> Problem:

@@ -11,17 +11,20 @@ from etlplus.service.views.house import CheckView, HealthView, StatusView
 from etlplus.service.views.jobs import JobView, job_view
 from etlplus.service.views.pages import Page
 from etlplus.service.views.people import Grant, UserView
-from etlplus.service.views.runs import Reject, RunDetail
+from etlplus.service.views.runs import LogPage, Reject, RunDetail, RunsMade, Why
 
 __all__ = [
     "CheckView",
     "Grant",
     "HealthView",
     "JobView",
+    "LogPage",
     "Page",
     "Reject",
     "RunDetail",
+    "RunsMade",
     "StatusView",
     "UserView",
+    "Why",
     "job_view",
 ]
