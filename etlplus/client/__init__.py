@@ -15,6 +15,7 @@ import trio
 
 from etlplus.client.identity import ClientIdentity
 from etlplus.client.jobs import ClientJobs
+from etlplus.client.letters import ClientLetters
 from etlplus.client.queues import ClientLimits, ClientQueues
 from etlplus.client.runs import ClientRuns
 from etlplus.client.system import ClientSystem
@@ -31,6 +32,7 @@ class Client:
     def __init__(self, wire: Wire) -> None:
         self.jobs = ClientJobs(wire)
         self.runs = ClientRuns(wire)
+        self.letters = ClientLetters(wire)
         self.queues = ClientQueues(wire)
         self.limits = ClientLimits(wire)
         self.identity = ClientIdentity(wire)

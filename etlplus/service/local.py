@@ -10,6 +10,7 @@ from etlplus.service.events import EventsFacet
 from etlplus.service.house import House
 from etlplus.service.identity import IdentityFacet
 from etlplus.service.jobs import JobsFacet
+from etlplus.service.letters import LettersFacet
 from etlplus.service.limits import LimitsFacet
 from etlplus.service.permissions import OWNER, Principal
 from etlplus.service.queues import QueuesFacet
@@ -31,6 +32,10 @@ class Service:
     @property
     def runs(self) -> RunsFacet:
         return RunsFacet(self.house, self.who)
+
+    @property
+    def letters(self) -> LettersFacet:
+        return LettersFacet(self.house, self.who)
 
     @property
     def queues(self) -> QueuesFacet:

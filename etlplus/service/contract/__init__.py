@@ -12,11 +12,12 @@ from typing import Protocol
 
 from etlplus.service.contract.definitions import Jobs
 from etlplus.service.contract.house import Events, Feed, Identity, System
+from etlplus.service.contract.letters import DeadLetters
 from etlplus.service.contract.running import Runs
 from etlplus.service.contract.waiting import Limits, Queues
 from etlplus.service.permissions import Principal
 
-__all__ = ["Contract", "Events", "Feed", "Identity", "Jobs", "Limits", "Queues", "Runs", "System"]
+__all__ = ["Contract", "DeadLetters", "Events", "Feed", "Identity", "Jobs", "Limits", "Queues", "Runs", "System"]
 
 
 class Contract(Protocol):
@@ -26,6 +27,8 @@ class Contract(Protocol):
     def jobs(self) -> Jobs: ...
     @property
     def runs(self) -> Runs: ...
+    @property
+    def letters(self) -> DeadLetters: ...
     @property
     def queues(self) -> Queues: ...
     @property

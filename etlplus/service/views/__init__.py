@@ -9,18 +9,23 @@ from __future__ import annotations
 
 from etlplus.service.views.house import CheckView, HealthView, StatusView
 from etlplus.service.views.jobs import JobView, job_view
+from etlplus.service.views.letters import Discarded, LetterView, Replays, ReplayView
 from etlplus.service.views.pages import Page
 from etlplus.service.views.people import Grant, UserView
 from etlplus.service.views.runs import LogPage, Reject, RunDetail, RunsMade, Why
 
 __all__ = [
     "CheckView",
+    "Discarded",
     "Grant",
     "HealthView",
     "JobView",
+    "LetterView",
     "LogPage",
     "Page",
     "Reject",
+    "ReplayView",
+    "Replays",
     "RunDetail",
     "RunsMade",
     "StatusView",

@@ -4,9 +4,16 @@ Every route there is, as one table. Rules, decoding, permissions, the API docume
 
 from __future__ import annotations
 
-from etlplus.web.routes import identity, jobs, queues, runs, system
+from etlplus.web.routes import identity, jobs, letters, queues, runs, system
 from etlplus.web.routes.table import API, Request, Route
 
 __all__ = ["API", "ROUTES", "Request", "Route"]
 
-ROUTES: tuple[Route, ...] = (*system.ROUTES, *identity.ROUTES, *jobs.ROUTES, *runs.ROUTES, *queues.ROUTES)
+ROUTES: tuple[Route, ...] = (
+    *system.ROUTES,
+    *identity.ROUTES,
+    *jobs.ROUTES,
+    *runs.ROUTES,
+    *letters.ROUTES,
+    *queues.ROUTES,
+)
