@@ -18,6 +18,7 @@ from etlplus.client.jobs import ClientJobs
 from etlplus.client.letters import ClientLetters
 from etlplus.client.queues import ClientLimits, ClientQueues
 from etlplus.client.runs import ClientRuns
+from etlplus.client.schedules import ClientSchedules
 from etlplus.client.system import ClientSystem
 from etlplus.client.wire import Wire
 
@@ -35,6 +36,7 @@ class Client:
         self.letters = ClientLetters(wire)
         self.queues = ClientQueues(wire)
         self.limits = ClientLimits(wire)
+        self.schedules = ClientSchedules(wire)
         self.identity = ClientIdentity(wire)
         self.system = ClientSystem(wire)
 

@@ -63,11 +63,15 @@ class Facet:
 
 def checked_limit(limit: int, at_most: int = LIMIT_MAX) -> int:
     """The size of a page, or Invalid when it is not between 1 and 500, or what else is allowed at most."""
-    if 1 <= limit <= at_most:
-        return limit
-    raise Invalid(
-        "the page size is out of range", [Problem(f"limit is {limit}", "/limit", suggestion=f"1 to {at_most}")]
-    )
+    return checked_number(limit, "limit", at_most)
+
+
+def checked_number(value: int, name: str, at_most: int) -> int:
+    """A number from 1 on, or Invalid when it is not, or is too large."""
+    if 1 <= value <= at_most:
+        return value
+    problem = Problem(f"{name} is {value}", f"/{name}", suggestion=f"1 to {at_most:,}")
+    raise Invalid("a number is out of range", [problem])
 
 
 def checked(record: S, place: str = "") -> S:

@@ -15,6 +15,7 @@ from etlplus.service.limits import LimitsFacet
 from etlplus.service.permissions import OWNER, Principal
 from etlplus.service.queues import QueuesFacet
 from etlplus.service.runs import RunsFacet
+from etlplus.service.schedules import SchedulesFacet
 from etlplus.service.system import SystemFacet
 
 
@@ -44,6 +45,10 @@ class Service:
     @property
     def limits(self) -> LimitsFacet:
         return LimitsFacet(self.house, self.who)
+
+    @property
+    def schedules(self) -> SchedulesFacet:
+        return SchedulesFacet(self.house, self.who)
 
     @property
     def identity(self) -> IdentityFacet:

@@ -10,14 +10,26 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from etlplus.service.contract.definitions import Jobs
+from etlplus.service.contract.definitions import Jobs, Schedules
 from etlplus.service.contract.house import Events, Feed, Identity, System
 from etlplus.service.contract.letters import DeadLetters
 from etlplus.service.contract.running import Runs
 from etlplus.service.contract.waiting import Limits, Queues
 from etlplus.service.permissions import Principal
 
-__all__ = ["Contract", "DeadLetters", "Events", "Feed", "Identity", "Jobs", "Limits", "Queues", "Runs", "System"]
+__all__ = [
+    "Contract",
+    "DeadLetters",
+    "Events",
+    "Feed",
+    "Identity",
+    "Jobs",
+    "Limits",
+    "Queues",
+    "Runs",
+    "Schedules",
+    "System",
+]
 
 
 class Contract(Protocol):
@@ -33,6 +45,8 @@ class Contract(Protocol):
     def queues(self) -> Queues: ...
     @property
     def limits(self) -> Limits: ...
+    @property
+    def schedules(self) -> Schedules: ...
     @property
     def identity(self) -> Identity: ...
     @property

@@ -4,11 +4,13 @@ What people and programs may ask about definitions.
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Protocol
 
 from etlplus.errors import Problem
 from etlplus.jobs.model import JobDraft
-from etlplus.service.views import JobView, Page
+from etlplus.jobs.schedules import Schedule
+from etlplus.service.views import JobView, Page, Preview
 
 
 class Jobs(Protocol):
@@ -36,4 +38,26 @@ class Jobs(Protocol):
 
     async def check(self, draft: JobDraft) -> list[Problem]:
         """Everything that is wrong with a definition; nothing is stored. (jobs:read)"""
+        ...
+
+
+class Schedules(Protocol):
+    """When jobs are due."""
+
+    async def preview(self, schedule: Schedule, *, count: int = 10, start: datetime | None = None) -> Preview:
+        """The next nominal times of any schedule after ``start`` (now), due or not, each with its reason. (jobs:read)"""
+        ...
+
+    async def upcoming(self, job: str, *, count: int = 10, start: datetime | None = None) -> Preview:
+        """The same for the schedule of a job; NotFound (``no_schedule``) if it has none. (jobs:read)"""
+        ...
+
+    async def pause(self, job: str) -> JobView:
+        """Make no more scheduled runs of a job; asked for by hand, it runs. (schedules:pause)"""
+        ...
+
+    async def resume(self, job: str) -> JobView:
+        """Make scheduled runs again, from now on: what passed meanwhile is not made up for, and a schedule that counts from
+        when its job was saved counts anew. (schedules:pause)
+        """
         ...

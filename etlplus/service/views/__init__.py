@@ -13,6 +13,7 @@ from etlplus.service.views.letters import Discarded, LetterView, Replays, Replay
 from etlplus.service.views.pages import Page
 from etlplus.service.views.people import Grant, UserView
 from etlplus.service.views.runs import LogPage, Reject, RunDetail, RunsMade, Why
+from etlplus.service.views.schedules import OccurrenceView, Preview, occurrence_views
 
 __all__ = [
     "CheckView",
@@ -22,7 +23,9 @@ __all__ = [
     "JobView",
     "LetterView",
     "LogPage",
+    "OccurrenceView",
     "Page",
+    "Preview",
     "Reject",
     "ReplayView",
     "Replays",
@@ -32,4 +35,5 @@ __all__ = [
     "UserView",
     "Why",
     "job_view",
+    "occurrence_views",
 ]

@@ -4,7 +4,7 @@ Every route there is, as one table. Rules, decoding, permissions, the API docume
 
 from __future__ import annotations
 
-from etlplus.web.routes import identity, jobs, letters, queues, runs, system
+from etlplus.web.routes import identity, jobs, letters, queues, runs, schedules, system
 from etlplus.web.routes.table import API, Request, Route
 
 __all__ = ["API", "ROUTES", "Request", "Route"]
@@ -16,4 +16,5 @@ ROUTES: tuple[Route, ...] = (
     *runs.ROUTES,
     *letters.ROUTES,
     *queues.ROUTES,
+    *schedules.ROUTES,
 )
