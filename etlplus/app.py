@@ -39,7 +39,7 @@ from etlplus.actors.messages import (
     SCHEDULER,
     runner_name,
 )
-from etlplus.actors.pool import PoolKeeper
+from etlplus.actors.pool import PoolKeeper, StoreWatch
 from etlplus.actors.runner import Runner
 from etlplus.actors.standing import Slot, Standing
 from etlplus.engines.contract import Engine, Lease, boottime_s
@@ -124,13 +124,13 @@ async def _keep_house(
         url = settings.store.url or f"sqlite:{data_dir / 'store.sqlite'}"
         async with _measured() as lateness, open_store(url) as store, open_local(options) as engine:
             standing = new_standing(slots)
-            newsroom = Newsroom(standing.now)
-            tree = staff(store, engine, standing, newsroom, settings, dead=await _predecessors(store))
+            newsroom, watch = Newsroom(standing.now), StoreWatch()
+            tree = staff(store, engine, standing, newsroom, settings, dead=await _predecessors(store), watch=watch)
             budget_s = settings.shutdown.drain_s + STOP_MARGIN_S
             async with open_system(
                 tree, name="etlplus", drain=budget_s, on_crash=_log_crash, on_dead_letter=_log_dead_letter
             ) as system:
-                house = _furnish(settings, data_dir, store, engine, standing, newsroom, system, lateness)
+                house = _furnish(settings, data_dir, store, engine, standing, newsroom, system, lateness, watch)
                 service = Service(house)
                 if edge:
                     await _offer_bootstrap(house)
@@ -206,6 +206,7 @@ def staff(
     settings: Settings,
     *,
     dead: Sequence[str] = (),
+    watch: StoreWatch | None = None,
 ) -> Supervisor:
     """
     The tree, in start order; it stops in exactly the reverse.
@@ -223,7 +224,7 @@ def staff(
         for slot in standing.slots
     ]
     return Supervisor(
-        child(POOL, lambda: PoolKeeper(store, every_s=PROBE_S, timeout_s=PROBE_S)),
+        child(POOL, lambda: PoolKeeper(store, watch or StoreWatch(), every_s=PROBE_S, timeout_s=PROBE_S)),
         child(BROADCASTER, lambda: Broadcaster(newsroom)),
         child(HEARTBEAT, lambda: Heartbeat(store, standing, beat_s=lease.beat_s, expiry_s=lease.expiry_s)),
         child(COMPLETER, lambda: Completer(store, standing), shutdown=STOP_MARGIN_S),
@@ -262,6 +263,7 @@ def _furnish(
     newsroom: Newsroom,
     system: System,
     lateness: Lateness,
+    watch: StoreWatch,
 ) -> House:
     secret = settings.auth.secret or kept_secret(data_dir / "token-secret")
     registry = CollectorRegistry()
@@ -287,6 +289,7 @@ def _furnish(
     meters = Meters(registry)
     _connect_meters(meters, house, lateness)
     _connect_runtime(meters, system)
+    _connect_store(meters, watch)
     return house
 
 
@@ -313,6 +316,15 @@ def _connect_runtime(meters: Meters, system: System) -> None:
     meters.read(catalog.MESSAGES_QUEUED, lambda: system.statistics().queued)
     meters.read(catalog.DEAD_LETTERS, lambda: system.statistics().dead_letters)
     meters.read(catalog.MESSAGES_UNACCOUNTED, lambda: system.statistics().unaccounted)
+
+
+def _connect_store(meters: Meters, watch: StoreWatch) -> None:
+    """The same for how the store was when its keeper last looked."""
+    meters.read(catalog.STORE_UP, lambda: float(watch.view.up))
+    meters.read(catalog.STORE_LATENCY, lambda: watch.view.latency_s)
+    meters.read(catalog.STORE_OUTAGES, lambda: watch.view.outages)
+    meters.read(catalog.STORE_OLDEST_SNAPSHOT, lambda: {watch.view.horizon.culprit or "": watch.view.horizon.oldest_s})
+    meters.read(catalog.STORE_DEAD_ROWS, lambda: watch.view.horizon.dead_ratio)
 
 
 async def _predecessors(store: Store) -> tuple[str, ...]:

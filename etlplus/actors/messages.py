@@ -13,7 +13,7 @@ from etlplus.actors.watchers import Subscription
 from etlplus.jobs.model import Run
 from etlplus.jobs.outcome import Progress, Result
 from etlplus.runtime import Ask, Name, Tell
-from etlplus.store.contract import Beat, Claimed, Settled
+from etlplus.store.contract import Beat, Claimed, Horizon, Settled
 
 
 class PoolKeeping:
@@ -27,6 +27,7 @@ class PoolView(msgspec.Struct, frozen=True):
     latency_s: float
     error: str = ""
     outages: int = 0
+    horizon: Horizon = Horizon()
 
 
 class GetPool(Ask[PoolKeeping, PoolView]):
@@ -42,6 +43,7 @@ class Probed(Tell[PoolKeeping]):
 
     latency_s: float
     error: str = ""
+    horizon: Horizon = Horizon()
 
 
 class Broadcasting:

@@ -7,7 +7,7 @@ client only has to decode them.
 
 from __future__ import annotations
 
-from etlplus.service.views.house import CheckView, HealthView, StatusView
+from etlplus.service.views.house import CheckView, HealthView, HorizonView, StatusView
 from etlplus.service.views.jobs import JobView, job_view
 from etlplus.service.views.letters import Discarded, LetterView, Replays, ReplayView
 from etlplus.service.views.pages import Page
@@ -20,6 +20,7 @@ __all__ = [
     "Discarded",
     "Grant",
     "HealthView",
+    "HorizonView",
     "JobView",
     "LetterView",
     "LogPage",

@@ -27,6 +27,14 @@ class HealthView(msgspec.Struct, frozen=True):
     monitoring_port: int | None = None
 
 
+class HorizonView(msgspec.Struct, frozen=True):
+    """What keeps the store from cleaning up behind itself: for how long, who (null: nobody), and the share of dead rows."""
+
+    oldest_s: float
+    culprit: str | None
+    dead_ratio: float
+
+
 class StatusView(msgspec.Struct, frozen=True):
     """The monitoring status: what runs, what waits, who works, and the tree of actors."""
 
@@ -39,5 +47,6 @@ class StatusView(msgspec.Struct, frozen=True):
     runs: dict[str, int]
     watchers: int
     stale_results: int
+    horizon: HorizonView
     engine: dict[str, Any]
     tree: dict[str, Any]
