@@ -29,6 +29,8 @@ from etlplus.service.views import HealthView
 
 T = TypeVar("T")
 API = "/api/v1"
+TRIES_MAX = 30
+WAITED_S_MAX = 2.0
 
 
 class ProblemBody(msgspec.Struct, frozen=True):
@@ -64,8 +66,11 @@ class Wire:
     ) -> T:
         """One request; the decoded answer, or the error that the daemon told.
 
+        Asked too often, the daemon carries nothing out and says when it will: up to two seconds are waited, some times.
+
         Raises:
             Unavailable: there is no daemon, or it does not answer.
+            TooMany: it was asked too often for too long.
             EtlplusError: what it answered.
         """
         sent = dict(headers or {})
@@ -75,13 +80,18 @@ class Wire:
             sent["Content-Type"] = "application/json"
         content = msgspec.json.encode(body) if body is not None else None
         given = {name: str(value) for name, value in (query or {}).items() if value is not None}
-        try:
-            answer = await self._http.request(method, path, content=content, params=given, headers=sent)
-        except httpx2.TransportError as error:
-            raise Unavailable(f"no daemon answers at {self._url}: {error}") from error
-        if answer.is_success:
-            return msgspec.json.decode(answer.content, type=kind) if kind is not None else None  # type: ignore[return-value]  # no kind asked, no value given
-        raise _error(answer)
+        for tries_left in reversed(range(TRIES_MAX)):
+            try:
+                answer = await self._http.request(method, path, content=content, params=given, headers=sent)
+            except httpx2.TransportError as error:
+                raise Unavailable(f"no daemon answers at {self._url}: {error}") from error
+            if answer.is_success:
+                return msgspec.json.decode(answer.content, type=kind) if kind is not None else None  # type: ignore[return-value]  # no kind asked, no value given
+            error = _error(answer)
+            if not isinstance(error, TooMany) or error.retry_after_s > WAITED_S_MAX or not tries_left:
+                raise error
+            await trio.sleep(error.retry_after_s)
+        raise AssertionError("the last try has an answer or an error")
 
     @asynccontextmanager
     async def watch(self, topics: tuple[str, ...]) -> AsyncGenerator[WebSocketConnection]:

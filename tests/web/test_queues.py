@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 
 sys.path.insert(0, str(Path(__file__).parent))
 from conftest import House
+
+from etlplus.client import connect
 
 PIPELINE = {
     "name": "people",
@@ -107,3 +110,20 @@ async def test_a_draft_made_in_a_program_is_checked_like_one_that_came_over_the_
         await house.service.queues.save(QueueDraft(name="x", slots=-1))
     assert refused.value.problems[0].pointer == "/slots"
     assert len((await house.service.queues.list()).items) == 1
+
+
+async def test_a_client_that_asks_too_often_waits_for_its_turn(house: House) -> None:
+    """More requests than the daemon takes at once are all answered in the end."""
+    answered = 0
+    async with connect(f"http://127.0.0.1:{house.rest}", token=house.token) as client:
+
+        async def look() -> None:
+            nonlocal answered
+            for _ in range(50):
+                await client.limits.list()
+                answered += 1
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(8):
+                nursery.start_soon(look)
+        assert answered == 400

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from etlplus.jobs.model import Job, RetryPolicy
+from etlplus.jobs.queues import LimitUse
 from etlplus.jobs.schedules import Schedule
 
 
@@ -22,10 +23,15 @@ class JobView(msgspec.Struct, frozen=True):
     pipeline: dict[str, Any]
     queue: str
     priority: int
+    labels: tuple[str, ...]
+    limit: LimitUse | None
     retry: RetryPolicy
     schedule: Schedule | None
     timeout_s: float | None
+    queue_timeout_s: float | None
+    total_timeout_s: float | None
     memory_limit_bytes: int | None
+    base_dir: str
     paused: bool
     created_at: datetime
     updated_at: datetime
