@@ -16,7 +16,7 @@ from etlplus.jobs.logs import LogLine
 from etlplus.jobs.model import Run
 from etlplus.jobs.outcome import Progress
 from etlplus.runtime import Ask, Name, Tell
-from etlplus.store.contract import Beat, Claimed
+from etlplus.store.contract import Beat, Claimed, Horizon
 
 
 class PoolKeeping:
@@ -30,6 +30,7 @@ class PoolView(msgspec.Struct, frozen=True):
     latency_s: float
     error: str = ""
     outages: int = 0
+    horizon: Horizon = Horizon()
 
 
 class GetPool(Ask[PoolKeeping, PoolView]):
@@ -45,6 +46,7 @@ class Probed(Tell[PoolKeeping]):
 
     latency_s: float
     error: str = ""
+    horizon: Horizon = Horizon()
 
 
 class Broadcasting:

@@ -18,21 +18,28 @@ from etlplus.store.contract import AdminStore
 log = structlog.get_logger()
 
 
+class StoreWatch:
+    """What outlives a crash of the keeper, and can be read without asking him: how the store was when last looked at."""
+
+    def __init__(self) -> None:
+        self.view = PoolView(up=True, latency_s=0.0)
+
+
 class PoolKeeper(Actor[PoolKeeping]):
     """See the module. Ready once the store has answered for the first time."""
 
-    def __init__(self, store: AdminStore, *, every_s: float, timeout_s: float) -> None:
+    def __init__(self, store: AdminStore, watch: StoreWatch, *, every_s: float, timeout_s: float) -> None:
         self._store = store
+        self._watch = watch
         self._every_s = every_s
         self._timeout_s = timeout_s
-        self._view = PoolView(up=True, latency_s=0.0)
 
     async def started(self) -> None:
         self.probed(await self._probe())
 
     @GetPool.handler
     def get(self, message: GetPool) -> PoolView:
-        return self._view
+        return self._watch.view
 
     @Probe.handler
     def probe(self, message: Probe) -> None:
@@ -40,11 +47,16 @@ class PoolKeeper(Actor[PoolKeeping]):
 
     @Probed.handler
     def probed(self, message: Probed) -> None:
-        up = not message.error
-        if up != self._view.up:
+        up, before = not message.error, self._watch.view
+        if up != before.up:
             log.warning("store_is_back" if up else "store_outage", error=message.error)
-        outages = self._view.outages + (self._view.up and not up)
-        self._view = PoolView(up=up, latency_s=message.latency_s, error=message.error, outages=outages)
+        self._watch.view = PoolView(
+            up=up,
+            latency_s=message.latency_s,
+            error=message.error,
+            outages=before.outages + (before.up and not up),
+            horizon=message.horizon if up else before.horizon,
+        )
         self.ctx.after(self._every_s, Probe(), key="probe")
 
     async def _probe(self) -> Probed:
@@ -52,7 +64,8 @@ class PoolKeeper(Actor[PoolKeeping]):
         with trio.move_on_after(self._timeout_s):
             try:
                 await self._store.ping()
+                latency_s = trio.current_time() - began
+                return Probed(latency_s, horizon=await self._store.horizon())
             except StoreUnavailable as error:
                 return Probed(trio.current_time() - began, str(error))
-            return Probed(trio.current_time() - began)
         return Probed(self._timeout_s, f"no answer within {self._timeout_s} s")

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 
 import trio
 
+from etlplus.actors.pool import StoreWatch
 from etlplus.runtime import System
 from etlplus.service.house import House
 from etlplus.telemetry import Lateness, Meters, catalog
@@ -47,3 +48,12 @@ def connect_runtime(meters: Meters, system: System) -> None:
     meters.read(catalog.MESSAGES_QUEUED, lambda: system.statistics().queued)
     meters.read(catalog.DEAD_LETTERS, lambda: system.statistics().dead_letters)
     meters.read(catalog.MESSAGES_UNACCOUNTED, lambda: system.statistics().unaccounted)
+
+
+def connect_store(meters: Meters, watch: StoreWatch) -> None:
+    """How the store was when its keeper last looked."""
+    meters.read(catalog.STORE_UP, lambda: float(watch.view.up))
+    meters.read(catalog.STORE_LATENCY, lambda: watch.view.latency_s)
+    meters.read(catalog.STORE_OUTAGES, lambda: watch.view.outages)
+    meters.read(catalog.STORE_OLDEST_SNAPSHOT, lambda: {watch.view.horizon.culprit or "": watch.view.horizon.oldest_s})
+    meters.read(catalog.STORE_DEAD_ROWS, lambda: watch.view.horizon.dead_ratio)

@@ -18,8 +18,9 @@ from prometheus_client import CollectorRegistry
 import etlplus
 from etlplus.actors.broadcaster import Newsroom
 from etlplus.actors.messages import BROADCASTER, DISPATCHER, POOL
+from etlplus.actors.pool import StoreWatch
 from etlplus.actors.standing import Standing
-from etlplus.app.meters import connect_house, connect_runtime, measured
+from etlplus.app.meters import connect_house, connect_runtime, connect_store, measured
 from etlplus.app.staff import EDGE, STOP_MARGIN_S, log_crash, log_dead_letter, new_standing, staff
 from etlplus.engines.commands import Commands
 from etlplus.engines.functions import Function, Functions
@@ -87,14 +88,17 @@ async def _keep_house(
         async with measured() as lateness, open_store(url) as store, open_local(options) as loads:
             workshop = Workshop(loads, functions, Commands(data_dir / "children"))
             standing = _standing(settings, slots, functions)
-            newsroom = Newsroom(standing.now)
+            newsroom, watch = Newsroom(standing.now), StoreWatch()
             await _store_jobs(store, functions, standing)
-            tree = staff(store, workshop, standing, newsroom, settings, dead=await _predecessors(store, url))
+            tree = staff(
+                store, workshop, standing, newsroom, settings, dead=await _predecessors(store, url), watch=watch
+            )
             budget_s = settings.shutdown.drain_s + STOP_MARGIN_S
             async with open_system(
                 tree, name="etlplus", drain=budget_s, on_crash=log_crash, on_dead_letter=log_dead_letter
             ) as system:
-                house = _furnish(settings, data_dir, store, workshop, standing, newsroom, system, lateness)
+                house = _furnish(settings, data_dir, store, workshop, standing, newsroom, system)
+                _measure(house, system, lateness, watch)
                 service = Service(house)
                 if edge:
                     await _open_edge(service, settings, system, closing)
@@ -161,11 +165,9 @@ def _furnish(
     standing: Standing,
     newsroom: Newsroom,
     system: System,
-    lateness: Lateness,
 ) -> House:
     secret = settings.auth.secret or kept_secret(data_dir / "token-secret")
-    registry = CollectorRegistry()
-    house = House(
+    return House(
         store=store,
         workshop=workshop,
         standing=standing,
@@ -177,14 +179,17 @@ def _furnish(
         tokens=TokenService(secret, ttl_s=settings.auth.token_ttl_s),
         passwords=Passwords(),
         bootstrap=Bootstrap(data_dir / "bootstrap-token"),
-        registry=registry,
+        registry=CollectorRegistry(),
         data_dir=data_dir,
         node=standing.worker.node,
         epoch=standing.worker.id,
         version=etlplus.__version__,
         started_at=standing.now(),
     )
-    meters = Meters(registry)
+
+
+def _measure(house: House, system: System, lateness: Lateness, watch: StoreWatch) -> None:
+    meters = Meters(house.registry)
     connect_house(meters, house, lateness)
     connect_runtime(meters, system)
-    return house
+    connect_store(meters, watch)

@@ -32,7 +32,7 @@ from etlplus.actors.messages import (
     SCRIBE,
     runner_name,
 )
-from etlplus.actors.pool import PoolKeeper
+from etlplus.actors.pool import PoolKeeper, StoreWatch
 from etlplus.actors.runner import Runner
 from etlplus.actors.scribe import Scribe
 from etlplus.actors.standing import Slot, Standing
@@ -112,6 +112,7 @@ def staff(
     *,
     dead: Sequence[str] = (),
     rhythm: Rhythm = Rhythm(),
+    watch: StoreWatch | None = None,
 ) -> Supervisor:
     """
     The tree, in start order; it stops in exactly the reverse.
@@ -121,7 +122,7 @@ def staff(
     """
     lease = settings.lease
     return Supervisor(
-        child(POOL, lambda: PoolKeeper(store, every_s=rhythm.probe_s, timeout_s=rhythm.probe_s)),
+        child(POOL, lambda: PoolKeeper(store, watch or StoreWatch(), every_s=rhythm.probe_s, timeout_s=rhythm.probe_s)),
         child(BROADCASTER, lambda: Broadcaster(newsroom)),
         child(HEARTBEAT, lambda: Heartbeat(store, standing, beat_s=lease.beat_s, expiry_s=lease.expiry_s)),
         child(COMPLETER, lambda: Completer(store, standing), shutdown=STOP_MARGIN_S),

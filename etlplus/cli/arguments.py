@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Callable
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from etlplus.errors import Invalid, Problem, Unauthenticated
@@ -30,8 +32,10 @@ def add_command(commands: Commands, name: str, summary: str, epilog: str = "") -
     return parser
 
 
-def add_group(commands: Commands, name: str, summary: str) -> Commands:
-    """A command that only leads to others; alone it prints its help."""
+def add_group(
+    commands: Commands, name: str, summary: str, extend: Callable[[argparse.ArgumentParser], None] | None = None
+) -> Commands:
+    """A command that only leads to others; alone it prints its help, unless ``extend`` gives it something to do."""
     parser = add_command(commands, name, summary)
 
     def teach(_chosen: argparse.Namespace) -> int:
@@ -39,6 +43,8 @@ def add_group(commands: Commands, name: str, summary: str) -> Commands:
         return 2
 
     parser.set_defaults(act=teach)
+    if extend is not None:
+        extend(parser)
     return parser.add_subparsers(title="commands", metavar="COMMAND")
 
 
@@ -87,6 +93,23 @@ def token_of(chosen: argparse.Namespace) -> str:
     if not chosen.token:
         raise Unauthenticated("no token: export ETLPLUS_TOKEN=$(etlplus sign-in NAME), or give --token")
     return chosen.token
+
+
+def moment(option: str, text: str) -> datetime:
+    """A moment with its offset from UTC.
+
+    Raises:
+        Invalid: it is none.
+    """
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        found = None
+    if found is None or found.tzinfo is None:
+        suggestion = "accepted: a date, a time and an offset, such as 2026-03-28T12:00:00Z"
+        problem = Problem(f"{option}: {text!r} is no moment", suggestion=suggestion)
+        raise Invalid("The command line was not understood.", [problem])
+    return found
 
 
 def parameters(texts: list[str]) -> dict[str, Any]:

@@ -35,10 +35,11 @@ class Document(msgspec.Struct, frozen=True):
         try:
             yield
         except Invalid as error:
-            placed = [self._placed(problem, below) for problem in error.problems]
+            placed = [self.placed(problem, below) for problem in error.problems]
             raise type(error)(error.message, placed, code=error.reason) from error
 
-    def _placed(self, problem: Problem, below: str) -> Problem:
+    def placed(self, problem: Problem, below: str = "") -> Problem:
+        """The problem with file, line and column; ``below`` is put before its pointer."""
         if problem.line is not None:
             return problem
         pointer = problem.pointer

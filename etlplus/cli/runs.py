@@ -1,5 +1,5 @@
 """
-``etlplus runs``: executions in the running daemon.
+``etlplus runs`` and ``etlplus why``: executions in the running daemon.
 """
 
 from __future__ import annotations
@@ -8,56 +8,59 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from etlplus.cli.arguments import Commands, add_command, add_daemon, add_group, parameters
+from etlplus.cli.arguments import add_group, moment, parameters
+from etlplus.cli.daemon_command import add_daemon_command
+from etlplus.cli.live import add_live_to, live
+from etlplus.cli.logs import add_logs_to
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
+    from etlplus.cli.arguments import Commands
     from etlplus.client import Client
     from etlplus.jobs.views import RunView
-
-    Act = Callable[[Client, argparse.Namespace], Awaitable[int]]
 
 
 def add_to(commands: Commands) -> None:
     """Teach the command line these commands."""
-    group = add_group(commands, "runs", "start, follow, list, show and cancel runs in the running daemon")
-    listing = _command(group, "list", "list runs, newest first", _list)
-    listing.add_argument("--job", help="only runs of this job")
-    listing.add_argument("--state", help="only runs in this state, for example failed")
-    listing.add_argument("--limit", type=int, default=50, help="how many at most (50)")
-    start = _command(group, "start", "ask for a run of a job now", _start)
-    start.add_argument("job", metavar="JOB", help="its name or id")
-    start.add_argument("--param", metavar="NAME=VALUE", action="append", default=[], help="a parameter of the run")
-    start.add_argument("--key", help="asking again with the same key gives the same run")
-    start.add_argument("--follow", action="store_true", help="watch it to its end; its outcome is the exit status")
+    why = add_daemon_command(commands, "why", "say why a run is not running", _why)
+    why.add_argument("run", metavar="RUN", help="its id")
+    group = add_group(commands, "runs", "start, follow, list, show and cancel runs in the running daemon", add_live_to)
+    _add_list(group)
+    _add_start(group)
     for name, summary, act in (
         ("show", "show a run with its attempts and what happened to it", _show),
         ("follow", "watch a run to its end; its outcome is the exit status", _follow),
         ("cancel", "stop a run", _cancel),
         ("rejects", "list the rows that a run refused, with their reasons", _rejects),
     ):
-        _command(group, name, summary, act).add_argument("run", metavar="RUN", help="its id")
+        add_daemon_command(group, name, summary, act).add_argument("run", metavar="RUN", help="its id")
+    add_logs_to(group)
 
 
-def _command(group: Commands, name: str, summary: str, act: Act) -> argparse.ArgumentParser:
-    parser = add_command(group, name, summary)
-    add_daemon(parser)
-    parser.add_argument("--json", action="store_true", help="answer in JSON")
+def _add_list(group: Commands) -> None:
+    listing = add_daemon_command(group, "list", "list runs, newest first", _list)
+    listing.add_argument("--job", help="only runs of this job")
+    listing.add_argument("--queue", help="only runs in this queue")
+    listing.add_argument("--state", help="only runs in this state, for example failed")
+    listing.add_argument("--limit", type=int, default=50, help="how many at most (50)")
+    listing.add_argument("--follow", action="store_true", help="show every run as it changes, until interrupted")
 
-    def carry_out(chosen: argparse.Namespace) -> int:
-        from etlplus.cli.connection import with_client  # help must not wait for it
 
-        return with_client(chosen, lambda client: act(client, chosen))
-
-    parser.set_defaults(act=carry_out)
-    return parser
+def _add_start(group: Commands) -> None:
+    start = add_daemon_command(group, "start", "ask for a run of a job, now or later", _start)
+    start.add_argument("job", metavar="JOB", help="its name or id")
+    start.add_argument("--param", metavar="NAME=VALUE", action="append", default=[], help="a parameter of the run")
+    start.add_argument("--at", metavar="TIME", help="not before this moment, such as 2030-01-31T18:00:00Z")
+    start.add_argument("--key", help="while a run with this key is unfinished, the answer is that run")
+    start.add_argument("--once", metavar="KEY", help="asking again with this key within a day gives the same run")
+    start.add_argument("--follow", action="store_true", help="watch it to its end; its outcome is the exit status")
 
 
 async def _list(client: Client, chosen: argparse.Namespace) -> int:
     from etlplus.cli.connection import columns, show
 
-    page = await client.runs.list(job=chosen.job, state=chosen.state, limit=chosen.limit)
+    if chosen.follow:
+        return await live(client, chosen)
+    page = await client.runs.list(job=chosen.job, queue=chosen.queue, state=chosen.state, limit=chosen.limit)
     rows = [(run.id, run.job_name, run.state, run.attempt, run.created_at, run.finished_at) for run in page.items]
     show(page, as_json=chosen.json, text=columns(("ID", "JOB", "STATE", "ATTEMPT", "CREATED", "FINISHED"), rows))
     return 0
@@ -66,7 +69,10 @@ async def _list(client: Client, chosen: argparse.Namespace) -> int:
 async def _start(client: Client, chosen: argparse.Namespace) -> int:
     from etlplus.cli.connection import show
 
-    run = await client.runs.start(chosen.job, parameters(chosen.param), key=chosen.key)
+    run_at = moment("--at", chosen.at) if chosen.at else None
+    run = await client.runs.start(
+        chosen.job, parameters(chosen.param), run_at=run_at, key=chosen.key, idempotency_key=chosen.once
+    )
     if chosen.follow:
         return await _to_the_end(client, run, as_json=chosen.json)
     show(run, as_json=chosen.json, text=run.id)
@@ -97,6 +103,14 @@ async def _show(client: Client, chosen: argparse.Namespace) -> int:
         [(event.at, event.kind, event.state.value, event.attempt) for event in detail.events],
     )
     show(detail, as_json=chosen.json, text=f"{summary(detail.run)}\n\n{events}")
+    return 0
+
+
+async def _why(client: Client, chosen: argparse.Namespace) -> int:
+    from etlplus.cli.connection import show
+
+    why = await client.runs.why(chosen.run)
+    show(why, as_json=chosen.json, text="\n".join([f"run {why.run_id} is {why.state}", *why.sentences]))
     return 0
 
 

@@ -1,5 +1,5 @@
 """
-``etlplus schedules``: what a schedule means, before anybody relies on it. Needs no daemon.
+``etlplus schedules``: what a schedule means, before anybody relies on it, and whether it makes runs. A cron needs no daemon.
 """
 
 from __future__ import annotations
@@ -8,51 +8,104 @@ import argparse
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, get_args
 
-from etlplus.cli.arguments import Commands, add_command, add_group
+from etlplus.cli.arguments import Commands, add_command, add_daemon, add_group, moment
+from etlplus.cli.daemon_command import add_daemon_command
 from etlplus.errors import Invalid, Problem
 from etlplus.jobs.exclusions import WEEKDAYS
 from etlplus.jobs.rules import GapRule, RepeatRule
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from etlplus.jobs.reasons import Occurrence
+    from etlplus.client import Client
     from etlplus.jobs.schedules import CronSchedule
+    from etlplus.service.views import Preview
 
 _TEACH = """\
 CRON has five fields (minute hour day-of-month month day-of-week), or six with seconds in front, or is a nickname such as
 @daily. Where clocks are changed, each line says what becomes of the wall time. Days that --exclude names are shown too.
+With --job, the schedule of a job in the running daemon is shown, of whatever kind it is.
 
 examples:
   etlplus schedules preview '0 2 * * *' --zone Europe/Berlin
   etlplus schedules preview '30 2 * * *' --zone Europe/Berlin --from 2026-03-28T12:00:00Z --gap before
+  etlplus schedules preview --job flights
 """
 
 
 def add_to(commands: Commands) -> None:
     """Teach the command line these commands."""
-    group = add_group(commands, "schedules", "see when schedules are due")
-    preview = add_command(group, "preview", "show the next nominal times of a cron, each with its reason", _TEACH)
-    preview.add_argument("cron", metavar="CRON")
-    preview.add_argument("--zone", default="UTC", metavar="NAME", help="the IANA time zone it goes by (UTC)")
+    group = add_group(commands, "schedules", "see when schedules are due, pause and resume those of jobs")
+    _add_preview(group)
+    for name, summary, act in (
+        ("pause", "make no more scheduled runs of a job; asked for by hand, it runs", _pause),
+        ("resume", "make scheduled runs of a job again", _resume),
+    ):
+        add_daemon_command(group, name, summary, act).add_argument("job", metavar="JOB", help="its name or id")
+
+
+def _add_preview(group: Commands) -> None:
+    preview = add_command(
+        group, "preview", "show the next nominal times of a cron or a job, each with its reason", _TEACH
+    )
+    preview.add_argument("cron", metavar="CRON", nargs="?")
+    preview.add_argument("--job", help="show the schedule of this job of the running daemon instead: its name or id")
+    preview.add_argument("--zone", metavar="NAME", help="the IANA time zone it goes by (UTC)")
     preview.add_argument("--count", type=int, default=10, metavar="N", help="how many nominal times to show (10)")
     preview.add_argument("--from", dest="start", metavar="TIME", help="as seen from this moment (now)")
     preview.add_argument("--gap", choices=get_args(GapRule), help="when clocks are put forward over it")
     preview.add_argument("--repeat", choices=get_args(RepeatRule), help="when clocks are put back over it")
     preview.add_argument("--exclude", choices=WEEKDAYS, action="append", default=[], help="a weekday without runs")
     preview.add_argument("--json", action="store_true", help="answer in JSON")
+    add_daemon(preview)
     preview.set_defaults(act=_preview)
 
 
 def _preview(chosen: argparse.Namespace) -> int:
-    from etlplus.cli.connection import show  # help must not wait for it
-    from etlplus.jobs.occurrences import preview
-
+    if (chosen.cron is None) == (chosen.job is None):
+        raise _refused(Problem("nothing or two things to show", suggestion="accepted: either CRON or --job JOB"))
     if chosen.count < 1:
         raise _refused(Problem(f"--count: {chosen.count} shows nothing", suggestion="accepted: 1 or more"))
+    return _of_cron(chosen) if chosen.job is None else _of_job(chosen)
+
+
+def _of_cron(chosen: argparse.Namespace) -> int:
+    from etlplus.jobs.occurrences import preview  # help must not wait for it
+    from etlplus.jobs.schedules import describe
+    from etlplus.service.views import Preview, occurrence_views
+
     schedule = _schedule(chosen)
-    found = preview(schedule, _moment(chosen.start), chosen.count)
-    show([_line(each) for each in found], as_json=chosen.json, text=_text(schedule, found))
+    start = moment("--from", chosen.start) if chosen.start else datetime.now(UTC)
+    _show(Preview(describe(schedule), occurrence_views(preview(schedule, start, chosen.count))), chosen)
+    return 0
+
+
+def _of_job(chosen: argparse.Namespace) -> int:
+    from etlplus.cli.connection import with_client  # help must not wait for it
+
+    cron_only = [f"--{name}" for name in ("zone", "gap", "repeat", "exclude") if getattr(chosen, name)]
+    if cron_only:
+        raise _refused(Problem(f"{cron_only[0]}: the job has that in its schedule", suggestion="leave it out"))
+    start = moment("--from", chosen.start) if chosen.start else None
+
+    async def act(client: Client) -> int:
+        _show(await client.schedules.upcoming(chosen.job, count=chosen.count, start=start), chosen)
+        return 0
+
+    return with_client(chosen, act)
+
+
+async def _pause(client: Client, chosen: argparse.Namespace) -> int:
+    from etlplus.cli.connection import show
+
+    job = await client.schedules.pause(chosen.job)
+    show(job, as_json=chosen.json, text=f"{job.name} is paused: its schedule makes no runs")
+    return 0
+
+
+async def _resume(client: Client, chosen: argparse.Namespace) -> int:
+    from etlplus.cli.connection import show
+
+    job = await client.schedules.resume(chosen.job)
+    show(job, as_json=chosen.json, text=f"{job.name} makes runs again; next run: {job.next_at or 'when asked for'}")
     return 0
 
 
@@ -61,48 +114,35 @@ def _schedule(chosen: argparse.Namespace) -> CronSchedule:
 
     from etlplus.jobs.schedules import CronSchedule
 
-    said = {name: getattr(chosen, name) for name in ("cron", "zone", "gap", "repeat")}
+    said = {"cron": chosen.cron, "zone": chosen.zone or "UTC", "gap": chosen.gap, "repeat": chosen.repeat}
     try:
         return msgspec.convert(said | {"exclude": {"weekdays": chosen.exclude}}, CronSchedule)
     except msgspec.ValidationError as error:
-        raise _refused(Problem(str(error).partition(" - at `$`")[0])) from error
-
-
-def _moment(text: str | None) -> datetime:
-    if text is None:
-        return datetime.now(UTC)
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
-        suggestion = "accepted: a date, a time and an offset, such as 2026-03-28T12:00:00Z"
-        raise _refused(Problem(f"--from: {text!r} is no moment", suggestion=suggestion))
-    return moment
+        raise _refused(Problem(str(error).partition(" - at `$")[0])) from error
 
 
 def _refused(problem: Problem) -> Invalid:
     return Invalid("The schedule cannot be shown.", [problem])
 
 
-def _line(occurrence: Occurrence) -> dict[str, object]:
-    """One nominal time for programs: what the record holds, and whether it is due."""
-    from msgspec.structs import asdict
+def _show(preview: Preview, chosen: argparse.Namespace) -> None:
+    from etlplus.cli.connection import show
 
-    return {"due": occurrence.due, **asdict(occurrence)}
+    show(preview.items, as_json=chosen.json, text=_text(preview))
 
 
-def _text(schedule: CronSchedule, found: Sequence[Occurrence]) -> str:
+def _text(preview: Preview) -> str:
     from etlplus.cli.connection import columns
-    from etlplus.jobs.schedules import describe
 
-    if not found:
-        return f"{describe(schedule)}\nnothing is due any more"
-    rows = [(f"{each.wall:%a %Y-%m-%d %H:%M:%S}", each.at if each.due else None, _why(each)) for each in found]
-    return f"{describe(schedule)}\n" + columns(("WALL TIME", "DUE (UTC)", "REASON"), rows)
-
-
-def _why(occurrence: Occurrence) -> str:
-    from etlplus.jobs.reasons import MEANING
-
-    return f"{MEANING[occurrence.reason]} ({occurrence.note})" if occurrence.note else MEANING[occurrence.reason]
+    head = preview.description + (" (paused: makes no runs)" if preview.paused else "")
+    if not preview.items:
+        return f"{head}\nnothing is due any more"
+    rows = [
+        (
+            f"{each.wall:%a %Y-%m-%d %H:%M:%S}",
+            each.at if each.due else None,
+            f"{each.meaning} ({each.note})" if each.note else each.meaning,
+        )
+        for each in preview.items
+    ]
+    return f"{head}\n" + columns(("WALL TIME", "DUE (UTC)", "REASON"), rows)

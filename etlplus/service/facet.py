@@ -1,17 +1,25 @@
 """
-What all facets share: the house they work in, and on whose behalf.
+What all facets share: the house they work in, on whose behalf, and how what they get is checked.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
+import msgspec
+
+from etlplus.actors.messages import Announce, Wake
 from etlplus.errors import Invalid, NotFound, Problem
-from etlplus.jobs.model import Job
+from etlplus.jobs.model import Job, Run
 from etlplus.service.house import House
 from etlplus.service.permissions import Principal
 
 LIMIT_MAX = 500
+ANNOUNCED_AT_ONCE = 50
+"""So many runs in one message: a watcher has room for a few messages of them, and takes some out in between."""
+S = TypeVar("S", bound=msgspec.Struct)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +42,59 @@ class Facet:
                 return found
             raise NotFound(f"there is no job {job!r}") from None
 
+    async def find_queue(self, queue: str) -> str:
+        """The name of a queue that somebody asked by.
 
-def checked_limit(limit: int) -> int:
-    """The size of a page, or Invalid when it is not between 1 and 500."""
-    if 1 <= limit <= LIMIT_MAX:
-        return limit
-    raise Invalid(
-        "the page size is out of range", [Problem(f"limit is {limit}", "/limit", suggestion=f"1 to {LIMIT_MAX}")]
-    )
+        Raises:
+            Invalid: there is no such queue; the problem names those that there are.
+        """
+        names = [counts.queue.name for counts in await self.house.store.queues()]
+        if queue in names:
+            return queue
+        problem = Problem(f"there is no queue {queue!r}", "/queue", "unknown_queue", suggestion=", ".join(names))
+        raise Invalid("the question is not accepted", [problem], code="unknown_queue")
+
+    async def announce(self, runs: Sequence[Run]) -> None:
+        """Tell the watchers and the dispatcher that these runs were made or made a transition."""
+        for start in range(0, len(runs), ANNOUNCED_AT_ONCE):
+            await self.house.broadcaster.put(Announce(tuple(runs[start : start + ANNOUNCED_AT_ONCE])))
+        self.house.dispatcher.offer(Wake())
+
+
+def checked_limit(limit: int, at_most: int = LIMIT_MAX) -> int:
+    """The size of a page, or Invalid when it is not between 1 and 500, or what else is allowed at most."""
+    return checked_number(limit, "limit", at_most)
+
+
+def checked_number(value: int, name: str, at_most: int) -> int:
+    """A number from 1 on, or Invalid when it is not, or is too large."""
+    if 1 <= value <= at_most:
+        return value
+    problem = Problem(f"{name} is {value}", f"/{name}", suggestion=f"1 to {at_most:,}")
+    raise Invalid("a number is out of range", [problem])
+
+
+def checked(record: S, place: str = "") -> S:
+    """
+    The same record, once every field fits what its type says; records that were made in a program are not checked yet.
+
+    Args:
+        place: Where the record stands in what the caller gave; put in front of the pointer.
+
+    Raises:
+        Invalid: one does not; the problem names it.
+    """
+    try:
+        return msgspec.convert(msgspec.to_builtins(record), type(record))
+    except msgspec.ValidationError as error:
+        problem = problem_of(error)
+    except TypeError as error:
+        problem = Problem(f"this cannot be written as JSON: {error}")
+    raise Invalid("this is not accepted", [msgspec.structs.replace(problem, pointer=place + problem.pointer)])
+
+
+def problem_of(error: msgspec.ValidationError) -> Problem:
+    """The sentence and the place, which msgspec joins as ``sentence - at `$.a.b[0]```."""
+    sentence, _, place = str(error).partition(" - at `$")
+    pointer = place.rstrip("`").replace("[", ".").replace("]", "").replace(".", "/")
+    return Problem(sentence, pointer)

@@ -10,8 +10,12 @@ from etlplus.service.events import EventsFacet
 from etlplus.service.house import House
 from etlplus.service.identity import IdentityFacet
 from etlplus.service.jobs import JobsFacet
+from etlplus.service.letters import LettersFacet
+from etlplus.service.limits import LimitsFacet
 from etlplus.service.permissions import OWNER, Principal
+from etlplus.service.queues import QueuesFacet
 from etlplus.service.runs import RunsFacet
+from etlplus.service.schedules import SchedulesFacet
 from etlplus.service.system import SystemFacet
 
 
@@ -29,6 +33,22 @@ class Service:
     @property
     def runs(self) -> RunsFacet:
         return RunsFacet(self.house, self.who)
+
+    @property
+    def letters(self) -> LettersFacet:
+        return LettersFacet(self.house, self.who)
+
+    @property
+    def queues(self) -> QueuesFacet:
+        return QueuesFacet(self.house, self.who)
+
+    @property
+    def limits(self) -> LimitsFacet:
+        return LimitsFacet(self.house, self.who)
+
+    @property
+    def schedules(self) -> SchedulesFacet:
+        return SchedulesFacet(self.house, self.who)
 
     @property
     def identity(self) -> IdentityFacet:

@@ -20,15 +20,24 @@ Permission = Literal[
     "runs:read",
     "runs:start",
     "runs:cancel",
+    "logs:read",
+    "letters:resolve",
+    "queues:read",
+    "queues:pause",
+    "queues:write",
+    "schedules:pause",
     "quarantine:read",
     "system:read",
     "metrics:read",
 ]
 
-_READER: frozenset[Permission] = frozenset({"jobs:read", "runs:read", "system:read"})
-_OPERATES: frozenset[Permission] = frozenset({"runs:start", "runs:cancel", "quarantine:read", "metrics:read"})
-_EDITS: frozenset[Permission] = frozenset({"jobs:write"})
-_OPERATOR = _READER | _OPERATES
+_READER: frozenset[Permission] = frozenset({"jobs:read", "runs:read", "queues:read", "system:read"})
+_STEERS: frozenset[Permission] = frozenset(
+    {"runs:start", "runs:cancel", "letters:resolve", "queues:pause", "schedules:pause"}
+)
+_SEES_DATA: frozenset[Permission] = frozenset({"logs:read", "quarantine:read", "metrics:read"})
+_EDITS: frozenset[Permission] = frozenset({"jobs:write", "queues:write"})
+_OPERATOR = _READER | _STEERS | _SEES_DATA
 _EDITOR = _OPERATOR | _EDITS
 
 ROLES: dict[str, frozenset[Permission]] = {
@@ -37,7 +46,9 @@ ROLES: dict[str, frozenset[Permission]] = {
     "editor": _EDITOR,
     "admin": _EDITOR,
 }
-"""Roles by name. An admin will also manage users; until that facet exists, the role equals an editor's."""
+"""Roles by name. Logs and refused rows may hold data, which a viewer does not see. An admin will also manage users; until
+that facet exists, the role equals an editor's.
+"""
 
 
 class Principal(msgspec.Struct, frozen=True):

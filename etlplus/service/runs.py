@@ -1,47 +1,97 @@
 """
-The runs facet: executions of jobs, from asking for one to reading what it refused.
+The runs facet: executions of jobs, from asking for one to reading what it wrote and refused.
 """
 
 from __future__ import annotations
 
-import builtins
+from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import msgspec
 import trio
 
-from etlplus.actors.messages import Announce, CancelHere, Wake
+from etlplus.actors.messages import CancelHere
 from etlplus.errors import Invalid, NotFound, Problem
-from etlplus.jobs.model import NewRun, Run, RunState
+from etlplus.jobs.model import Job, Run, RunState, Uniqueness
 from etlplus.jobs.views import RunView, run_view
-from etlplus.service.facet import Facet, checked_limit
-from etlplus.service.views import Page, Reject, RunDetail
+from etlplus.service.facet import Facet, checked, checked_limit
+from etlplus.service.rejects import offset_of, read_rejects
+from etlplus.service.views import LogPage, Page, Reject, RunDetail, RunsMade, Why
+from etlplus.service.why import why
+from etlplus.service.wishes import RunOptions, RunWish, keys_for, moved, problems_of, to_new_run
 from etlplus.store.contract import RunFilter
+
+WISHES_MAX = 10_000
+LINES_MAX = 1000
+SEARCH_CHARS_MAX = 200
 
 
 class RunsFacet(Facet):
     """See ``contract.Runs``."""
 
-    async def start(self, job: str, params: dict[str, Any] | None = None, *, key: str | None = None) -> RunView:
+    async def start(
+        self,
+        job: str,
+        params: dict[str, Any] | None = None,
+        *,
+        run_at: datetime | None = None,
+        key: str | None = None,
+        unique: Uniqueness | None = None,
+        idempotency_key: str | None = None,
+    ) -> RunView:
         self.who.must("runs:start")
+        wish = checked(RunOptions(params=params or {}, run_at=run_at, unique_key=key, unique=unique or Uniqueness()))
+        _refuse(problems_of(wish, "", idempotency_key))
         found = await self.find_job(job)
-        wish = NewRun(job_id=found.id, params=params or {}, unique_key=key)
-        (run,) = await self.house.store.enqueue([wish], now=self.house.now())
-        self.house.broadcaster.tell(Announce((run,)))
-        self.house.dispatcher.tell(Wake())
+        (own,) = keys_for([wish], idempotency_key, self.who.id)
+        (run,) = await self.house.store.enqueue([to_new_run(wish, found, own)], now=self.house.now())
+        if own is not None and (run.job_id, run.params) != (found.id, wish.params):
+            raise Invalid(
+                "this Idempotency-Key was used for another request",
+                [Problem(f"it made the run {run.id}", suggestion="a new key for each new request")],
+                code="idempotency_mismatch",
+            )
+        await self.announce([run])
         return self._view(run)
 
+    async def start_many(self, wishes: Sequence[RunWish], *, idempotency_key: str | None = None) -> RunsMade:
+        self.who.must("runs:start")
+        if not 1 <= len(wishes) <= WISHES_MAX:
+            accepted = f"1 to {WISHES_MAX:,}"
+            raise Invalid("not so many at once", [Problem(f"{len(wishes):,} runs", "/runs", suggestion=accepted)])
+        wishes = [checked(wish, f"/runs/{at}") for at, wish in enumerate(wishes)]
+        _refuse([p for at, wish in enumerate(wishes) for p in problems_of(wish, f"/runs/{at}", idempotency_key)])
+        jobs = await self._jobs_of(wishes)
+        keys = keys_for(wishes, idempotency_key, self.who.id)
+        wanted = [to_new_run(wish, jobs[wish.job], key) for wish, key in zip(wishes, keys, strict=True)]
+        now = self.house.now()
+        try:
+            runs = await self.house.store.enqueue(wanted, now=now)
+        except Invalid as error:
+            raise moved(error, "/runs" if len(wishes) > 1 else "/runs/0") from error
+        distinct = {run.id: run for run in runs}
+        made = [run for run in distinct.values() if run.created_at == now]
+        await self.announce([*distinct.values()])
+        return RunsMade(run_ids=[run.id for run in runs], made=len(made), existing=len(runs) - len(made))
+
     async def list(
-        self, *, job: str | None = None, state: str | None = None, limit: int = 50, cursor: str | None = None
+        self,
+        *,
+        job: str | None = None,
+        queue: str | None = None,
+        state: str | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
     ) -> Page[RunView]:
         self.who.must("runs:read")
         which = RunFilter(
             states=(_state_named(state),) if state is not None else (),
             job_id=(await self.find_job(job)).id if job is not None else None,
+            queue=await self.find_queue(queue) if queue is not None else None,
         )
-        found = await self.house.store.runs(which, limit=checked_limit(limit) + 1, after=_run_id(cursor))
+        found = await self.house.store.runs(which, limit=checked_limit(limit) + 1, after=run_id(cursor))
         more = len(found) > limit
         return Page([self._view(run) for run in found[:limit]], found[limit - 1].id if more else None)
 
@@ -58,12 +108,54 @@ class RunsFacet(Facet):
             events=await self.house.store.events(run),
         )
 
+    async def why(self, run: str) -> Why:
+        self.who.must("runs:read")
+        return why(await self.house.store.explain(run, now=self.house.now()))
+
     async def cancel(self, run: str) -> RunView:
         self.who.must("runs:cancel")
         found = await self.house.store.cancel(run, now=self.house.now())
-        self.house.broadcaster.tell(Announce((found,)))
+        await self.announce([found])
         self.house.dispatcher.tell(CancelHere((found.id,)))
         return self._view(found)
+
+    async def log(
+        self,
+        run: str,
+        *,
+        attempt: int | None = None,
+        search: str | None = None,
+        limit: int = 100,
+        cursor: str | None = None,
+    ) -> LogPage:
+        self.who.must("logs:read")
+        after, size = offset_of(cursor), checked_limit(limit, LINES_MAX)
+        if search is not None and not 1 <= len(search) <= SEARCH_CHARS_MAX:
+            accepted = f"1 to {SEARCH_CHARS_MAX} characters"
+            raise Invalid(
+                "the search is not accepted", [Problem("its length is wrong", "/search", suggestion=accepted)]
+            )
+        number = await self._attempt(run, attempt)
+        state = await self.house.store.log_state(run, number)
+        lines = await self.house.store.log(run, number, after=after, search=search, limit=size + 1)
+        more = len(lines) > size
+        return LogPage(
+            items=lines[:size],
+            attempt=number,
+            lines=state.lines,
+            kept_bytes=state.kept_bytes,
+            dropped=state.dropped,
+            next_cursor=str(lines[size - 1].number) if more else None,
+        )
+
+    async def log_tail(self, run: str, *, attempt: int | None = None, limit: int = 100) -> LogPage:
+        self.who.must("logs:read")
+        size, number = checked_limit(limit, LINES_MAX), await self._attempt(run, attempt)
+        lines = await self.house.store.log_tail(run, number, limit=size)
+        state = await self.house.store.log_state(run, number)
+        return LogPage(
+            items=lines, attempt=number, lines=state.lines, kept_bytes=state.kept_bytes, dropped=state.dropped
+        )
 
     async def rejects(self, run: str, *, limit: int = 50, cursor: str | None = None) -> Page[Reject]:
         """The cursor is the byte offset of the next reject in the attempt's file."""
@@ -72,10 +164,34 @@ class RunsFacet(Facet):
         file = found.figures.rejects_file if found.figures else ""
         if found.state is not RunState.SUCCEEDED or not file:
             return Page([])
-        return await trio.to_thread.run_sync(_read_rejects, Path(file), _offset(cursor), checked_limit(limit))
+        return await trio.to_thread.run_sync(read_rejects, Path(file), offset_of(cursor), checked_limit(limit))
+
+    async def _jobs_of(self, wishes: Sequence[RunWish]) -> dict[str, Job]:
+        """The jobs that these wishes name, by that name."""
+        first = {wish.job: at for at, wish in reversed([*enumerate(wishes)])}
+        found: dict[str, Job] = {}
+        for name, at in first.items():
+            try:
+                found[name] = await self.find_job(name)
+            except NotFound as error:
+                problem = Problem(error.message, f"/runs/{at}/job", "unknown_job")
+                raise Invalid("the runs cannot be made", [problem], code="unknown_job") from None
+        return found
+
+    async def _attempt(self, run: str, wanted: int | None) -> int:
+        """The attempt that is meant: the latest unless one is named."""
+        latest = (await self.house.store.run(run)).attempt
+        if wanted is not None and not 1 <= wanted <= latest:
+            raise NotFound(f"the run has no attempt {wanted}; there were {latest} so far")
+        return wanted or latest
 
     def _view(self, run: Run) -> RunView:
         return run_view(run, self.house.newsroom.progress.get(run.id))
+
+
+def _refuse(problems: Sequence[Problem]) -> None:
+    if problems:
+        raise Invalid("the wish is not accepted", problems, code=problems[0].code)
 
 
 def _state_named(state: str) -> RunState:
@@ -88,28 +204,9 @@ def _state_named(state: str) -> RunState:
         ) from None
 
 
-def _run_id(cursor: str | None) -> str | None:
+def run_id(cursor: str | None) -> str | None:
+    """The id of the last run seen. Raises Invalid for a cursor that was never given out."""
     try:
         return None if cursor is None else str(UUID(cursor))
     except ValueError:
         raise Invalid("the cursor is none of ours", [Problem(f"cursor is {cursor!r}", "/cursor")]) from None
-
-
-def _offset(cursor: str | None) -> int:
-    if cursor is None or (cursor.isascii() and cursor.isdecimal() and len(cursor) < 19):
-        return int(cursor or 0)
-    raise Invalid("the cursor is none of ours", [Problem(f"cursor is {cursor!r}", "/cursor")])
-
-
-def _read_rejects(file: Path, offset: int, limit: int) -> Page[Reject]:
-    """One page of a rejects file (one JSON object a line), from a byte offset on."""
-    decode = msgspec.json.Decoder(Reject).decode
-    items: builtins.list[Reject] = []
-    try:
-        with file.open("rb") as lines:
-            lines.seek(offset)
-            while len(items) < limit and (line := lines.readline()):
-                items.append(decode(line))
-            return Page(items, str(lines.tell()) if lines.peek(1) else None)
-    except FileNotFoundError:
-        raise NotFound("the rejects of this run are not kept on this node any more") from None

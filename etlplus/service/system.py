@@ -6,21 +6,25 @@ from __future__ import annotations
 
 import msgspec
 import prometheus_client
-import trio
 
-from etlplus.actors.messages import GetPool
+from etlplus.actors.messages import GetPool, PoolView
+from etlplus.runtime import ActorRestarted, ActorStopped, AskTimeout
 from etlplus.service.facet import Facet
-from etlplus.service.views import CheckView, HealthView, StatusView
+from etlplus.service.views import CheckView, HealthView, HorizonView, StatusView
+from etlplus.store.contract import Horizon
 
 HEALTH_WITHIN_S = 1.0
 LEASE_MARGIN_S = 5.0
+SNAPSHOT_OLD_S = 300.0
+"""A snapshot older than this lets claims grow slow: a session that long is rarely meant."""
 
 
 class SystemFacet(Facet):
     """See ``contract.System``."""
 
     async def health(self) -> HealthView:
-        checks = [await self._store_check(), self._lease_check()]
+        pool = await self._pool()
+        checks = [_store_check(pool), self._lease_check(), *([_horizon_check(pool.horizon)] if pool else [])]
         rank = {"pass": 0, "warn": 1, "fail": 2}
         return HealthView(
             status=max((check.status for check in checks), key=rank.__getitem__),
@@ -32,7 +36,7 @@ class SystemFacet(Facet):
 
     async def status(self) -> StatusView:
         self.who.must("system:read")
-        standing, counts = self.house.standing, await self.house.store.counts()
+        standing, counts, pool = self.house.standing, await self.house.store.counts(), await self._pool()
         return StatusView(
             node=self.house.node,
             worker_id=standing.worker.id,
@@ -43,6 +47,7 @@ class SystemFacet(Facet):
             runs=counts.runs,
             watchers=len(self.house.newsroom.watchers),
             stale_results=counts.stale_results,
+            horizon=msgspec.convert(pool.horizon if pool else Horizon(), HorizonView, from_attributes=True),
             engine=msgspec.to_builtins(self.house.workshop.statistics()),
             tree=msgspec.to_builtins(self.house.tree()),
         )
@@ -51,11 +56,12 @@ class SystemFacet(Facet):
         self.who.must("metrics:read")
         return prometheus_client.generate_latest(self.house.registry)
 
-    async def _store_check(self) -> CheckView:
-        with trio.move_on_after(HEALTH_WITHIN_S):
-            pool = await self.house.pool.ask(GetPool(), within=HEALTH_WITHIN_S)
-            return CheckView("store", "pass" if pool.up else "fail", pool.error)
-        return CheckView("store", "fail", "its keeper does not answer")
+    async def _pool(self) -> PoolView | None:
+        """How the store was when its keeper last looked; None if he does not answer."""
+        try:
+            return await self.house.pool.ask(GetPool(), within=HEALTH_WITHIN_S)
+        except (AskTimeout, ActorStopped, ActorRestarted):
+            return None
 
     def _lease_check(self) -> CheckView:
         left_s = self.house.standing.lease.deadline - self.house.standing.boottime_s()
@@ -65,3 +71,15 @@ class SystemFacet(Facet):
 
     def _uptime_s(self) -> float:
         return (self.house.now() - self.house.started_at).total_seconds()
+
+
+def _store_check(pool: PoolView | None) -> CheckView:
+    if pool is None:
+        return CheckView("store", "fail", "its keeper does not answer")
+    return CheckView("store", "pass" if pool.up else "fail", pool.error)
+
+
+def _horizon_check(horizon: Horizon) -> CheckView:
+    """Anybody may ask for health, so it does not say who holds the snapshot: the status and the metrics do."""
+    facts = f"the oldest snapshot is {horizon.oldest_s:.0f} s old, {horizon.dead_ratio:.0%} of the rows are dead"
+    return CheckView("horizon", "warn" if horizon.oldest_s > SNAPSHOT_OLD_S else "pass", facts)

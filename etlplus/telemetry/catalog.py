@@ -57,6 +57,23 @@ UPTIME = Metric("etlplus_uptime_seconds", "gauge", "s", "Time since this daemon 
 LOOP_LATENESS = Metric(
     "etlplus_loop_lateness_seconds", "histogram", "s", "How long after its moment a waiting task comes to run."
 )
+STORE_UP = Metric(
+    "etlplus_store_up", "gauge", "stores", "Whether the store answered when it was last looked at: 1, else 0."
+)
+STORE_LATENCY = Metric("etlplus_store_latency_seconds", "gauge", "s", "How long the store took to answer then.")
+STORE_OUTAGES = Metric(
+    "etlplus_store_outages_total", "counter", "outages", "How often the store stopped answering since the start."
+)
+STORE_OLDEST_SNAPSHOT = Metric(
+    "etlplus_store_oldest_snapshot_seconds",
+    "gauge",
+    "s",
+    "How long somebody else has kept the store from removing dead rows; the culprit is named.",
+    label="culprit",
+)
+STORE_DEAD_ROWS = Metric(
+    "etlplus_store_dead_rows_ratio", "gauge", "share", "Share of dead rows among those of unfinished runs."
+)
 
 METRICS: tuple[Metric, ...] = (
     SLOTS,
@@ -75,6 +92,11 @@ METRICS: tuple[Metric, ...] = (
     MESSAGES_UNACCOUNTED,
     UPTIME,
     LOOP_LATENESS,
+    STORE_UP,
+    STORE_LATENCY,
+    STORE_OUTAGES,
+    STORE_OLDEST_SNAPSHOT,
+    STORE_DEAD_ROWS,
 )
 
 EVENTS: dict[str, str] = {

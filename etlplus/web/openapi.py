@@ -43,6 +43,8 @@ def _operation(route: Route, of_kind: dict[str, Any]) -> dict[str, Any]:
     parameters += [_parameter(name, "query", required=False) for name in route.query]
     if route.versioned:
         parameters.append(_parameter("If-Match", "header", required=True))
+    if route.keyed:
+        parameters.append(_parameter("Idempotency-Key", "header", required=False))
     operation: dict[str, Any] = {
         "operationId": route.name,
         "summary": route.summary,

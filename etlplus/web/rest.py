@@ -19,8 +19,9 @@ from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
 
 import etlplus
-from etlplus.errors import EtlplusError, Invalid, Problem, TooMany, Unauthenticated
+from etlplus.errors import EtlplusError, Invalid, NotFound, Problem, TooMany, Unauthenticated
 from etlplus.service.contract import Contract
+from etlplus.service.facet import problem_of
 from etlplus.web import openapi
 from etlplus.web.limits import RateLimit, Verdict
 from etlplus.web.problems import CONTENT_TYPE, HttpError, body, of_error
@@ -107,7 +108,9 @@ class Rest:
             service = service.acting_as(who := await service.identity.authenticate(token))
             if route.permission is not None:
                 who.must(route.permission)
-        asked = Request(path, _query(route), await self._body(route), _key(), _version(route))
+        if any("\0" in part for part in path.values()):
+            raise NotFound("nothing of ours has a NUL character in its name")
+        asked = Request(path, _query(route), await self._body(route), _key(route), _version(route))
         answer = await route.call(service, asked)
         if isinstance(answer, bytes):
             return _response(200, answer, "text/plain; version=0.0.4; charset=utf-8", request_id, headers)
@@ -129,30 +132,27 @@ class Rest:
         try:
             return self._decoders[route.body].decode(await request.get_data())
         except msgspec.ValidationError as error:
-            raise Invalid("the body is not accepted", [_problem(error)]) from None
+            raise Invalid("the body is not accepted", [problem_of(error)]) from None
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise HttpError(400, "malformed_json", f"the body is no JSON: {error}") from None
 
 
-def _problem(error: msgspec.ValidationError) -> Problem:
-    """The sentence and the place, which msgspec joins as ``sentence - at `$.a.b[0]```."""
-    sentence, _, place = str(error).partition(" - at `$")
-    pointer = place.rstrip("`").replace("[", ".").replace("]", "").replace(".", "/")
-    return Problem(sentence, pointer)
-
-
 def _query(route: Route) -> dict[str, str]:
-    for name in request.args:
+    for name, value in request.args.items():
         if name not in route.query:
             accepted = ", ".join(route.query) or "none"
             unknown = Problem(f"there is no parameter {name!r}", f"/{name}", suggestion=accepted)
             raise Invalid("the query is not accepted", [unknown])
+        if "\0" in value:  # which not every store takes as text
+            raise Invalid("the query is not accepted", [Problem(f"{name} has a NUL character in it", f"/{name}")])
         if len(request.args.getlist(name)) > 1:
             raise Invalid("the query is not accepted", [Problem(f"{name} is given twice", f"/{name}")])
     return request.args.to_dict()
 
 
-def _key() -> str | None:
+def _key(route: Route) -> str | None:
+    if not route.keyed:
+        return None
     key = request.headers.get("Idempotency-Key")
     if key is not None and not 1 <= len(key) <= KEY_MAX:
         raise Invalid(

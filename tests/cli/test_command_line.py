@@ -25,11 +25,15 @@ def test_help_lists_every_command_and_every_exit_status(capsys):
     with pytest.raises(SystemExit):
         entry(["--help"])
     text = capsys.readouterr().out
-    for word in ("serve", "run", "jobs", "runs", "schedules", "sign-in", "config", "demo", *MEANING.values()):
+    commands = {"serve", "run", "jobs", "runs", "why", "letters", "queues", "limits", "schedules", "apply"}
+    commands |= {"sign-in", "config", "demo"}
+    for word in (*commands, *MEANING.values()):
         assert word in text
 
 
-@pytest.mark.parametrize("words", [["jobs"], ["runs"], ["schedules"], ["config"], []])
+@pytest.mark.parametrize(
+    "words", [["jobs"], ["runs"], ["letters"], ["queues"], ["limits"], ["schedules"], ["config"], []]
+)
 def test_a_command_that_only_leads_to_others_teaches_them(words, capsys):
     """Half a command is answered with help."""
     assert entry(words) == Exit.USAGE

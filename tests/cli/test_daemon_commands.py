@@ -1,81 +1,18 @@
 """Commands speak to a running daemon: what they print can be read by people and, with --json, by programs."""
 
 import json
-import os
-import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+sys.path.insert(0, str(Path(__file__).parent))
+from shells import PIPELINE, Shell
+
 from etlplus.cli.exits import Exit
 
 pytestmark = pytest.mark.slow
-
-PIPELINE = """\
-name: people
-sources:
-  people: {type: csv, path: people.csv}
-steps:
-  - id: valid
-    type: validate
-    input: people
-    rules:
-      - {id: has_birth, check: born is not null, action: quarantine}
-sinks:
-  - {id: table, type: sqlite, input: valid, path: people.sqlite, table: people, mode: replace}
-"""
-
-
-class Shell:
-    """A person's shell in a folder, with the address of the daemon and, once signed in, a token."""
-
-    def __init__(self, folder: Path, url: str) -> None:
-        self.folder = folder
-        self.environ = {**os.environ, "ETLPLUS_URL": url, "ETLPLUS_PASSWORD": "correct horse battery"}
-
-    def __call__(self, *arguments: str, **changes: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "etlplus", *arguments],
-            cwd=self.folder,
-            env=self.environ | changes,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-
-    def said(self, *arguments: str) -> str:
-        done = self(*arguments)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-
-@pytest.fixture(scope="module")
-def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
-    folder = tmp_path_factory.mktemp("shell")
-    command = [sys.executable, "-m", "etlplus", "serve"]
-    for option in ("data_dir=data", "server.port=0", "monitoring.websocket.port=0", "log.format=json"):
-        command += ["--set", option]
-    daemon = subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True)
-    assert daemon.stderr is not None
-    try:
-        serving = next(line for line in map(json.loads, daemon.stderr) if line["event"] == "serving")
-        shell = Shell(folder, f"http://127.0.0.1:{serving['rest']}")
-        (folder / "people.csv").write_text("name,born\nAda,1815\nBlaise,1623\nNobody,\n")
-        (folder / "people.yaml").write_text(PIPELINE)
-        token = (folder / "data" / "bootstrap-token").read_text().strip()
-        shell.environ["ETLPLUS_TOKEN"] = shell.said("sign-in", "ada", "--first", token).strip()
-        yield shell
-        daemon.send_signal(signal.SIGTERM)
-        remaining = daemon.stderr.read()
-        assert daemon.wait(timeout=30) == 0, remaining
-    finally:
-        daemon.kill()
-        daemon.wait()
-        daemon.stderr.close()
 
 
 def test_a_job_is_defined_run_and_looked_at(shell: Shell):

@@ -1,9 +1,14 @@
 """A cron can be looked at before anybody relies on it, without a daemon."""
 
 import json
+import sys
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+from shells import PIPELINE, Shell
 
 from etlplus.cli import entry
 from etlplus.cli.exits import Exit
@@ -39,6 +44,7 @@ def test_the_preview_speaks_to_programs(capsys: pytest.CaptureFixture[str]) -> N
         "wall": "2026-03-28T02:30:00",
         "reason": "normal",
         "note": "",
+        "meaning": "due at its wall time",
     }
     assert (second["at"], second["reason"]) == ("2026-03-29T00:59:59Z", "shifted_earlier")
 
@@ -74,9 +80,28 @@ def test_a_preview_may_start_long_ago(capsys: pytest.CaptureFixture[str]) -> Non
         (["@daily", "--from", "today"], "--from: 'today' is no moment (accepted: a date, a time and an offset"),
         (["@daily", "--from", "2026-03-28"], "--from: '2026-03-28' is no moment"),
         (["@daily", "--count", "0"], "--count: 0 shows nothing (accepted: 1 or more)"),
+        ([], "nothing or two things to show (accepted: either CRON or --job JOB)"),
+        (["@daily", "--job", "x"], "nothing or two things to show"),
+        (["--job", "x", "--zone", "UTC"], "--zone: the job has that in its schedule"),
     ],
 )
 def test_what_cannot_be_shown_is_refused(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
     """A wrong cron, zone or moment is told with what would be accepted."""
     assert preview(*words) == Exit.INVALID
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_schedule_of_a_job_is_shown_paused_and_resumed(shell: Shell) -> None:
+    """By the name of the job, whatever the kind of its schedule."""
+    schedule = "schedule: {kind: calendar, unit: week, weekdays: [monday], at: '02:00'}"
+    indented = PIPELINE.replace("\n", "\n  ")
+    (shell.folder / "weekly.yaml").write_text(f"name: weekly\n{schedule}\npipeline:\n  {indented}")
+    shell.said("jobs", "create", "weekly.yaml")
+    lines = shell.said("schedules", "preview", "--job", "weekly", "--count", "2").splitlines()
+    assert lines[0] == "every 1 week(s) at 02:00 in UTC"
+    assert [line[:3] for line in lines[2:]] == ["Mon", "Mon"]
+    assert shell.said("schedules", "pause", "weekly") == "weekly is paused: its schedule makes no runs\n"
+    assert "(paused: makes no runs)" in shell.said("schedules", "preview", "--job", "weekly")
+    assert shell.said("schedules", "resume", "weekly").startswith("weekly makes runs again; next run: 20")
+    assert shell("schedules", "pause", "nowhere").returncode == Exit.NOT_FOUND

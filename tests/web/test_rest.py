@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import jwt
 import msgspec
 import pytest
@@ -26,7 +28,7 @@ async def test_every_closed_route_asks_for_a_token_and_refuses_a_bad_one(house: 
     for route in ROUTES:
         if not route.signed_in:
             continue
-        path = route.path.replace("<job>", "x").replace("<run>", "x")
+        path = re.sub(r"<\w+>", "x", route.path)
         without = await house.http.request(route.method, path)
         bad = await house.http.request(route.method, path, headers={"Authorization": "Bearer nonsense"})
         assert (without.status_code, bad.status_code) == (401, 401), path
@@ -47,7 +49,7 @@ async def test_a_viewer_is_told_which_permission_is_missing(house: House, monkey
     for route in ROUTES:
         if route.permission is None or route.permission in viewer.permissions:
             continue
-        path = route.path.replace("<job>", "x").replace("<run>", "x")
+        path = re.sub(r"<\w+>", "x", route.path)
         answer = await house.http.request(route.method, path, headers=house.signed_in)
         assert answer.status_code == 403, path
         assert f'scope="{route.permission}"' in answer.headers["WWW-Authenticate"]

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 from house_kit import House
+
+from etlplus.client import connect
+from etlplus.jobs.schedules import CronSchedule
 
 PIPELINE = {
     "name": "people",
@@ -45,3 +49,67 @@ async def test_a_schedule_of_every_kind_is_kept_and_an_impossible_one_is_not(hou
         shown = (await house.http.get(f"/api/v1/jobs/{created.json()['id']}", headers=house.signed_in)).json()
         assert schedule.items() <= shown["schedule"].items()
         assert shown["next_at"] is not None
+
+
+async def test_a_schedule_can_be_looked_at_before_it_is_stored(house: House) -> None:
+    """Each nominal time comes with its reason; an impossible schedule is refused with its place."""
+    asked = {"schedule": {"kind": "cron", "cron": "30 2 * * *", "zone": "Europe/Berlin"}, "count": 2}
+    answer = await post(house, "/schedules/preview", asked | {"from": "2026-03-28T12:00:00Z"})
+    assert answer.json()["description"] == "cron 30 2 * * * in Europe/Berlin"
+    assert [(each["due"], each["at"], each["reason"]) for each in answer.json()["items"]] == [
+        (True, "2026-03-29T01:00:00Z", "shifted_later"), (True, "2026-03-30T00:30:00Z", "normal")
+    ]  # fmt: skip
+    wrong: list[tuple[dict[str, Any], str]] = [
+        *((asked | {"schedule": schedule}, "/schedule") for schedule in IMPOSSIBLE.values()),
+        (asked | {"count": 0}, "/count"),
+        (asked | {"count": 1001}, "/count"),
+        (asked | {"from": "2026-03-28T12:00:00"}, "/from"),
+    ]
+    for body, pointer in wrong:
+        refused = await post(house, "/schedules/preview", body)
+        assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, pointer)
+
+
+async def test_the_schedule_of_a_job_is_looked_at_paused_and_resumed(house: House) -> None:
+    """Paused, the job has no next run; resumed, it has one again. Its definition is otherwise as it was."""
+    await create(house, {"kind": "interval", "every_s": 900})
+    before = (await get(house, "/jobs/interval")).json()
+    shown = (await get(house, "/jobs/interval/schedule/preview?count=1")).json()
+    assert [each["at"] for each in shown["items"]] == [before["next_at"]]
+    paused = await post(house, "/jobs/interval/schedule/pause", None)
+    assert (paused.json()["paused"], paused.json()["next_at"], paused.headers["ETag"]) == (True, None, '"2"')
+    assert (await post(house, "/jobs/interval/schedule/pause", None)).json() == paused.json()
+    assert (await get(house, "/jobs/interval/schedule/preview")).json()["paused"] is True
+    resumed = (await post(house, "/jobs/interval/schedule/resume", None)).json()
+    assert resumed["next_at"] is not None
+    changed = {"version", "updated_at", "next_at"}
+    assert {key for key in before if before[key] != resumed[key]} == changed
+
+
+async def test_a_job_without_a_schedule_has_none_to_look_at(house: House) -> None:
+    """That is told apart from a job that is not there."""
+    await house.http.post("/api/v1/jobs", json={"name": "x", "pipeline": PIPELINE}, headers=house.signed_in)
+    codes = [(await get(house, f"/jobs/{job}/schedule/preview")).json()["code"] for job in ("x", "nowhere")]
+    assert codes == ["no_schedule", "not_found"]
+    assert (await get(house, "/jobs/x/schedule/preview?from=today")).json()["errors"][0]["pointer"] == "/from"
+
+
+async def test_the_client_looks_at_schedules_as_a_program_in_the_house_does(house: House) -> None:
+    """Both see the same times."""
+    start = datetime(2030, 1, 1, tzinfo=UTC)
+    await create(house, {"kind": "cron", "cron": "@daily"})
+    async with connect(f"http://127.0.0.1:{house.rest}", token=house.token) as client:
+        for facets in (client, house.service):
+            shown = await facets.schedules.preview(CronSchedule(cron="@daily"), count=3, start=start)
+            assert [each.at.day for each in shown.items] == [2, 3, 4]
+            assert (await facets.schedules.upcoming("cron", count=3, start=start)).items == shown.items
+            assert (await facets.schedules.pause("cron")).paused
+            assert not (await facets.schedules.resume("cron")).paused
+
+
+async def post(house: House, path: str, body: Any) -> Any:
+    return await house.http.post(f"/api/v1{path}", json=body, headers=house.signed_in)
+
+
+async def get(house: House, path: str) -> Any:
+    return await house.http.get(f"/api/v1{path}", headers=house.signed_in)

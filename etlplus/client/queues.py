@@ -1,0 +1,53 @@
+"""
+Queues and limits, over HTTP.
+"""
+
+from __future__ import annotations
+
+from etlplus.client.wire import Wire, path_of
+from etlplus.jobs.queues import Limit, LimitDraft, Queue, QueueCounts, QueueDraft
+from etlplus.service.views import Page
+
+
+class ClientQueues:
+    """See ``contract.Queues``."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+
+    async def list(self) -> Page[QueueCounts]:
+        return await self._wire.ask(Page[QueueCounts], "GET", path_of("queues"))
+
+    async def get(self, queue: str) -> QueueCounts:
+        return await self._wire.ask(QueueCounts, "GET", path_of("queues", queue))
+
+    async def save(self, draft: QueueDraft) -> Queue:
+        return await self._wire.ask(Queue, "PUT", path_of("queues", draft.name), body={"slots": draft.slots})
+
+    async def delete(self, queue: str) -> None:
+        await self._wire.ask(None, "DELETE", path_of("queues", queue))
+
+    async def pause(self, queue: str) -> Queue:
+        return await self._wire.ask(Queue, "POST", path_of("queues", queue, "pause"))
+
+    async def resume(self, queue: str) -> Queue:
+        return await self._wire.ask(Queue, "POST", path_of("queues", queue, "resume"))
+
+    async def drain(self, queue: str) -> Queue:
+        return await self._wire.ask(Queue, "POST", path_of("queues", queue, "drain"))
+
+
+class ClientLimits:
+    """See ``contract.Limits``."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+
+    async def list(self) -> Page[Limit]:
+        return await self._wire.ask(Page[Limit], "GET", path_of("limits"))
+
+    async def save(self, draft: LimitDraft) -> Limit:
+        return await self._wire.ask(Limit, "PUT", path_of("limits", draft.name), body={"slots": draft.slots})
+
+    async def delete(self, limit: str) -> None:
+        await self._wire.ask(None, "DELETE", path_of("limits", limit))

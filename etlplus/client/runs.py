@@ -1,0 +1,102 @@
+"""
+Executions of jobs, over HTTP, and over the live monitoring for who wants to follow them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from datetime import datetime
+from typing import Any
+
+from etlplus.actors.news import News
+from etlplus.client.following import follow
+from etlplus.client.wire import Wire, path_of
+from etlplus.jobs.model import Uniqueness
+from etlplus.jobs.views import RunView
+from etlplus.service.views import LogPage, Page, Reject, RunDetail, RunsMade, Why
+from etlplus.service.wishes import RunOptions, RunWish
+
+
+class ClientRuns:
+    """See ``contract.Runs``; ``follow`` is what a program wants of ``contract.Events``."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+
+    async def start(
+        self,
+        job: str,
+        params: dict[str, Any] | None = None,
+        *,
+        run_at: datetime | None = None,
+        key: str | None = None,
+        unique: Uniqueness | None = None,
+        idempotency_key: str | None = None,
+    ) -> RunView:
+        wish = RunOptions(params=params or {}, run_at=run_at, unique_key=key, unique=unique or Uniqueness())
+        path = path_of("jobs", job, "runs")
+        return await self._wire.ask(RunView, "POST", path, body=wish, headers=_once(idempotency_key))
+
+    async def start_many(self, wishes: Sequence[RunWish], *, idempotency_key: str | None = None) -> RunsMade:
+        body = {"runs": wishes}
+        return await self._wire.ask(RunsMade, "POST", path_of("runs"), body=body, headers=_once(idempotency_key))
+
+    async def list(
+        self,
+        *,
+        job: str | None = None,
+        queue: str | None = None,
+        state: str | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> Page[RunView]:
+        query = {"job": job, "queue": queue, "state": state, "limit": limit, "cursor": cursor}
+        return await self._wire.ask(Page[RunView], "GET", path_of("runs"), query=query)
+
+    async def get(self, run: str) -> RunView:
+        return await self._wire.ask(RunView, "GET", path_of("runs", run))
+
+    async def detail(self, run: str) -> RunDetail:
+        return await self._wire.ask(RunDetail, "GET", path_of("runs", run, "detail"))
+
+    async def why(self, run: str) -> Why:
+        return await self._wire.ask(Why, "GET", path_of("runs", run, "why"))
+
+    async def cancel(self, run: str) -> RunView:
+        return await self._wire.ask(RunView, "POST", path_of("runs", run, "cancel"))
+
+    async def log(
+        self,
+        run: str,
+        *,
+        attempt: int | None = None,
+        search: str | None = None,
+        limit: int = 100,
+        cursor: str | None = None,
+    ) -> LogPage:
+        query = {"attempt": attempt, "search": search, "limit": limit, "cursor": cursor}
+        return await self._wire.ask(LogPage, "GET", path_of("runs", run, "log"), query=query)
+
+    async def log_tail(self, run: str, *, attempt: int | None = None, limit: int = 100) -> LogPage:
+        query = {"attempt": attempt, "limit": limit}
+        return await self._wire.ask(LogPage, "GET", path_of("runs", run, "log", "tail"), query=query)
+
+    async def rejects(self, run: str, *, limit: int = 50, cursor: str | None = None) -> Page[Reject]:
+        query = {"limit": limit, "cursor": cursor}
+        return await self._wire.ask(Page[Reject], "GET", path_of("runs", run, "rejects"), query=query)
+
+    def follow(self, run: str | None = None) -> AsyncGenerator[News]:
+        """The news of one run, from how it stands now to its end, or of all runs without an end; a lost connection is made
+        again.
+
+        Wrap it in ``contextlib.aclosing`` when you may leave the loop early.
+
+        Raises:
+            Unavailable: the daemon stays away.
+            NotFound: there is no such run.
+        """
+        return follow(self._wire, "runs" if run is None else f"run:{run}")
+
+
+def _once(idempotency_key: str | None) -> dict[str, str]:
+    return {"Idempotency-Key": idempotency_key} if idempotency_key is not None else {}

@@ -1,0 +1,32 @@
+"""
+Schedules, over HTTP.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from etlplus.client.wire import Wire, path_of
+from etlplus.jobs.schedules import Schedule
+from etlplus.service.views import JobView, Preview
+
+
+class ClientSchedules:
+    """See ``contract.Schedules``."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+
+    async def preview(self, schedule: Schedule, *, count: int = 10, start: datetime | None = None) -> Preview:
+        body = {"schedule": schedule, "count": count} | ({"from": start} if start else {})
+        return await self._wire.ask(Preview, "POST", path_of("schedules", "preview"), body=body)
+
+    async def upcoming(self, job: str, *, count: int = 10, start: datetime | None = None) -> Preview:
+        query = {"count": count, "from": start.isoformat() if start else None}
+        return await self._wire.ask(Preview, "GET", path_of("jobs", job, "schedule", "preview"), query=query)
+
+    async def pause(self, job: str) -> JobView:
+        return await self._wire.ask(JobView, "POST", path_of("jobs", job, "schedule", "pause"))
+
+    async def resume(self, job: str) -> JobView:
+        return await self._wire.ask(JobView, "POST", path_of("jobs", job, "schedule", "resume"))

@@ -1,0 +1,21 @@
+"""
+The service itself, over HTTP.
+"""
+
+from __future__ import annotations
+
+from etlplus.client.wire import Wire
+from etlplus.service.views import HealthView, StatusView
+
+
+class ClientSystem:
+    """See ``contract.System``."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+
+    async def health(self) -> HealthView:
+        return await self._wire.ask(HealthView, "GET", "/api/health")
+
+    async def status(self) -> StatusView:
+        return await self._wire.ask(StatusView, "GET", "/api/monitor/status")

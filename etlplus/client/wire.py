@@ -1,0 +1,147 @@
+"""
+One daemon as the client reaches it: a request and its answer, a monitoring connection, and the errors of both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+from urllib.parse import quote, urlsplit
+
+import httpx2
+import msgspec
+import trio
+from trio_websocket import HandshakeError, WebSocketConnection, open_websocket_url
+
+from etlplus.errors import (
+    Conflict,
+    EtlplusError,
+    Forbidden,
+    Invalid,
+    NotFound,
+    Problem,
+    TooMany,
+    Unauthenticated,
+    Unavailable,
+)
+from etlplus.service.views import HealthView
+
+T = TypeVar("T")
+API = "/api/v1"
+TRIES_MAX = 30
+WAITED_S_MAX = 2.0
+
+
+class ProblemBody(msgspec.Struct, frozen=True):
+    """What a daemon says when it says no."""
+
+    code: str = "internal"
+    detail: str = ""
+    scope: str = ""
+    errors: list[Problem] = []
+
+
+class Wire:
+    """One daemon's addresses and the credential to use there."""
+
+    def __init__(
+        self, http: httpx2.AsyncClient, nursery: trio.Nursery, url: str, websocket_url: str | None, token: str | None
+    ) -> None:
+        self._http = http
+        self.nursery = nursery
+        self._url = url
+        self._websocket_url = websocket_url
+        self.token = token
+
+    async def ask(
+        self,
+        kind: type[T] | Any,
+        method: str,
+        path: str,
+        *,
+        body: Any = None,
+        query: dict[str, Any] | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> T:
+        """One request; the decoded answer, or the error that the daemon told.
+
+        Asked too often, the daemon carries nothing out and says when it will: up to two seconds are waited, some times.
+
+        Raises:
+            Unavailable: there is no daemon, or it does not answer.
+            TooMany: it was asked too often for too long.
+            EtlplusError: what it answered.
+        """
+        sent = dict(headers or {})
+        if self.token is not None:
+            sent["Authorization"] = f"Bearer {self.token}"
+        if body is not None:
+            sent["Content-Type"] = "application/json"
+        content = msgspec.json.encode(body) if body is not None else None
+        given = {name: str(value) for name, value in (query or {}).items() if value is not None}
+        for tries_left in reversed(range(TRIES_MAX)):
+            try:
+                answer = await self._http.request(method, path, content=content, params=given, headers=sent)
+            except httpx2.TransportError as error:
+                raise Unavailable(f"no daemon answers at {self._url}: {error}") from error
+            if answer.is_success:
+                return msgspec.json.decode(answer.content, type=kind) if kind is not None else None  # type: ignore[return-value]  # no kind asked, no value given
+            error = _error(answer)
+            if not isinstance(error, TooMany) or error.retry_after_s > WAITED_S_MAX or not tries_left:
+                raise error
+            await trio.sleep(error.retry_after_s)
+        raise AssertionError("the last try has an answer or an error")
+
+    @asynccontextmanager
+    async def watch(self, topics: tuple[str, ...]) -> AsyncGenerator[WebSocketConnection]:
+        """A monitoring connection that has asked for these topics."""
+        headers = [(b"Authorization", f"Bearer {self.token}".encode())]
+        try:
+            async with open_websocket_url(
+                await self._monitoring_url(), subprotocols=["etlplus.v1"], extra_headers=headers
+            ) as connection:
+                await connection.send_message(msgspec.json.encode({"type": "subscribe", "topics": topics}).decode())
+                yield connection
+        except HandshakeError as error:
+            raise Unauthenticated(f"the live monitoring refused: {error}") from error
+        except OSError as error:
+            raise Unavailable(f"the live monitoring does not answer: {error}") from error
+
+    async def _monitoring_url(self) -> str:
+        if self._websocket_url is None:
+            health: HealthView = await self.ask(HealthView, "GET", "/api/health")
+            if health.monitoring_port is None:
+                raise Unavailable("the daemon has no live monitoring")
+            self._websocket_url = f"ws://{urlsplit(self._url).hostname}:{health.monitoring_port}"
+        return self._websocket_url
+
+
+def _error(answer: httpx2.Response) -> EtlplusError:
+    """The kind of error that a status stands for, with what the body says."""
+    try:
+        said = msgspec.json.decode(answer.content, type=ProblemBody)
+    except msgspec.DecodeError:
+        said = ProblemBody(detail=f"the daemon answered {answer.status_code} without a word of ours")
+    match answer.status_code:
+        case 400 | 413 | 415 | 422:
+            return Invalid(said.detail, said.errors, code=said.code)
+        case 401:
+            return Unauthenticated(said.detail, code=said.code)
+        case 403:
+            return Forbidden(said.detail, scope=said.scope)
+        case 404:
+            return NotFound(said.detail, code=said.code)
+        case 409 | 412 | 428:
+            return Conflict(said.detail, code=said.code)
+        case 429:
+            return TooMany(said.detail, retry_after_s=float(answer.headers.get("Retry-After", "1")))
+        case 503:
+            return Unavailable(said.detail, code=said.code)
+        case _:
+            return EtlplusError(f"{said.detail} ({answer.status_code})", code=said.code)
+
+
+def path_of(*parts: str) -> str:
+    """The path of something below the API, whatever signs its names have in them."""
+    return "/".join([API, *(quote(part, safe="") for part in parts)])

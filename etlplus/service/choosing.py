@@ -1,0 +1,39 @@
+"""
+Which dead letters somebody means: everything about them that can be asked for, and that nobody means all by saying nothing.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+
+import msgspec
+
+from etlplus.errors import Invalid, Problem
+
+Plain = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f]*$")]
+Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+
+
+class Letters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which dead letters are meant: those that fit every field that is given. ``job`` is a name or an id, ``code`` that of the
+    error; ``failed_from`` is included, ``failed_before`` is not. Without any other field, ``all`` has to be true.
+    """
+
+    run_ids: Annotated[tuple[Plain, ...], msgspec.Meta(max_length=1000)] = ()
+    job: Plain | None = None
+    queue: Plain | None = None
+    code: Plain | None = None
+    failed_from: Moment | None = None
+    failed_before: Moment | None = None
+    all: bool = False
+
+
+def refuse_nothing(which: Letters) -> None:
+    """Raises Invalid if no field says which are meant."""
+    if which == Letters():
+        problem = Problem("nothing says which dead letters are meant", "/which", suggestion="a field, or all: true")
+        raise Invalid("this is not accepted", [problem])
+    if which.all and which != Letters(all=True):
+        problem = Problem("all are meant, and then again not all", "/which/all", suggestion="all, or other fields")
+        raise Invalid("this is not accepted", [problem])

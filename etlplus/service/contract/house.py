@@ -1,0 +1,82 @@
+"""
+What people and programs may ask about themselves, about the service, and about what happens in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+from etlplus.jobs.views import RunView
+from etlplus.service.permissions import Principal
+from etlplus.service.views import Grant, HealthView, StatusView, UserView
+
+
+class Identity(Protocol):
+    """Who is who."""
+
+    async def bootstrap(self, token: str, name: str, password: str) -> UserView:
+        """Make the first admin with the one-time token that the daemon printed. Works while there is no user. (open)"""
+        ...
+
+    async def sign_in(self, name: str, password: str) -> Grant:
+        """Trade a name and a password for a bearer token. (open)"""
+        ...
+
+    async def me(self) -> UserView:
+        """Who is asking. (any principal)"""
+        ...
+
+    async def sign_out(self) -> None:
+        """Make every token of this user stop counting. (any principal)"""
+        ...
+
+    async def authenticate(self, token: str) -> Principal:
+        """The principal behind a bearer token, or Unauthenticated. (open; in process only)"""
+        ...
+
+
+class System(Protocol):
+    """The service itself."""
+
+    async def health(self) -> HealthView:
+        """Whether it works; never slow, never needs a credential. (open)"""
+        ...
+
+    async def status(self) -> StatusView:
+        """What runs, waits and works. (system:read)"""
+        ...
+
+    def metrics(self) -> bytes:
+        """All metrics in the Prometheus text format. (metrics:read; in process only)"""
+        ...
+
+
+class Feed(Protocol):
+    """A watcher's end: a snapshot, then every later event as it happens, already encoded as JSON bytes.
+
+    Each event carries its position and, for runs, the run's version: drop an event whose version is not larger than the one
+    you hold. A watcher that falls ``capacity`` events behind is let go: iteration ends and ``lagged`` is True.
+    """
+
+    @property
+    def node(self) -> str: ...
+    @property
+    def epoch(self) -> str: ...
+    @property
+    def position(self) -> int: ...
+    @property
+    def snapshot(self) -> list[RunView]: ...
+    @property
+    def lagged(self) -> bool: ...
+
+    def __aiter__(self) -> AsyncIterator[bytes]: ...
+
+
+class Events(Protocol):
+    """News as it happens."""
+
+    def watch(self, topics: tuple[str, ...] = ("runs",), *, capacity: int = 256) -> AbstractAsyncContextManager[Feed]:
+        """Follow topics: ``runs`` (all), ``run:ID`` (one) or ``log:ID`` (what its attempts write). (runs:read)"""
+        ...

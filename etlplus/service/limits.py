@@ -1,0 +1,29 @@
+"""
+The limits facet: how many runs may be carried at once.
+"""
+
+from __future__ import annotations
+
+from etlplus.actors.messages import Wake
+from etlplus.jobs.queues import Limit, LimitDraft
+from etlplus.service.facet import Facet, checked
+from etlplus.service.views import Page
+
+
+class LimitsFacet(Facet):
+    """See ``contract.Limits``."""
+
+    async def list(self) -> Page[Limit]:
+        self.who.must("queues:read")
+        return Page(await self.house.store.limits())
+
+    async def save(self, draft: LimitDraft) -> Limit:
+        self.who.must("queues:write")
+        saved = await self.house.store.save_limit(checked(draft), now=self.house.now())
+        self.house.dispatcher.offer(Wake())
+        return saved
+
+    async def delete(self, limit: str) -> None:
+        self.who.must("queues:write")
+        await self.house.store.delete_limit(limit, now=self.house.now())
+        self.house.dispatcher.offer(Wake())

@@ -1,0 +1,53 @@
+"""
+The schedules facet: when schedules are due, and whether those of jobs make runs.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+
+from etlplus.errors import NotFound
+from etlplus.jobs.model import JobDraft
+from etlplus.jobs.occurrences import PREVIEW_MAX, preview
+from etlplus.jobs.schedules import Schedule, describe
+from etlplus.service.facet import Facet, checked_number
+from etlplus.service.views import JobView, Preview, job_view, occurrence_views
+
+
+class SchedulesFacet(Facet):
+    """See ``contract.Schedules``."""
+
+    async def preview(self, schedule: Schedule, *, count: int = 10, start: datetime | None = None) -> Preview:
+        self.who.must("jobs:read")
+        found = preview(schedule, start or self.house.now(), checked_number(count, "count", PREVIEW_MAX))
+        return Preview(describe(schedule), occurrence_views(found))
+
+    async def upcoming(self, job: str, *, count: int = 10, start: datetime | None = None) -> Preview:
+        self.who.must("jobs:read")
+        number = checked_number(count, "count", PREVIEW_MAX)
+        found = await self.find_job(job)
+        if found.schedule is None:
+            raise NotFound(f"the job {found.name!r} has no schedule", code="no_schedule")
+        times = preview(found.schedule, start or self.house.now(), number, saved_at=found.updated_at)
+        return Preview(describe(found.schedule), occurrence_views(times), paused=found.paused)
+
+    async def pause(self, job: str) -> JobView:
+        return await self._set(job, paused=True)
+
+    async def resume(self, job: str) -> JobView:
+        return await self._set(job, paused=False)
+
+    async def _set(self, job: str, *, paused: bool) -> JobView:
+        self.who.must("schedules:pause")
+        found = await self.find_job(job)
+        if found.paused == paused:
+            return job_view(found)
+        draft = JobDraft(**{name: getattr(found, name) for name in JobDraft.__struct_fields__})
+        changed = msgspec.structs.replace(draft, paused=paused)
+        return job_view(
+            await self.house.store.save_job(
+                changed, now=self.house.now(), job_id=found.id, expected_version=found.version
+            )
+        )

@@ -1,0 +1,82 @@
+"""
+What somebody who wants runs may say about each, and what the store is asked for then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from hashlib import sha256
+from typing import Annotated, Any
+
+import msgspec
+
+from etlplus.errors import Invalid, Problem
+from etlplus.jobs.model import Job, NewRun, RunState, Uniqueness
+from etlplus.jobs.refusal import FIRST_YEAR, LAST_YEAR
+
+IDEMPOTENCY_S = 86_400.0
+"""For so long, asking again with the same idempotency key is the same question."""
+
+UniqueKey = Annotated[str, msgspec.Meta(min_length=1, max_length=300, pattern=r"^[^\x00-\x1f]*$")]
+
+
+class RunOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A run that somebody wants. ``run_at`` ahead makes it wait until then. While ``unique_key`` is some run's, ``unique``
+    says what becomes of the wish; unless told otherwise, that run is the answer as long as it is unfinished.
+    """
+
+    params: dict[str, Any] = {}
+    run_at: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
+    unique_key: UniqueKey | None = None
+    unique: Uniqueness = Uniqueness()
+
+
+class RunWish(RunOptions, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The same, of the job with this name or id."""
+
+    job: str
+
+
+def problems_of(wish: RunOptions, place: str, idempotency_key: str | None) -> list[Problem]:
+    """What of a wish cannot be accepted, beyond what its types say."""
+    found: list[Problem] = []
+    if wish.run_at is not None and not FIRST_YEAR <= wish.run_at.year <= LAST_YEAR:
+        accepted = f"a year from {FIRST_YEAR} to {LAST_YEAR}"
+        found.append(Problem(f"{wish.run_at.isoformat()} is too far away", f"{place}/run_at", suggestion=accepted))
+    if idempotency_key is not None and wish.unique_key is not None:
+        message = "a run has one key: give unique_key or an idempotency key"
+        found.append(Problem(message, f"{place}/unique_key", "two_keys"))
+    return found
+
+
+def to_new_run(wish: RunOptions, job: Job, key: str | None) -> NewRun:
+    """What the store is asked for; ``key`` is the idempotency key as ``keys_for`` made it."""
+    if key is None:
+        return NewRun(
+            job_id=job.id, params=wish.params, run_at=wish.run_at, unique_key=wish.unique_key, unique=wish.unique
+        )
+    unique = Uniqueness(period_s=IDEMPOTENCY_S, states=tuple(RunState))
+    return NewRun(job_id=job.id, params=wish.params, run_at=wish.run_at, unique_key=key, unique=unique)
+
+
+def keys_for(wishes: Sequence[RunOptions], idempotency_key: str | None, who: str) -> list[str | None]:
+    """
+    For each wish, the unique key that makes asking again harmless. Two principals never share one.
+
+    Of several wishes the key counts together with what was asked for: the same question again has the same answer, and
+    another one is another question.
+    """
+    if idempotency_key is None:
+        return [None] * len(wishes)
+    own = f"idempotency/{who}/{idempotency_key}"
+    if len(wishes) == 1:
+        return [own]
+    asked = sha256(msgspec.json.encode(wishes)).hexdigest()[:32]
+    return [f"{own}/{asked}/{number}" for number in range(len(wishes))]
+
+
+def moved(error: Invalid, place: str) -> Invalid:
+    """The same refusal, of something that stands at ``place`` in what the caller wrote."""
+    problems = [msgspec.structs.replace(problem, pointer=place + problem.pointer) for problem in error.problems]
+    return Invalid(error.message, problems, code=error.reason)

@@ -1,0 +1,129 @@
+"""What an attempt wrote, from the command line."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import AsyncGenerator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import trio
+
+import etlplus
+from etlplus.cli.logs import _logs
+from etlplus.cli.main import _parser
+from etlplus.client import Client, connect
+from etlplus.jobs.logs import LOG_BYTES_MAX, NewLine
+from etlplus.jobs.model import JobDraft, RetryPolicy, Run, Worker
+from etlplus.jobs.outcome import Failed, Figures, RunError, Succeeded
+from etlplus.service.local import Service
+from etlplus.settings import Engine, Settings
+from etlplus.settings.schema import Monitoring, MonitoringSocket, Server
+from etlplus.store.contract import Outcome
+
+pytestmark = pytest.mark.slow
+
+
+class Writer:
+    """A worker of another kind, which carries one run and writes lines."""
+
+    def __init__(self, service: Service, run: Run) -> None:
+        self.service = service
+        self.store = service.house.store
+        self.run = run
+
+    async def claim(self) -> None:
+        now = self.service.house.now()
+        worker = Worker(
+            id="w", node="n", pid=1, boot_id="b", started_at=now, beat_at=now, expires_at=now + timedelta(hours=1),
+            slots=1, labels=("other",),
+        )  # fmt: skip
+        await self.store.join(worker, now=now)
+        (claimed,) = await self.store.claim("w", limit=1, now=now)
+        self.run = claimed.run
+
+    async def write(self, *texts: str, level: str = "info") -> None:
+        now = self.service.house.now()
+        lines = [NewLine(now, text, level) for text in texts]
+        assert await self.store.append_log(self.run.id, self.run.attempt, "w", lines, now=now)
+
+    async def end(self, result: Succeeded | Failed) -> None:
+        outcome = Outcome(run_id=self.run.id, attempt=self.run.attempt, worker_id="w", result=result)
+        (settled,) = await self.store.acknowledge([outcome], now=self.service.house.now())
+        assert settled.applied
+
+
+@pytest.fixture
+async def writer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> AsyncGenerator[tuple[Writer, Client]]:
+    settings = Settings(
+        data_dir=str(tmp_path / "data"),
+        engine=Engine(slots=1),
+        server=Server(port=0),
+        monitoring=Monitoring(websocket=MonitoringSocket(port=0)),
+    )
+    async with etlplus.open_service(settings, edge=True) as service:
+        token = service.house.bootstrap.path.read_text().strip()
+        await service.identity.bootstrap(token, "ada", "correct horse battery")
+        grant = await service.identity.sign_in("ada", "correct horse battery")
+        now = service.house.now()
+        draft = JobDraft(name="quiet", labels=("other",), pipeline={}, retry=RetryPolicy(base_s=0, attempts_max=2))
+        job = await service.house.store.save_job(draft, now=now)
+        view = await service.runs.start(job.id)
+        made = Writer(service, await service.house.store.run(view.id))
+        await made.claim()
+        async with connect(f"http://127.0.0.1:{service.house.ports.rest}", token=grant.access_token) as client:
+            capsys.readouterr()  # what the house itself logged
+            yield made, client
+
+
+def chosen(run: str, *words: str) -> argparse.Namespace:
+    return _parser().parse_args(["runs", "logs", run, *words])
+
+
+async def test_lines_are_shown_whole_searched_and_from_the_end(
+    writer: tuple[Writer, Client], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A level is named unless it is info; with --json each line is a record."""
+    made, client = writer
+    await made.write("begin", "half way")
+    await made.write("broken pipe", level="warning")
+
+    async def told(*words: str) -> list[str]:
+        await _logs(client, chosen(made.run.id, *words))
+        return [line.partition("Z  ")[2] or line for line in capsys.readouterr().out.splitlines()]
+
+    assert await told() == ["begin", "half way", "warning: broken pipe"]
+    assert await told("--search", "HALF") == ["half way"]
+    assert await told("--tail", "1") == ["warning: broken pipe"]
+    (record,) = await told("--tail", "1", "--json")
+    assert '"number":3' in record
+
+
+async def test_a_log_that_was_full_says_so(writer: tuple[Writer, Client], capsys: pytest.CaptureFixture[str]) -> None:
+    """The number of lines that were not kept goes to standard error."""
+    made, client = writer
+    await made.write(*["x" * 9_000] * (LOG_BYTES_MAX // 9_000 + 2))
+    await _logs(client, chosen(made.run.id))
+    out, err = capsys.readouterr()
+    assert len(out.splitlines()) == LOG_BYTES_MAX // 9_000
+    assert err == "2 lines were not kept: the log was full\n"
+
+
+async def test_following_shows_each_attempt_to_the_end_of_the_run(
+    writer: tuple[Writer, Client], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Lines come as they are written, those of the next attempt after those of the one that failed."""
+    made, client = writer
+    await made.write("first try")
+    with trio.fail_after(30):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_logs, client, chosen(made.run.id, "--follow"))
+            await made.write("it breaks")
+            await made.end(Failed(RunError(code="broken", message="no", retryable=True)))
+            await made.store.tick(now=made.service.house.now())
+            await made.claim()
+            await made.write("second try", "done")
+            await made.end(Succeeded(Figures()))
+    shown = [line.partition("Z  ")[2] for line in capsys.readouterr().out.splitlines()]
+    assert shown == ["first try", "it breaks", "second try", "done"]

@@ -1,0 +1,40 @@
+"""Queues and limits from the command line."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+from shells import Shell
+
+from etlplus.cli.exits import Exit
+
+pytestmark = pytest.mark.slow
+
+
+def test_queues_are_made_steered_and_forgotten(shell: Shell) -> None:
+    """Each command says what is so now; an unknown queue has a status of its own."""
+    assert shell.said("queues", "set", "nightly", "--slots", "4") == "nightly (open): up to 4 at once\n"
+    assert shell.said("queues", "pause", "nightly") == "nightly is paused; runs in hand go on\n"
+    assert "paused" in shell.said("queues", "show", "nightly")
+    assert shell.said("queues", "drain", "nightly") == "nightly is draining: it takes no new runs\n"
+    assert shell.said("queues", "resume", "nightly") == "nightly is open\n"
+    listed = json.loads(shell.said("queues", "list", "--json"))
+    assert [counts["queue"]["name"] for counts in listed["items"]] == ["default", "nightly"]
+    assert shell.said("queues", "list").splitlines()[0].split()[:3] == ["NAME", "MODE", "SLOTS"]
+    assert shell.said("queues", "delete", "nightly") == ""
+    assert shell("queues", "pause", "nightly").returncode == Exit.NOT_FOUND
+    refused = shell("queues", "set", "nightly", "--slots", "0")
+    assert (refused.returncode, "/slots" in refused.stderr) == (Exit.INVALID, True)
+
+
+def test_limits_are_made_and_forgotten(shell: Shell) -> None:
+    """The limit over all runs is called *, like any other."""
+    assert shell.said("limits", "set", "*", "--slots", "8") == "*: up to 8 at once for each key\n"
+    assert shell.said("limits", "list").split() == ["NAME", "SLOTS", "*", "8"]
+    assert shell.said("limits", "delete", "*") == ""
+    assert shell("limits", "delete", "*").returncode == Exit.NOT_FOUND

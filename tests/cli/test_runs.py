@@ -1,0 +1,76 @@
+"""Runs from the command line: asked for later, explained, followed live, and what they wrote."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+from shells import Shell
+
+from etlplus.cli.exits import Exit
+
+pytestmark = pytest.mark.slow
+
+
+def test_a_run_can_be_asked_for_later_and_once(shell: Shell) -> None:
+    """The same key gives the same run; why it is not running is said in plain sentences."""
+    shell.said("jobs", "create", "people.yaml", "--name", "later")
+    words = ("runs", "start", "later", "--at", "2150-01-01T00:00:00Z")
+    run = shell.said(*words, "--once", "a").strip()
+    assert shell.said(*words, "--once", "a").strip() == run
+    assert shell.said("runs", "list", "--queue", "default", "--state", "scheduled").splitlines()[1].startswith(run)
+    why = shell.said("why", run)
+    assert why == f"run {run} is scheduled\nIts time has not come: it is due at 2150-01-01 00:00:00Z.\n"
+    assert json.loads(shell.said("why", run, "--json"))["facts"][0]["kind"] == "not_due"
+    wrong = shell("runs", "start", "later", "--at", "tomorrow")
+    assert (wrong.returncode, "--at: 'tomorrow' is no moment" in wrong.stderr) == (Exit.INVALID, True)
+    assert shell("why", "nothing").returncode == Exit.NOT_FOUND
+    assert shell("runs", "list", "--queue", "nowhere").returncode == Exit.INVALID
+
+
+@pytest.mark.parametrize("words", [("runs", "--follow"), ("runs", "list", "--follow", "--job", "live")])
+def test_all_runs_can_be_followed_live(shell: Shell, words: tuple[str, ...]) -> None:
+    """One line for each transition, until interrupted."""
+    shell.said("jobs", "create", "people.yaml", "--name", "live", "--replace")
+    with shell.open(*words) as following:
+        assert following.stdout is not None
+        assert following.stderr is not None
+        run = shell.said("runs", "start", "live", "--follow").split()[1]
+        lines: list[str] = []
+        for line in following.stdout:
+            if run in line:
+                lines.append(line)
+            if run in line and "succeeded" in line:
+                break
+        following.send_signal(signal.SIGINT)
+        assert following.wait(timeout=20) == Exit.INTERRUPTED
+        assert following.stderr.read() == ""
+    assert lines[-1].split()[3:] == ["succeeded", "live", "attempt", "1", "of", "3"]
+    assert len(lines) == len(set(lines))
+
+
+def test_followed_runs_can_be_read_by_programs(shell: Shell) -> None:
+    """With --json each line is a run as it stood."""
+    shell.said("jobs", "create", "people.yaml", "--name", "live", "--replace")
+    run = shell.said("runs", "start", "live", "--at", "2150-01-01T00:00:00Z").strip()
+    with shell.open("runs", "--follow", "--json") as following:
+        assert following.stdout is not None
+        told = next(shown for line in following.stdout if (shown := json.loads(line))["id"] == run)
+        following.send_signal(signal.SIGINT)
+        following.wait(timeout=20)
+    assert told["state"] == "scheduled"
+    shell.said("runs", "cancel", run)
+
+
+def test_the_log_of_a_run_that_wrote_nothing_is_empty(shell: Shell) -> None:
+    """Whole, from its end, or to the end of the run."""
+    shell.said("jobs", "create", "people.yaml", "--name", "silent", "--replace")
+    run = shell.said("runs", "start", "silent", "--follow").split()[1]
+    for words in ((), ("--tail", "5"), ("--follow",), ("--search", "x"), ("--attempt", "1")):
+        assert shell.said("runs", "logs", run, *words) == ""
+    assert shell("runs", "logs", run, "--attempt", "2").returncode == Exit.NOT_FOUND
