@@ -75,6 +75,10 @@ class Function(Generic[P]):
         values = msgspec.convert(params, self.params)
         return {name: getattr(values, name) for name in self.params.__struct_fields__}
 
+    def accepted(self) -> str:
+        """The names of the parameters."""
+        return "parameters: " + ", ".join(self.params.__struct_fields__) if self.params.__struct_fields__ else "none"
+
 
 def job(name: str, **options: Any) -> Callable[[Callable[P, Awaitable[None]]], Function[P]]:
     """Make an async function a job, to be given to ``open_service(functions=[...])``.
@@ -149,16 +153,16 @@ class Functions:
             return Failed(RunError("function_error", f"{type(error).__name__}: {error}", retryable=True))
         return Succeeded(Figures())
 
-    def problems(self, name: str, params: dict[str, Any]) -> tuple[Problem, ...]:
-        """What is wrong with calling a function so, as far as this worker knows it."""
+    def misfits(self, name: str, params: dict[str, Any], place: str) -> list[Problem]:
+        """What is wrong with calling a function so; nothing if this worker does not know it."""
         function = self._by_name.get(name)
         if function is None:
-            return ()
+            return []
         try:
             function.converted(params)
         except msgspec.ValidationError as error:
-            return (Problem(str(error), pointer="/params", code="invalid_params"),)
-        return ()
+            return [Problem(str(error), place, "invalid_params", suggestion=function.accepted())]
+        return []
 
     def statistics(self) -> EngineStatistics:
         return EngineStatistics(working=self._working)

@@ -10,7 +10,7 @@ from etlplus.engines.commands import Commands
 from etlplus.engines.contract import Engine, EngineStatistics, Lease, Reports, Work
 from etlplus.engines.functions import Functions
 from etlplus.errors import Problem
-from etlplus.jobs.model import JobDraft
+from etlplus.jobs.model import Job, JobDraft
 from etlplus.jobs.outcome import Result
 
 
@@ -36,15 +36,15 @@ class Workshop:
             return await self.functions.execute(work, lease, reports)
         return await self._loads.execute(work, lease, reports)
 
-    async def check(self, draft: JobDraft, params: dict[str, Any] | None = None) -> tuple[Problem, ...]:
-        """Everything that is wrong with a definition, as far as can be known without running it; with ``params``, also
-        whether it could run with these.
-        """
-        if draft.pipeline is not None:
-            return await self._loads.check(draft.pipeline, params or {}, draft.base_dir)
-        if draft.python is not None and params is not None:
-            return self.functions.problems(draft.python, params)
-        return ()
+    async def check(self, draft: JobDraft) -> tuple[Problem, ...]:
+        """Everything that is wrong with a definition, as far as can be known without running it."""
+        if draft.pipeline is None:
+            return ()
+        return await self._loads.check(draft.pipeline, {}, draft.base_dir)
+
+    def misfits(self, job: Job, params: dict[str, Any], place: str) -> list[Problem]:
+        """What is wrong with the parameters of a run, as far as this worker knows the function that would get them."""
+        return self.functions.misfits(job.python, params, place) if job.python is not None else []
 
     def statistics(self) -> EngineStatistics:
         """Sums over the engines that use processes; calls of functions beside them are counted as working, too."""

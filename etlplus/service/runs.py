@@ -45,6 +45,7 @@ class RunsFacet(Facet):
         wish = checked(RunOptions(params=params or {}, run_at=run_at, unique_key=key, unique=unique or Uniqueness()))
         _refuse(problems_of(wish, "", idempotency_key))
         found = await self.find_job(job)
+        _refuse(self.house.workshop.misfits(found, wish.params, "/params"))
         (own,) = keys_for([wish], idempotency_key, self.who.id)
         (run,) = await self.house.store.enqueue([to_new_run(wish, found, own)], now=self.house.now())
         if own is not None and (run.job_id, run.params) != (found.id, wish.params):
@@ -64,6 +65,10 @@ class RunsFacet(Facet):
         wishes = [checked(wish, f"/runs/{at}") for at, wish in enumerate(wishes)]
         _refuse([p for at, wish in enumerate(wishes) for p in problems_of(wish, f"/runs/{at}", idempotency_key)])
         jobs = await self._jobs_of(wishes)
+        misfits = self.house.workshop.misfits
+        _refuse(
+            [p for at, wish in enumerate(wishes) for p in misfits(jobs[wish.job], wish.params, f"/runs/{at}/params")]
+        )
         keys = keys_for(wishes, idempotency_key, self.who.id)
         wanted = [to_new_run(wish, jobs[wish.job], key) for wish, key in zip(wishes, keys, strict=True)]
         now = self.house.now()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
@@ -12,9 +13,9 @@ import pytest
 import trio
 
 import etlplus
-from etlplus.errors import Misconfigured
+from etlplus.errors import Invalid, Misconfigured
 from etlplus.jobs.kinds import Command
-from etlplus.jobs.model import JobDraft, RetryPolicy, Run, RunState
+from etlplus.jobs.model import JobDraft, NewRun, RetryPolicy, Run, RunState
 from etlplus.service.local import Service
 from etlplus.settings import Engine, Settings, Shutdown
 
@@ -94,16 +95,31 @@ async def test_errors_of_a_function_are_retried_given_up_or_put_off_as_it_says(t
         assert (run.run_at - service.house.now()).total_seconds() > 3500
 
 
-async def test_a_parameter_of_the_wrong_type_fails_at_once_and_is_named(tmp_path: Path) -> None:
-    """Nothing is called, and nothing is tried again."""
+async def test_a_parameter_of_the_wrong_type_is_refused_where_the_function_is_known(tmp_path: Path) -> None:
+    """The complaint names it, and no run is made; a run that was made elsewhere fails at once, and is not tried again."""
 
     @etlplus.job("add", retry=AT_ONCE)
     async def add(context: etlplus.RunContext, number: int) -> None:
         raise AssertionError("must not be called")
 
+    wrong: list[tuple[dict[str, Any], str]] = [
+        ({"number": "x"}, "$.number"),
+        ({}, "number"),
+        ({"number": 1, "size": 2}, "size"),
+    ]
     async with opened(tmp_path, add) as service:
-        for params, complaint in (({"number": "x"}, "$.number"), ({}, "number"), ({"number": 1, "size": 2}, "size")):
-            run = await ended(service, await started(service, "add", **params))
+        for params, complaint in wrong:
+            with pytest.raises(Invalid, match=re.escape(complaint)) as refused:
+                await service.runs.start("add", params)
+            assert refused.value.problems[0].suggestion == "parameters: number"
+        assert (await service.runs.list()).items == []
+        job = await service.house.store.job_named("add")
+        assert job is not None
+        made = await service.house.store.enqueue(
+            [NewRun(job_id=job.id, params=each) for each, _ in wrong], now=service.house.now()
+        )
+        for run, (_, complaint) in zip(made, wrong, strict=True):
+            run = await ended(service, run.id)
             assert (run.state, run.attempt) == (RunState.FAILED, 1)
             assert run.error is not None
             assert complaint in run.error.message

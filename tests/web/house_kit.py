@@ -38,13 +38,18 @@ class House:
 
 @asynccontextmanager
 async def open_house(
-    folder: Path, *, connections_max: int = 1000, heartbeat_s: float = 15.0, token_ttl_s: int = 3600
+    folder: Path,
+    *,
+    connections_max: int = 1000,
+    heartbeat_s: float = 15.0,
+    token_ttl_s: int = 3600,
+    body_max_bytes: int = 4096,
 ) -> AsyncGenerator[House]:
     """A service with its edge, and an admin who is signed in."""
     settings = Settings(
         data_dir=str(folder / "data"),
         engine=Engine(slots=1),
-        server=Server(port=0, body_max_bytes=4096, connections_max=connections_max),
+        server=Server(port=0, body_max_bytes=body_max_bytes, connections_max=connections_max),
         monitoring=Monitoring(
             websocket=MonitoringSocket(port=0, connections_max=connections_max, heartbeat_s=heartbeat_s)
         ),
