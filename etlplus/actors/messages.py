@@ -252,6 +252,28 @@ class RescueFailed(Tell[Rescuing]):
     error: str
 
 
+class Tidying:
+    """Address of the retention."""
+
+
+class Tidy(Tell[Tidying]):
+    """Remove history that is too old or too much."""
+
+
+class Tidied(Tell[Tidying]):
+    """One round is over; ``more`` means that another would find more to do."""
+
+    runs_removed: int
+    weeks_dropped: int
+    more: bool
+
+
+class TidyFailed(Tell[Tidying]):
+    """The store did not answer; nothing was removed."""
+
+    error: str
+
+
 POOL = Name[PoolKeeping]("pool")
 BROADCASTER = Name[Broadcasting]("broadcaster")
 HEARTBEAT = Name[Beating]("heartbeat")
@@ -261,6 +283,7 @@ SCRIBE = Name[Scribing]("scribe")
 DISPATCHER = Name[Dispatching]("dispatcher")
 SCHEDULER = Name[Scheduling]("scheduler")
 RESCUE = Name[Rescuing]("rescue")
+RETENTION = Name[Tidying]("retention")
 
 
 def runner_name(slot: int) -> Name[Carrying]:

@@ -28,11 +28,13 @@ from etlplus.actors.messages import (
     HEARTBEAT,
     POOL,
     RESCUE,
+    RETENTION,
     SCHEDULER,
     SCRIBE,
     runner_name,
 )
 from etlplus.actors.pool import PoolKeeper, StoreWatch
+from etlplus.actors.retention import Retention
 from etlplus.actors.runner import Runner
 from etlplus.actors.scribe import Scribe
 from etlplus.actors.standing import Slot, Standing
@@ -40,6 +42,7 @@ from etlplus.engines.contract import Lease, boottime_s
 from etlplus.engines.tenancy import machine
 from etlplus.jobs.ids import Ids
 from etlplus.jobs.model import Worker
+from etlplus.jobs.retention import Keep
 from etlplus.runtime import Child, Crash, DeadLetter, Dynamic, Intensity, Name, Spawner, Supervisor, child, rest_for_one
 from etlplus.settings import Settings
 from etlplus.store.contract import Store
@@ -48,6 +51,7 @@ log = structlog.get_logger()
 
 EDGE = Name[Spawner]("edge")
 STOP_MARGIN_S = 10.0
+DAY_S = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +139,7 @@ def staff(
         ),
         Supervisor(
             child(SCHEDULER, lambda: Scheduler(store, standing, tick_s=rhythm.tick_s)),
+            child(RETENTION, lambda: Retention(store, standing, _keep(settings))),
             child(
                 RESCUE, lambda: RescueDuty(store, standing, dead=dead, every_s=rhythm.rescue_s, grace_s=lease.expiry_s)
             ),
@@ -143,6 +148,10 @@ def staff(
         Dynamic(EDGE),
         name="staff",
     )
+
+
+def _keep(settings: Settings) -> Keep:
+    return Keep(age_s=settings.store.keep_days * DAY_S, size_bytes=settings.store.keep_bytes or None)
 
 
 def _carriers(store: Store, engine: Executing, standing: Standing, settings: Settings) -> list[Child[Any]]:

@@ -80,10 +80,29 @@ class Store(Section, frozen=True, kw_only=True):
         str,
         Meta(
             pattern=r"^$|^:memory:$|^sqlite:.+|^postgres(ql)?://.+",
-            description="Address of the store; empty means SQLite in data_dir, sqlite::memory: one that is forgotten.",
-            extra={"unit": "URL", "accepts": "an empty text, sqlite:FILE or sqlite::memory:"},
+            description="Address of the store; empty means SQLite in data_dir, sqlite::memory: one that is forgotten, and "
+            "on PostgreSQL several nodes share the work.",
+            extra={"unit": "URL", "accepts": "an empty text, sqlite:FILE, sqlite::memory: or postgresql://…"},
         ),
     ] = ""
+    keep_days: Annotated[
+        float,
+        Meta(
+            gt=0,
+            le=36_500,
+            description="Age at which finished runs are removed with their history.",
+            extra={"unit": "days"},
+        ),
+    ] = 90.0
+    keep_bytes: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=1 << 50,
+            description="Size of the history above which the oldest finished runs are removed; 0 means any size.",
+            extra={"unit": "bytes"},
+        ),
+    ] = 0
 
 
 class Engine(Section, frozen=True, kw_only=True):

@@ -110,6 +110,7 @@ EVENTS: dict[str, str] = {
     "draining_skipped": "A second signal came: what is in hand goes back to its queue now.",
     "engine_broke": "The engine raised something it never should; the attempt failed and may be retried.",
     "heartbeat_unanswered": "A beat found no store; runs are held until the lease ends.",
+    "history_removed": "Finished runs that were too old or too much were removed with their history.",
     "lease_lost": "This worker was declared dead by others; what it carried was returned, and it joined anew.",
     "log_not_written": "An attempt ended while the store was out; the last lines of its log are lost, its outcome is not.",
     "logs_wait": "The store did not take what attempts log; it is kept, up to a bound, and offered again.",
@@ -127,6 +128,7 @@ EVENTS: dict[str, str] = {
     "store_outage": "The store does not answer.",
     "survivors_killed": "Children of a daemon that died were still alive; they were ended before anything else began.",
     "tick_failed": "The scheduler could not ask the store for due schedules; tried again.",
+    "tidy_failed": "The store did not answer when history was to be removed; tried again in an hour.",
     "watcher_does_not_read": "A watcher did not take a message in time; its connection was closed.",
 }
 """Names of events, in the past or present tense as they read in a line, with what they mean for an operator."""

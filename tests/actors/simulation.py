@@ -25,6 +25,7 @@ from etlplus.actors.messages import (
     DISPATCHER,
     HEARTBEAT,
     RESCUE,
+    RETENTION,
     SCHEDULER,
     SCRIBE,
     runner_name,
@@ -143,7 +144,17 @@ class Node:
             nursery.cancel_scope.cancel()
 
     async def _trouble(self, system: Any) -> None:
-        victims: list[Name[Any]] = [BROADCASTER, COMPLETER, CREW, DISPATCHER, HEARTBEAT, RESCUE, SCHEDULER, SCRIBE]
+        victims: list[Name[Any]] = [
+            BROADCASTER,
+            COMPLETER,
+            CREW,
+            DISPATCHER,
+            HEARTBEAT,
+            RESCUE,
+            RETENTION,
+            SCHEDULER,
+            SCRIBE,
+        ]
         victims += [runner_name(0), runner_name(1)]
         while not self.store.calm:
             await trio.sleep(self.rng.uniform(8, 40))
