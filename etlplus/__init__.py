@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from etlplus.app import open_service
     from etlplus.engines.functions import GiveUp, RetryLater, RunContext, job
-    from etlplus.jobs.model import JobDraft
+    from etlplus.jobs.model import JobDraft, RetryPolicy
     from etlplus.settings import Settings, load_settings
 
 __version__ = "0.1.0"
@@ -22,6 +22,7 @@ __all__ = [
     "GiveUp",
     "JobDraft",
     "RetryLater",
+    "RetryPolicy",
     "RunContext",
     "Settings",
     "__version__",
@@ -36,6 +37,7 @@ _ROOM_OF = {
     "RunContext": "etlplus.engines.functions",
     "job": "etlplus.engines.functions",
     "JobDraft": "etlplus.jobs.model",
+    "RetryPolicy": "etlplus.jobs.model",
     "open_service": "etlplus.app",
     "Settings": "etlplus.settings",
     "load_settings": "etlplus.settings",
