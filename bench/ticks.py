@@ -24,7 +24,7 @@ import trio
 
 from bench.measure import Figures
 from etlplus.actors.broadcaster import Newsroom
-from etlplus.app import new_standing, staff
+from etlplus.app.staff import new_standing, staff
 from etlplus.engines.contract import Lease, Reports, Work
 from etlplus.engines.inline import Inline
 from etlplus.jobs.ids import Ids
@@ -163,6 +163,7 @@ def _fill_sqlite(path: str, rows: list[tuple[Any, ...]]) -> None:
     db.executemany("INSERT INTO job (id, name, next_at, doc) VALUES (?, ?, ?, ?)", jobs)
     db.executemany("INSERT INTO job_version VALUES (?, 1, ?)", [(row[0], row[3]) for row in rows])
     db.execute("COMMIT")
+    db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     db.close()
 
 
@@ -176,5 +177,6 @@ async def _fill_postgres(url: str, rows: list[tuple[Any, ...]]) -> None:
     await db.copy_records_to_table(
         "job_version", records=versions, columns=["job_id", "version", "doc"], schema_name="etlplus"
     )
-    await db.execute("ANALYZE job")
+    for prepare in ("VACUUM ANALYZE job", "VACUUM ANALYZE job_version", "CHECKPOINT"):
+        await db.execute(prepare)
     await db.close()

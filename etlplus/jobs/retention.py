@@ -17,7 +17,8 @@ IDLE_S = 3600.0
 
 class Keep(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What of the history is kept: runs that were made less than ``age_s`` ago, and the youngest that together take no more
-    than ``size_bytes``; None means without bound. Unfinished runs and open dead letters are kept whatever their age.
+    than ``size_bytes``; None means without bound. Unfinished runs and open dead letters are kept whatever their age. The tick
+    ledger goes by age alone.
     """
 
     age_s: Annotated[float, msgspec.Meta(gt=0)] | None = 90 * DAY_S
@@ -28,6 +29,7 @@ class Tidied(msgspec.Struct, frozen=True, kw_only=True):
     """What one round of tidying did; ``more`` means that another round would find more to do."""
 
     runs_removed: int = 0
+    ticks_removed: int = 0
     weeks_made: int = 0
     weeks_dropped: int = 0
     keys_forgotten: int = 0

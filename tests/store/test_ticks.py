@@ -19,6 +19,7 @@ from etlplus.jobs.model import Job, JobDraft, RetryPolicy, Run, RunState
 from etlplus.jobs.outcome import Failed, Result, RunError
 from etlplus.jobs.queues import LimitDraft, LimitUse, QueueMode
 from etlplus.jobs.reasons import Reason
+from etlplus.jobs.retention import Keep
 from etlplus.jobs.schedules import CalendarSchedule, CronSchedule, IntervalSchedule, OnceSchedule, Schedule
 from etlplus.jobs.ticks import Tick, TickOutcome
 from etlplus.store.contract import Store
@@ -28,6 +29,7 @@ from etlplus.store.postgres import ticking as postgres_ticking
 from etlplus.store.postgres.bridge import Db, open_bridge
 from etlplus.store.postgres.definitions import Definitions as PostgresDefinitions
 from etlplus.store.sqlite import cancelling as sqlite_cancelling
+from etlplus.store.sqlite import ledger as sqlite_ledger
 from etlplus.store.sqlite import schema as sqlite_schema
 from etlplus.store.sqlite import ticking as sqlite_ticking
 from etlplus.store.sqlite import turns as sqlite_turns
@@ -538,7 +540,22 @@ async def test_a_crash_amid_a_tick_leaves_nothing_half_on_postgres(new_database:
     assert statements > 8
 
 
+async def test_the_ledger_is_kept_as_long_as_runs_are(store: Store) -> None:
+    """Lines that were written too long ago are removed, oldest first and so many a call; without an age none is."""
+    job = await a_job(store, schedule=minutely())
+    for minute in range(1, 6):
+        await store.tick(now=at(60 * minute))
+    assert (await store.tidy(Keep(age_s=None), now=at(9999))).ticks_removed == 0
+    first = await store.tidy(Keep(age_s=60), now=at(301), limit=2)
+    assert (first.ticks_removed, first.more) == (2, True)
+    assert [line[1] for line in told_of(await store.ticks(job.id))] == [180, 240, 300]
+    rest = await store.tidy(Keep(age_s=60), now=at(301), limit=3)
+    assert (rest.ticks_removed, rest.more) == (2, False)
+    assert [line[1] for line in told_of(await store.ticks(job.id))] == [300]
+
+
 LOOKS = (
+    sqlite_ledger.FORGET,
     sqlite_ticking.DUE_JOBS,
     sqlite_ticking.UNFINISHED,
     sqlite_ticking.HINT,

@@ -28,6 +28,11 @@ async def put_ticks_and_move_on(db: Db, ticks: Sequence[Tick], jobs: Sequence[Jo
     return _runs(await db.fetch(sql.PUT_TICKS_AND_MOVE_ON, *_columns(ticks), *moved))
 
 
+async def forget(db: Db, before: datetime | None, limit: int) -> int:
+    """Remove the oldest lines, if they were written before a moment; how many."""
+    return await db.fetchval(sql.FORGET_TICKS, before, limit) if before is not None else 0
+
+
 def _runs(rows: Sequence[Any]) -> set[str]:
     return {row["run_id"] for row in rows if row["run_id"] is not None}
 

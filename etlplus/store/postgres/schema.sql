@@ -12,6 +12,7 @@ CREATE TABLE tick (
     amount int NOT NULL, reason text, run_id text COLLATE "C", decided_at timestamptz NOT NULL,
     PRIMARY KEY (job_id, nominal_at, outcome)
 );
+CREATE INDEX tick_decided ON tick (decided_at);
 CREATE TABLE account (id text COLLATE "C" PRIMARY KEY, name text COLLATE "C" NOT NULL UNIQUE, doc json NOT NULL);
 
 -- Queues, limits and lanes.

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 from etlplus.jobs.ids import first_id
 from etlplus.jobs.retention import Keep, Tidied, idle_since, oldest_kept, week_of, weeks_ahead
+from etlplus.store.postgres import ledger
 from etlplus.store.postgres.bridge import Db
 from etlplus.store.postgres.sql import tidying as sql
 
@@ -28,13 +29,15 @@ async def tidy(db: Db, keep: Keep, now: datetime, limit: int, shard: int) -> Tid
         await _make(db, week)
     dropped, removed = await _drop(db, weeks, keep, now, shard)
     odd = await _remove_odd(db, oldest_kept(keep, now), limit, shard)
+    ticks = await ledger.forget(db, oldest_kept(keep, now), limit)
     keys = await _forget_keys(db, now)
     return Tidied(
         keys_forgotten=keys,
+        ticks_removed=ticks,
         runs_removed=removed + odd,
         weeks_made=len(missing),
         weeks_dropped=dropped,
-        more=odd == limit,
+        more=limit in (odd, ticks),
     )
 
 

@@ -23,6 +23,12 @@ _TICKS = """
     ORDER BY nominal_at DESC, outcome DESC LIMIT :limit
 """
 
+FORGET = """
+    DELETE FROM tick WHERE (job_id, nominal_at, outcome) IN (
+        SELECT job_id, nominal_at, outcome FROM tick WHERE decided_at < ? ORDER BY decided_at LIMIT ?
+    )
+"""
+
 
 def put_ticks(db: Db, ticks: Iterable[Tick]) -> set[str]:
     """Write lines; the ids of the runs whose lines are new. A nominal time that has its run keeps it.
@@ -37,6 +43,11 @@ def ticks(db: Db, job_id: str, limit: int, after: tuple[datetime, str] | None) -
     at, outcome = (after[0].timestamp(), after[1]) if after else (None, None)
     values = {"job": job_id, "at": at, "outcome": outcome, "limit": limit}
     return [_tick(row) for row in db.execute(_TICKS, values).fetchall()]
+
+
+def forget(db: Db, before: datetime | None, limit: int) -> int:
+    """Remove the oldest lines, if they were written before a moment; how many."""
+    return db.execute(FORGET, (before.timestamp(), limit)).rowcount if before is not None else 0
 
 
 def _row(each: Tick) -> tuple[Any, ...]:

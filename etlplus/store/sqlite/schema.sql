@@ -11,6 +11,7 @@ CREATE TABLE tick (
     job_id TEXT NOT NULL, nominal_at REAL NOT NULL, outcome TEXT NOT NULL, last_at REAL NOT NULL, amount INTEGER NOT NULL,
     reason TEXT, run_id TEXT, decided_at REAL NOT NULL, PRIMARY KEY (job_id, nominal_at, outcome)
 ) WITHOUT ROWID;
+CREATE INDEX tick_decided ON tick (decided_at);
 CREATE TABLE user (id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, doc BLOB NOT NULL) WITHOUT ROWID;
 
 -- Queues, limits and lanes.

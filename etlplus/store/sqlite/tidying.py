@@ -11,6 +11,7 @@ from datetime import datetime
 
 from etlplus.jobs.ids import first_id
 from etlplus.jobs.retention import Keep, Tidied, idle_since, oldest_kept
+from etlplus.store.sqlite import ledger
 from etlplus.store.sqlite.records import Db
 
 LAST = "~"
@@ -49,7 +50,9 @@ def tidy(db: Db, keep: Keep, now: datetime, limit: int) -> Tidied:
     uncount = "UPDATE run_count SET amount = amount - ? WHERE state = ?"
     db.executemany(uncount, [(amount, state) for state, amount in counts.items()])
     keys = _forget_keys(db, now)
-    return Tidied(keys_forgotten=keys, runs_removed=len(gone), more=len(gone) == limit)
+    ticks = ledger.forget(db, boundary, limit)
+    more = limit in (len(gone), ticks)
+    return Tidied(keys_forgotten=keys, ticks_removed=ticks, runs_removed=len(gone), more=more)
 
 
 def _forget_keys(db: Db, now: datetime) -> int:

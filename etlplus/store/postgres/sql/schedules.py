@@ -57,6 +57,16 @@ TICKS = """
     WHERE job_id = $1 AND ($2::timestamptz IS NULL OR (nominal_at, outcome) < ($2, $3::text))
     ORDER BY nominal_at DESC, outcome DESC LIMIT $4
 """
+FORGET_TICKS = """
+    WITH old AS MATERIALIZED (
+        SELECT job_id, nominal_at, outcome FROM tick WHERE decided_at < $1 ORDER BY decided_at LIMIT $2
+    ), gone AS (
+        DELETE FROM tick USING old
+        WHERE tick.job_id = old.job_id AND tick.nominal_at = old.nominal_at AND tick.outcome = old.outcome
+        RETURNING tick.job_id
+    )
+    SELECT count(*) FROM gone
+"""
 
 _LOCK_JOBS = "SELECT id FROM job WHERE id IN (SELECT job_id FROM run_live WHERE {runs}) ORDER BY id FOR NO KEY UPDATE"
 LOCK_JOBS_OF_RUNS = _LOCK_JOBS.format(runs="id = ANY($1) AND of_schedule")
