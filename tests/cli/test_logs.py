@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import AsyncGenerator
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 import trio
+
+sys.path.insert(0, str(Path(__file__).parent))
+from shells import Shell
 
 import etlplus
 from etlplus.actors.messages import Announce, AnnounceLog
@@ -163,3 +167,13 @@ async def test_who_may_not_read_logs_may_not_follow_them(writer: tuple[Writer, C
         async with viewer.events.watch((f"run:{made.run.id}", f"log:{made.run.id}")):
             pass
     assert refused.value.scope == "logs:read"
+
+
+def test_the_log_of_a_command_is_followed_to_its_end(shell: Shell) -> None:
+    """A job file that holds a command is a whole job; what the program writes is shown while it runs."""
+    (shell.folder / "hello.yaml").write_text("name: hello\ncommand: {argv: [sh, -c, 'echo hello; echo oh >&2']}\n")
+    assert shell.said("jobs", "create", "hello.yaml").startswith("hello (")
+    run = shell.said("runs", "start", "hello").strip()
+    shown = [line.partition("Z  ")[2] for line in shell.said("runs", "logs", run, "--follow").splitlines()]
+    assert sorted(line.rpartition(": ")[2] for line in shown) == ["hello", "oh"]
+    assert shell.said("runs", "logs", run, "--search", "HELL").count("hello") == 1

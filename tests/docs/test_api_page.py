@@ -97,6 +97,7 @@ def test_every_endpoint_has_an_example() -> None:
 
 def test_the_tables_of_the_page_are_current() -> None:
     """Each permission stands with exactly the roles that have it, and each status is one that is given."""
+    from etlplus.jobs.ticks import TickOutcome
     from etlplus.service.permissions import ROLES
     from etlplus.web.problems import STATUS
 
@@ -105,5 +106,6 @@ def test_the_tables_of_the_page_are_current() -> None:
     assert rows.keys() == held
     for permission, roles in rows.items():
         assert set(roles.split(", ")) == {role for role, permissions in ROLES.items() if permission in permissions}
+    assert [outcome for outcome in TickOutcome if f"`{outcome}`" not in PAGE] == []
     statuses = {int(status) for status in re.findall(r"^\| (\d{3}) \|", PAGE, re.M)}
     assert set(STATUS.values()) <= statuses
