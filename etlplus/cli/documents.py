@@ -21,6 +21,9 @@ from etlplus.pipeline.document import Positions, place, read
 from etlplus.settings.places import broken
 from etlplus.settings.places import positions as toml_positions
 
+KINDS = frozenset({"pipeline", "python", "command"})
+"""A document with one of these keys is a whole job."""
+
 
 class Document(msgspec.Struct, frozen=True):
     """What a file says, and where in it."""
@@ -50,7 +53,7 @@ class Document(msgspec.Struct, frozen=True):
     @property
     def is_job(self) -> bool:
         """Whether the file holds a whole job; otherwise it is a pipeline."""
-        return "pipeline" in self.content
+        return not KINDS.isdisjoint(self.content)
 
     def draft(self, **changes: Any) -> JobDraft:
         """The job that the file defines: the whole of it, or one made of defaults around the pipeline.

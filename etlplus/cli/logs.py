@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from etlplus.cli.daemon_command import add_daemon_command
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from etlplus.service.views import LogPage
 
 PAGE = 1000
-LOOK_EVERY_S = 1.0
 
 
 def add_logs_to(group: Commands) -> None:
@@ -54,20 +54,22 @@ async def _rest(client: Client, chosen: argparse.Namespace, attempt: int | None,
 
 
 async def _follow(client: Client, chosen: argparse.Namespace) -> None:
-    """Show one attempt after the other, or the one that was asked for, to the end of the run."""
-    import trio
+    """Show one attempt after the other, or the one that was asked for, to the end of the run.
 
-    cursor, attempt = None, chosen.attempt or max((await client.runs.get(chosen.run)).attempt, 1)
-    while True:
-        run = await client.runs.get(chosen.run)  # asked before the lines, so that the last ones are shown
-        if run.attempt >= attempt:
-            cursor = await _rest(client, chosen, attempt, cursor)
-        if run.attempt > attempt and chosen.attempt is None:
-            cursor, attempt = None, attempt + 1
-        elif run.finished or run.attempt > attempt:
-            return
-        else:
-            await trio.sleep(LOOK_EVERY_S)
+    News only say that there is something to read: what is shown comes from the store, so nothing is missed or doubled.
+    """
+    attempt = chosen.attempt or max((await client.runs.get(chosen.run)).attempt, 1)
+    cursor = None
+    async with aclosing(client.runs.follow(chosen.run, log=True)) as news:
+        async for _ in news:
+            latest = (await client.runs.get(chosen.run)).attempt
+            while attempt <= latest:
+                cursor = await _rest(client, chosen, attempt, cursor)
+                if attempt == latest:
+                    break
+                if chosen.attempt is not None:
+                    return
+                cursor, attempt = None, attempt + 1
 
 
 def _show(page: LogPage, chosen: argparse.Namespace) -> None:

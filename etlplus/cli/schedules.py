@@ -35,6 +35,11 @@ def add_to(commands: Commands) -> None:
     """Teach the command line these commands."""
     group = add_group(commands, "schedules", "see when schedules are due, pause and resume those of jobs")
     _add_preview(group)
+    ticks = add_daemon_command(
+        group, "ticks", "list what was decided about the nominal times of a job, newest first", _ticks
+    )
+    ticks.add_argument("job", metavar="JOB", help="its name or id")
+    ticks.add_argument("--limit", type=int, default=50, help="how many at most (50)")
     for name, summary, act in (
         ("pause", "make no more scheduled runs of a job; asked for by hand, it runs", _pause),
         ("resume", "make scheduled runs of a job again", _resume),
@@ -91,6 +96,24 @@ def _of_job(chosen: argparse.Namespace) -> int:
         return 0
 
     return with_client(chosen, act)
+
+
+async def _ticks(client: Client, chosen: argparse.Namespace) -> int:
+    from etlplus.cli.connection import columns, show
+
+    page = await client.schedules.ticks(chosen.job, limit=chosen.limit)
+    rows = [
+        (
+            tick.nominal_at,
+            tick.last_at if tick.last_at != tick.nominal_at else None,
+            tick.outcome.value,
+            tick.count,
+            tick.run_id,
+        )
+        for tick in page.items
+    ]
+    show(page, as_json=chosen.json, text=columns(("NOMINAL", "TO", "OUTCOME", "COUNT", "RUN"), rows))
+    return 0
 
 
 async def _pause(client: Client, chosen: argparse.Namespace) -> int:

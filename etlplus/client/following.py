@@ -11,7 +11,7 @@ import msgspec
 import trio
 from trio_websocket import ConnectionClosed
 
-from etlplus.actors.news import News, ProgressNews, RunNews
+from etlplus.actors.news import LogNews, News, ProgressNews, RunNews
 from etlplus.client.wire import Wire
 from etlplus.errors import EtlplusError, NotFound, Unavailable
 from etlplus.jobs.views import RunView
@@ -40,13 +40,13 @@ class RefusedNews(msgspec.Struct, frozen=True, tag="error", tag_field="type"):
     detail: str
 
 
-_Incoming = RunNews | ProgressNews | SnapshotNews | OtherNews | RefusedNews
+_Incoming = RunNews | ProgressNews | LogNews | SnapshotNews | OtherNews | RefusedNews
 _decode = msgspec.json.Decoder[_Incoming](_Incoming).decode
 _Sender = trio.MemorySendChannel[News | EtlplusError]
 
 
-async def follow(wire: Wire, topic: str) -> AsyncGenerator[News]:
-    """News of a topic, from how it stands now on; of one run, to its end.
+async def follow(wire: Wire, *topics: str) -> AsyncGenerator[News]:
+    """News of topics, from how it stands now on; of one run, to its end.
 
     Raises:
         Unavailable: the daemon stays away.
@@ -54,7 +54,7 @@ async def follow(wire: Wire, topic: str) -> AsyncGenerator[News]:
     """
     send, receive = trio.open_memory_channel[News | EtlplusError](0)
     pump = trio.CancelScope()
-    wire.nursery.start_soon(_pump, wire, topic, send, pump)
+    wire.nursery.start_soon(_pump, wire, topics, send, pump)
     try:
         async for told in receive:
             if isinstance(told, EtlplusError):
@@ -65,10 +65,10 @@ async def follow(wire: Wire, topic: str) -> AsyncGenerator[News]:
         receive.close()
 
 
-async def _pump(wire: Wire, topic: str, send: _Sender, scope: trio.CancelScope) -> None:
+async def _pump(wire: Wire, topics: tuple[str, ...], send: _Sender, scope: trio.CancelScope) -> None:
     """Connect, again and again if need be, until there is no more to tell; runs in the client's own nursery."""
     with scope, send:
-        held = _Held(topic)
+        held = _Held(topics)
         failures = 0
         while True:
             before = held.told
@@ -88,7 +88,7 @@ async def _pump(wire: Wire, topic: str, send: _Sender, scope: trio.CancelScope) 
 
 async def _tell_all(wire: Wire, held: _Held, send: _Sender) -> None:
     """Pass on what one connection says, until there is no more to tell."""
-    async with wire.watch((held.topic,)) as connection:
+    async with wire.watch(held.topics) as connection:
         while not held.finished:
             for told in held.news_of(_decode(await connection.get_message())):
                 await send.send(told)
@@ -97,8 +97,8 @@ async def _tell_all(wire: Wire, held: _Held, send: _Sender) -> None:
 class _Held:
     """What a follower knows of its runs, so that nothing older is told again."""
 
-    def __init__(self, topic: str) -> None:
-        self.topic = topic
+    def __init__(self, topics: tuple[str, ...]) -> None:
+        self.topics = topics
         self.told = 0
         self.finished = False
         self._versions: OrderedDict[str, int] = OrderedDict()
@@ -115,7 +115,7 @@ class _Held:
                 found = [RunNews(n, run.created_at, run) for run in sorted(runs, key=lambda run: run.id)]
             case RefusedNews(code, detail):
                 raise NotFound(detail) if code == "not_found" else EtlplusError(detail, code=code)
-            case RunNews() | ProgressNews():
+            case RunNews() | ProgressNews() | LogNews():
                 found = [incoming]
             case _:
                 pass
@@ -129,6 +129,6 @@ class _Held:
             self._versions.move_to_end(told.run.id)
             if len(self._versions) > HELD_MAX:
                 self._versions.popitem(last=False)
-            self.finished = told.run.finished and self.topic == f"run:{told.run.id}"
+            self.finished = told.run.finished and f"run:{told.run.id}" in self.topics
         self.told += 1
         return True

@@ -85,9 +85,9 @@ class ClientRuns:
         query = {"limit": limit, "cursor": cursor}
         return await self._wire.ask(Page[Reject], "GET", path_of("runs", run, "rejects"), query=query)
 
-    def follow(self, run: str | None = None) -> AsyncGenerator[News]:
+    def follow(self, run: str | None = None, *, log: bool = False) -> AsyncGenerator[News]:
         """The news of one run, from how it stands now to its end, or of all runs without an end; a lost connection is made
-        again.
+        again. With ``log``, also what the attempts of that one run write from now on.
 
         Wrap it in ``contextlib.aclosing`` when you may leave the loop early.
 
@@ -95,7 +95,9 @@ class ClientRuns:
             Unavailable: the daemon stays away.
             NotFound: there is no such run.
         """
-        return follow(self._wire, "runs" if run is None else f"run:{run}")
+        if run is None:
+            return follow(self._wire, "runs")
+        return follow(self._wire, f"run:{run}", *([f"log:{run}"] if log else []))
 
 
 def _once(idempotency_key: str | None) -> dict[str, str]:

@@ -8,7 +8,8 @@ from datetime import datetime
 
 from etlplus.client.wire import Wire, path_of
 from etlplus.jobs.schedules import Schedule
-from etlplus.service.views import JobView, Preview
+from etlplus.jobs.ticks import Tick
+from etlplus.service.views import JobView, Page, Preview
 
 
 class ClientSchedules:
@@ -24,6 +25,10 @@ class ClientSchedules:
     async def upcoming(self, job: str, *, count: int = 10, start: datetime | None = None) -> Preview:
         query = {"count": count, "from": start.isoformat() if start else None}
         return await self._wire.ask(Preview, "GET", path_of("jobs", job, "schedule", "preview"), query=query)
+
+    async def ticks(self, job: str, *, limit: int = 50, cursor: str | None = None) -> Page[Tick]:
+        query = {"limit": limit, "cursor": cursor}
+        return await self._wire.ask(Page[Tick], "GET", path_of("jobs", job, "schedule", "ticks"), query=query)
 
     async def pause(self, job: str) -> JobView:
         return await self._wire.ask(JobView, "POST", path_of("jobs", job, "schedule", "pause"))

@@ -52,6 +52,8 @@ class EventsFacet(Facet):
         self.who.must("runs:read")
         for topic in topics:
             _refuse_unknown(topic)
+            if topic.startswith("log:"):
+                self.who.must("logs:read")
         subscription = await self.house.broadcaster.ask(Watch(topics, capacity))
         try:
             snapshot = [run_view(run, self.house.newsroom.progress.get(run.id)) for run in await self._runs_of(topics)]

@@ -14,13 +14,13 @@ import trio
 
 from etlplus.actors.messages import CancelHere
 from etlplus.errors import Invalid, NotFound, Problem
-from etlplus.jobs.model import Job, Run, RunState, Uniqueness
+from etlplus.jobs.model import Job, NewRun, Run, RunState, Uniqueness
 from etlplus.jobs.views import RunView, run_view
 from etlplus.service.facet import Facet, checked, checked_limit
 from etlplus.service.rejects import offset_of, read_rejects
 from etlplus.service.views import LogPage, Page, Reject, RunDetail, RunsMade, Why
 from etlplus.service.why import why
-from etlplus.service.wishes import RunOptions, RunWish, keys_for, moved, problems_of, to_new_run
+from etlplus.service.wishes import RunOptions, RunWish, keys_for, moved, problems_of, refuse_other, to_new_run
 from etlplus.store.contract import RunFilter
 
 WISHES_MAX = 10_000
@@ -48,12 +48,8 @@ class RunsFacet(Facet):
         _refuse(self.house.workshop.misfits(found, wish.params, "/params"))
         (own,) = keys_for([wish], idempotency_key, self.who.id)
         (run,) = await self.house.store.enqueue([to_new_run(wish, found, own)], now=self.house.now())
-        if own is not None and (run.job_id, run.params) != (found.id, wish.params):
-            raise Invalid(
-                "this Idempotency-Key was used for another request",
-                [Problem(f"it made the run {run.id}", suggestion="a new key for each new request")],
-                code="idempotency_mismatch",
-            )
+        if own is not None:
+            refuse_other(run, found, wish)
         await self.announce([run])
         return self._view(run)
 
@@ -62,16 +58,7 @@ class RunsFacet(Facet):
         if not 1 <= len(wishes) <= WISHES_MAX:
             accepted = f"1 to {WISHES_MAX:,}"
             raise Invalid("not so many at once", [Problem(f"{len(wishes):,} runs", "/runs", suggestion=accepted)])
-        wishes = [checked(wish, f"/runs/{at}") for at, wish in enumerate(wishes)]
-        _refuse([p for at, wish in enumerate(wishes) for p in problems_of(wish, f"/runs/{at}", idempotency_key)])
-        jobs = await self._jobs_of(wishes)
-        misfits = self.house.workshop.misfits
-        _refuse(
-            [p for at, wish in enumerate(wishes) for p in misfits(jobs[wish.job], wish.params, f"/runs/{at}/params")]
-        )
-        keys = keys_for(wishes, idempotency_key, self.who.id)
-        wanted = [to_new_run(wish, jobs[wish.job], key) for wish, key in zip(wishes, keys, strict=True)]
-        now = self.house.now()
+        wanted, now = await self._wanted(wishes, idempotency_key), self.house.now()
         try:
             runs = await self.house.store.enqueue(wanted, now=now)
         except Invalid as error:
@@ -170,6 +157,18 @@ class RunsFacet(Facet):
         if found.state is not RunState.SUCCEEDED or not file:
             return Page([])
         return await trio.to_thread.run_sync(read_rejects, Path(file), offset_of(cursor), checked_limit(limit))
+
+    async def _wanted(self, wishes: Sequence[RunWish], idempotency_key: str | None) -> Sequence[NewRun]:
+        """What the store is asked for, once everything that can be judged before is judged."""
+        wishes = [checked(wish, f"/runs/{at}") for at, wish in enumerate(wishes)]
+        _refuse([p for at, wish in enumerate(wishes) for p in problems_of(wish, f"/runs/{at}", idempotency_key)])
+        jobs = await self._jobs_of(wishes)
+        misfits = self.house.workshop.misfits
+        _refuse(
+            [p for at, wish in enumerate(wishes) for p in misfits(jobs[wish.job], wish.params, f"/runs/{at}/params")]
+        )
+        keys = keys_for(wishes, idempotency_key, self.who.id)
+        return [to_new_run(wish, jobs[wish.job], key) for wish, key in zip(wishes, keys, strict=True)]
 
     async def _jobs_of(self, wishes: Sequence[RunWish]) -> dict[str, Job]:
         """The jobs that these wishes name, by that name."""

@@ -8,12 +8,13 @@ from datetime import datetime
 
 import msgspec
 
-from etlplus.errors import NotFound
+from etlplus.errors import Invalid, NotFound, Problem
 from etlplus.jobs.model import JobDraft
 from etlplus.jobs.occurrences import PREVIEW_MAX, preview
 from etlplus.jobs.schedules import Schedule, describe
-from etlplus.service.facet import Facet, checked_number
-from etlplus.service.views import JobView, Preview, job_view, occurrence_views
+from etlplus.jobs.ticks import Tick, TickOutcome
+from etlplus.service.facet import Facet, checked_limit, checked_number
+from etlplus.service.views import JobView, Page, Preview, job_view, occurrence_views
 
 
 class SchedulesFacet(Facet):
@@ -33,6 +34,15 @@ class SchedulesFacet(Facet):
         times = preview(found.schedule, start or self.house.now(), number, saved_at=found.updated_at)
         return Preview(describe(found.schedule), occurrence_views(times), paused=found.paused)
 
+    async def ticks(self, job: str, *, limit: int = 50, cursor: str | None = None) -> Page[Tick]:
+        """The cursor is the nominal time and the outcome of the last line seen, which no two lines of a job share."""
+        self.who.must("jobs:read")
+        found = await self.find_job(job)
+        lines = await self.house.store.ticks(found.id, limit=checked_limit(limit) + 1, after=_line(cursor))
+        more = len(lines) > limit
+        last = lines[limit - 1] if more else None
+        return Page(lines[:limit], f"{last.nominal_at.isoformat()}~{last.outcome}" if last else None)
+
     async def pause(self, job: str) -> JobView:
         return await self._set(job, paused=True)
 
@@ -51,3 +61,16 @@ class SchedulesFacet(Facet):
                 changed, now=self.house.now(), job_id=found.id, expected_version=found.version
             )
         )
+
+
+def _line(cursor: str | None) -> tuple[datetime, str] | None:
+    if cursor is None:
+        return None
+    at, _, outcome = cursor.partition("~")
+    try:
+        moment, _ = datetime.fromisoformat(at), TickOutcome(outcome)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise Invalid("the cursor is none of ours", [Problem(f"cursor is {cursor!r}", "/cursor")])
+    return moment, outcome

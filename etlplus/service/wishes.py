@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import msgspec
 
 from etlplus.errors import Invalid, Problem
-from etlplus.jobs.model import Job, NewRun, RunState, Uniqueness
+from etlplus.jobs.model import Job, NewRun, Run, RunState, Uniqueness
 from etlplus.jobs.refusal import FIRST_YEAR, LAST_YEAR
 
 IDEMPOTENCY_S = 86_400.0
@@ -74,6 +74,16 @@ def keys_for(wishes: Sequence[RunOptions], idempotency_key: str | None, who: str
         return [own]
     asked = sha256(msgspec.json.encode(wishes)).hexdigest()[:32]
     return [f"{own}/{asked}/{number}" for number in range(len(wishes))]
+
+
+def refuse_other(run: Run, job: Job, wish: RunOptions) -> None:
+    """Raises Invalid if an idempotency key has found the run of another request: one for another job or other parameters."""
+    if (run.job_id, run.params) != (job.id, wish.params):
+        raise Invalid(
+            "this Idempotency-Key was used for another request",
+            [Problem(f"it made the run {run.id}", suggestion="a new key for each new request")],
+            code="idempotency_mismatch",
+        )
 
 
 def moved(error: Invalid, place: str) -> Invalid:

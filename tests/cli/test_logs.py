@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import AsyncGenerator
 from datetime import timedelta
 from pathlib import Path
@@ -10,14 +11,20 @@ from pathlib import Path
 import pytest
 import trio
 
+sys.path.insert(0, str(Path(__file__).parent))
+from shells import Shell
+
 import etlplus
+from etlplus.actors.messages import Announce, AnnounceLog
 from etlplus.cli.logs import _logs
 from etlplus.cli.main import _parser
 from etlplus.client import Client, connect
+from etlplus.errors import Forbidden
 from etlplus.jobs.logs import LOG_BYTES_MAX, NewLine
 from etlplus.jobs.model import JobDraft, RetryPolicy, Run, Worker
 from etlplus.jobs.outcome import Failed, Figures, RunError, Succeeded
 from etlplus.service.local import Service
+from etlplus.service.permissions import ROLES, Principal
 from etlplus.settings import Engine, Settings
 from etlplus.settings.schema import Monitoring, MonitoringSocket, Server
 from etlplus.store.contract import Outcome
@@ -42,16 +49,21 @@ class Writer:
         await self.store.join(worker, now=now)
         (claimed,) = await self.store.claim("w", limit=1, now=now)
         self.run = claimed.run
+        await self.service.house.broadcaster.put(Announce((self.run,)))
 
     async def write(self, *texts: str, level: str = "info") -> None:
         now = self.service.house.now()
         lines = [NewLine(now, text, level) for text in texts]
+        before = await self.store.log_state(self.run.id, self.run.attempt)
         assert await self.store.append_log(self.run.id, self.run.attempt, "w", lines, now=now)
+        told = await self.store.log(self.run.id, self.run.attempt, after=before.lines)
+        await self.service.house.broadcaster.put(AnnounceLog(self.run.id, self.run.attempt, tuple(told)))
 
     async def end(self, result: Succeeded | Failed) -> None:
         outcome = Outcome(run_id=self.run.id, attempt=self.run.attempt, worker_id="w", result=result)
         (settled,) = await self.store.acknowledge([outcome], now=self.service.house.now())
-        assert settled.applied
+        assert settled.run is not None
+        await self.service.house.broadcaster.put(Announce((settled.run,)))
 
 
 @pytest.fixture
@@ -127,3 +139,41 @@ async def test_following_shows_each_attempt_to_the_end_of_the_run(
             await made.end(Succeeded(Figures()))
     shown = [line.partition("Z  ")[2] for line in capsys.readouterr().out.splitlines()]
     assert shown == ["first try", "it breaks", "second try", "done"]
+
+
+async def test_of_one_attempt_the_lines_are_followed_to_the_next_attempt(
+    writer: tuple[Writer, Client], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Named, an attempt is followed alone; what another writes is not shown."""
+    made, client = writer
+    await made.write("first try")
+    with trio.fail_after(30):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_logs, client, chosen(made.run.id, "--follow", "--attempt", "1"))
+            await made.end(Failed(RunError(code="broken", message="no", retryable=True)))
+            await made.store.tick(now=made.service.house.now())
+            await made.claim()
+            await made.write("second try")
+    assert [line.partition("Z  ")[2] for line in capsys.readouterr().out.splitlines()] == ["first try"]
+
+
+async def test_who_may_not_read_logs_may_not_follow_them(writer: tuple[Writer, Client]) -> None:
+    """The news of an attempt's lines need the same permission as the lines."""
+    made, _ = writer
+    viewer = made.service.acting_as(Principal("v", "eve", "viewer", ROLES["viewer"]))
+    async with viewer.events.watch((f"run:{made.run.id}",)):
+        pass
+    with pytest.raises(Forbidden) as refused:
+        async with viewer.events.watch((f"run:{made.run.id}", f"log:{made.run.id}")):
+            pass
+    assert refused.value.scope == "logs:read"
+
+
+def test_the_log_of_a_command_is_followed_to_its_end(shell: Shell) -> None:
+    """A job file that holds a command is a whole job; what the program writes is shown while it runs."""
+    (shell.folder / "hello.yaml").write_text("name: hello\ncommand: {argv: [sh, -c, 'echo hello; echo oh >&2']}\n")
+    assert shell.said("jobs", "create", "hello.yaml").startswith("hello (")
+    run = shell.said("runs", "start", "hello").strip()
+    shown = [line.partition("Z  ")[2] for line in shell.said("runs", "logs", run, "--follow").splitlines()]
+    assert sorted(line.rpartition(": ")[2] for line in shown) == ["hello", "oh"]
+    assert shell.said("runs", "logs", run, "--search", "HELL").count("hello") == 1

@@ -105,3 +105,14 @@ def test_the_schedule_of_a_job_is_shown_paused_and_resumed(shell: Shell) -> None
     assert "(paused: makes no runs)" in shell.said("schedules", "preview", "--job", "weekly")
     assert shell.said("schedules", "resume", "weekly").startswith("weekly makes runs again; next run: 20")
     assert shell("schedules", "pause", "nowhere").returncode == Exit.NOT_FOUND
+
+
+@pytest.mark.slow
+def test_ticks_are_listed_from_the_command_line(shell: Shell) -> None:
+    """An empty ledger is a head alone; an unknown job has a status of its own."""
+    (shell.folder / "daily.yaml").write_text(
+        "name: daily\ncommand: {argv: ['true']}\nschedule: {kind: cron, cron: '@daily'}\n"
+    )
+    shell.said("jobs", "create", "daily.yaml")
+    assert shell.said("schedules", "ticks", "daily").split() == ["NOMINAL", "TO", "OUTCOME", "COUNT", "RUN"]
+    assert shell("schedules", "ticks", "nowhere").returncode == Exit.NOT_FOUND

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parent))
-from conftest import House
+from house_kit import House
 
 from etlplus.actors.messages import GetPool, Probed
 from etlplus.store.contract import Horizon

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
-
-sys.path.insert(0, str(Path(__file__).parent))
-from conftest import House, open_house
+from house_kit import House, open_house
 
 from etlplus.client import connect
 from etlplus.errors import Invalid

@@ -9,9 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-from conftest import House
+from house_kit import House
 
 from etlplus.service.permissions import Permission
 from etlplus.web import openapi

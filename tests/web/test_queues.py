@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
-
-sys.path.insert(0, str(Path(__file__).parent))
-from conftest import House
+from house_kit import House
 
 from etlplus.client import connect
 

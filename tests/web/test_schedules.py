@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from house_kit import House
 
 from etlplus.client import connect
-from etlplus.jobs.schedules import CronSchedule
+from etlplus.jobs.model import JobDraft
+from etlplus.jobs.queues import QueueDraft
+from etlplus.jobs.schedules import CronSchedule, IntervalSchedule
 
 PIPELINE = {
     "name": "people",
@@ -105,6 +107,34 @@ async def test_the_client_looks_at_schedules_as_a_program_in_the_house_does(hous
             assert (await facets.schedules.upcoming("cron", count=3, start=start)).items == shown.items
             assert (await facets.schedules.pause("cron")).paused
             assert not (await facets.schedules.resume("cron")).paused
+
+
+async def test_what_was_decided_about_nominal_times_is_listed_in_pages(house: House) -> None:
+    """Newest first; the cursor of a page goes on with the next line, and one of nobody's is refused."""
+    await house.service.queues.save(QueueDraft(name="still"))
+    await house.service.queues.pause("still")
+    store, now = house.service.house.store, house.service.house.now()
+    schedule = IntervalSchedule(every_s=60.0, misfire="run_all", start_at=now - timedelta(hours=1))
+    draft = JobDraft(name="minutes", pipeline={}, queue="still", schedule=schedule)
+    job = await store.save_job(draft, now=now - timedelta(seconds=200))
+    await store.tick(now=now)
+    whole = (await get(house, "/jobs/minutes/schedule/ticks")).json()["items"]
+    assert {(line["outcome"], line["reason"]) for line in whole} == {("fired", "normal")}
+    assert len(whole) == 4
+    first = (await get(house, "/jobs/minutes/schedule/ticks?limit=3")).json()
+    rest = (await house.http.get(
+        f"/api/v1/jobs/{job.id}/schedule/ticks",
+        params={"limit": 3, "cursor": first["next_cursor"]},
+        headers=house.signed_in,
+    )).json()  # fmt: skip
+    assert (first["items"] + rest["items"], rest["next_cursor"]) == (whole, None)
+    async with connect(f"http://127.0.0.1:{house.rest}", token=house.token) as client:
+        page = await client.schedules.ticks("minutes", limit=3)
+        assert page == await house.service.schedules.ticks("minutes", limit=3)
+        assert len((await client.schedules.ticks("minutes", cursor=page.next_cursor)).items) == 1
+    for cursor in ("x", "2030-01-01T00:00:00~fired", "2030-01-01T00:00:00Z~lost"):
+        refused = await get(house, f"/jobs/minutes/schedule/ticks?cursor={cursor}")
+        assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "/cursor")
 
 
 async def post(house: House, path: str, body: Any) -> Any:

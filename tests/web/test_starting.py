@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-from conftest import House, open_house
+import trio
+from house_kit import House, open_house
 
 from etlplus.client import Client, connect
 from etlplus.errors import Invalid, NotFound
@@ -76,6 +74,20 @@ async def test_an_idempotency_key_makes_asking_again_harmless(paused: House) -> 
     assert (other.status_code, other.json()["code"]) == (422, "idempotency_mismatch")
     both = await start(paused, {"unique_key": "k"}, key="abc")
     assert (both.status_code, both.json()["errors"][0]["pointer"]) == (422, "/unique_key")
+    assert await stored(paused) == 1
+
+
+async def test_many_who_ask_at_once_with_one_key_get_one_run(paused: House) -> None:
+    """However the same requests race, one of them makes the run and all are answered with it."""
+    ids: set[str] = set()
+
+    async def ask_once() -> None:
+        ids.add((await start(paused, {"params": {"n": 1}}, key="race")).json()["id"])
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(50):
+            nursery.start_soon(ask_once)
+    assert len(ids) == 1
     assert await stored(paused) == 1
 
 

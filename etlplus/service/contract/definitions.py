@@ -10,6 +10,7 @@ from typing import Protocol
 from etlplus.errors import Problem
 from etlplus.jobs.model import JobDraft
 from etlplus.jobs.schedules import Schedule
+from etlplus.jobs.ticks import Tick
 from etlplus.service.views import JobView, Page, Preview
 
 
@@ -50,6 +51,10 @@ class Schedules(Protocol):
 
     async def upcoming(self, job: str, *, count: int = 10, start: datetime | None = None) -> Preview:
         """The same for the schedule of a job; NotFound (``no_schedule``) if it has none. (jobs:read)"""
+        ...
+
+    async def ticks(self, job: str, *, limit: int = 50, cursor: str | None = None) -> Page[Tick]:
+        """What was decided about the nominal times of a job, newest first: runs made, and why none was. (jobs:read)"""
         ...
 
     async def pause(self, job: str) -> JobView:

@@ -11,9 +11,10 @@ from typing import Annotated
 import msgspec
 
 from etlplus.jobs.schedules import Schedule
+from etlplus.jobs.ticks import Tick
 from etlplus.service.contract import Contract
-from etlplus.service.views import JobView, Preview
-from etlplus.web.routes.table import API, Request, Route
+from etlplus.service.views import JobView, Page, Preview
+from etlplus.web.routes.table import API, PAGE, Request, Route
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -39,6 +40,9 @@ ROUTES: tuple[Route, ...] = (
           "The next nominal times of a schedule, each with its reason", "jobs:read", body=Asked),
     Route("GET", f"{API}/jobs/<job>/schedule/preview", "schedules.upcoming", _upcoming, Preview,
           "The next nominal times of a job's schedule", "jobs:read", query=("count", "from")),
+    Route("GET", f"{API}/jobs/<job>/schedule/ticks", "schedules.ticks",
+          lambda s, r: s.schedules.ticks(r.path["job"], **r.page()), Page[Tick],
+          "What was decided about the nominal times of a job, newest first", "jobs:read", query=PAGE),
     Route("POST", f"{API}/jobs/<job>/schedule/pause", "schedules.pause",
           lambda s, r: s.schedules.pause(r.path["job"]), JobView,
           "Make no more scheduled runs of a job; asked for by hand, it runs", "schedules:pause", etag=True),
