@@ -6,9 +6,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
+import msgspec
 import trio
 
 from .asked import Asked
@@ -35,8 +35,7 @@ handling: ContextVar[Handling | None] = ContextVar("handling", default=None)
 """The life in whose context this code runs; None outside of actors and in piped work."""
 
 
-@dataclass(frozen=True)
-class Name(Generic[A]):
+class Name(msgspec.Struct, Generic[A], frozen=True):
     """The name of an actor in its system; the type parameter is the tag of its messages."""
 
     value: str

@@ -7,10 +7,11 @@ Specs are data: they can be printed and checked before anything runs.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import count
 from random import Random
 from typing import Any, Generic, Literal, TypeVar
+
+import msgspec
 
 from .actor import Actor
 from .cell import Cell, Overflow
@@ -37,8 +38,7 @@ rest_for_one: Strategy = "rest_for_one"
 """Stop the children that started after the one that crashed, and start it and them again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Backoff:
+class Backoff(msgspec.Struct, frozen=True):
     """How long to wait before a restart: doubling from ``first_s`` to ``cap_s``, jittered, reset after a healthy time."""
 
     first_s: float = 0.05
@@ -53,8 +53,7 @@ class Backoff:
         return wait_s * (1 + self.jitter * rng.uniform(-1, 1))
 
 
-@dataclass(frozen=True, slots=True)
-class Intensity:
+class Intensity(msgspec.Struct, frozen=True):
     """More than ``restarts`` restarts within ``within_s`` seconds, and the supervisor gives up."""
 
     restarts: int = 5
@@ -69,8 +68,7 @@ keep_latest: Overflow = "keep_latest"
 """Of each type of message, one waits: a new one takes the place of the one before."""
 
 
-@dataclass(frozen=True, slots=True)
-class Mailbox:
+class Mailbox(msgspec.Struct, frozen=True):
     """How many messages may wait, and what becomes of one for which there is no room. Every drop is counted."""
 
     capacity: int = 1024
@@ -81,8 +79,10 @@ class Mailbox:
             raise ValueError(f"a mailbox has room for at least one message, not for {self.capacity}")
 
 
-@dataclass(frozen=True, slots=True)
-class Child(Generic[A]):
+BACKOFF, INTENSITY, MAILBOX = Backoff(), Intensity(), Mailbox()
+
+
+class Child(msgspec.Struct, Generic[A], frozen=True):
     """One actor of a tree. Made by ``child``."""
 
     name: Name[A]
@@ -102,8 +102,8 @@ def child(
     restart: Restart = permanent,
     shutdown: float = 5.0,
     start_within: float = 30.0,
-    mailbox: Mailbox = Mailbox(),
-    backoff: Backoff = Backoff(),
+    mailbox: Mailbox = MAILBOX,
+    backoff: Backoff = BACKOFF,
     intensity: Intensity | None = None,
 ) -> Child[A]:
     """An actor of a tree.
@@ -124,7 +124,7 @@ class Supervisor:
         self,
         *children: Child[Any] | Supervisor,
         strategy: Strategy = one_for_one,
-        intensity: Intensity = Intensity(),
+        intensity: Intensity = INTENSITY,
         name: str = "supervisor",
     ) -> None:
         self.children = children
@@ -149,7 +149,7 @@ class Dynamic(Supervisor):
     Its children do not depend on each other: they start, restart and stop all at once. Beyond ``children_max`` it refuses.
     """
 
-    def __init__(self, name: Name[Spawner], *, intensity: Intensity = Intensity(), children_max: int = 100_000) -> None:
+    def __init__(self, name: Name[Spawner], *, intensity: Intensity = INTENSITY, children_max: int = 100_000) -> None:
         super().__init__(name=name.value, intensity=intensity)
         self.address = name
         self.children_max = children_max
@@ -186,7 +186,7 @@ class Pool(Supervisor):
         *,
         size: int,
         route: Callable[[], Route] = round_robin,
-        intensity: Intensity = Intensity(),
+        intensity: Intensity = INTENSITY,
         **options: Any,
     ) -> None:
         if size < 1:

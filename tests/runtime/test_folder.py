@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
-import statistics
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import etlplus.runtime
@@ -17,9 +18,10 @@ FOLDER = ROOT / "etlplus" / "runtime"
 TIMES = 9
 
 
-def run(program: str, cwd: Path = ROOT) -> str:
+def run(program: str, cwd: Path = ROOT, environ: Mapping[str, str] | None = None) -> str:
     command = [sys.executable, "-c", program]
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60, cwd=cwd).stdout
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60, cwd=cwd, env=environ)
+    return done.stdout
 
 
 def test_the_import_loads_trio_msgspec_and_the_standard_library_alone() -> None:
@@ -32,15 +34,18 @@ def test_the_import_loads_trio_msgspec_and_the_standard_library_alone() -> None:
     assert {name.split(".")[1] for name in rooms.split()} == {"runtime"}
 
 
-def test_the_import_costs_little_more_than_what_it_stands_on() -> None:
-    """At most 1.3 times the import of trio and msgspec; the median of pairs measured in turn."""
-    timed = "import time; began = time.perf_counter(); {}; print(time.perf_counter() - began)"
-    ratios = [
-        float(run(timed.format("import trio, msgspec, etlplus.runtime")))
-        / float(run(timed.format("import trio, msgspec")))
-        for _ in range(TIMES)
-    ]
-    assert statistics.median(ratios) <= 1.3, ratios
+def test_the_import_costs_little_more_than_what_it_stands_on(tmp_path: Path) -> None:
+    """At most 1.3 times the import of trio and msgspec: the best of several, in processor time and in turn, once compiled."""
+    environ = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    environ["PYTHONPYCACHEPREFIX"] = str(tmp_path)
+
+    def cost_s(what: str) -> float:
+        timed = f"import time; began = time.process_time(); import {what}; print(time.process_time() - began)"
+        return float(run(timed, environ=environ))
+
+    pairs = [(cost_s("trio, msgspec, etlplus.runtime"), cost_s("trio, msgspec")) for _ in range(1 + TIMES)][1:]
+    with_us, without_us = map(min, zip(*pairs, strict=True))
+    assert with_us / without_us <= 1.3, pairs
 
 
 def test_the_folder_works_under_another_name(tmp_path: Path) -> None:
