@@ -74,6 +74,15 @@ def test_links_inside_the_project_lead_somewhere(page):
 def test_tests_and_files_that_a_page_names_exist(page):
     """Who looks up the proof of a promise finds it."""
     named = re.findall(
-        r"`((?:tests|typing_tests|bench|config|docs|examples|tools|etlplus)/[\w./-]*)`", page.read_text("utf-8")
+        r"`((?:tests|typing_tests|bench|config|docs|examples|tools|etlplus)/[\w./-]*)(?:::\w+)?`",
+        page.read_text("utf-8"),
     )
     assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_single_tests_that_a_page_names_exist(page):
+    """The proof of a promise has not been renamed or removed."""
+    named = re.findall(r"`(tests/[\w./-]*)::(\w+)`", page.read_text("utf-8"))
+    missing = [f"{file}::{name}" for file, name in named if f"def {name}(" not in (ROOT / file).read_text("utf-8")]
+    assert missing == []
