@@ -49,16 +49,21 @@ class Shell:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    def open(self, *arguments: str) -> subprocess.Popen[str]:
-        """A command that goes on until it is interrupted."""
-        return subprocess.Popen(
+    @contextmanager
+    def open(self, *arguments: str) -> Generator[subprocess.Popen[str]]:
+        """A command that goes on until it is interrupted; one that does not hear it is killed."""
+        with subprocess.Popen(
             [sys.executable, "-m", "etlplus", *arguments],
             cwd=self.folder,
             env=self.environ,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-        )
+        ) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
 
 
 @contextmanager
