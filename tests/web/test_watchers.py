@@ -145,7 +145,7 @@ async def test_a_daemon_that_stops_says_so(tmp_path: Path) -> None:
 @pytest.mark.slow
 async def test_a_token_that_expires_ends_the_connection(tmp_path: Path) -> None:
     """What was allowed is not allowed for ever."""
-    async with open_house(tmp_path, token_ttl_s=1) as house, watching(house) as socket:
+    async with open_house(tmp_path, token_ttl_s=3) as house, watching(house) as socket:
         assert await farewell(socket) == (monitoring.TOKEN_EXPIRED, "the token has expired")
 
 
