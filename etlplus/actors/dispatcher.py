@@ -54,6 +54,7 @@ class Dispatcher(Actor[Dispatching]):
         self._poll_s = poll_s
         self._margin_s = margin_s
         self._under_way: set[bool] = set()
+        self._asked_meanwhile: set[bool] = set()
         self._doubt = True
 
     async def started(self) -> None:
@@ -77,7 +78,8 @@ class Dispatcher(Actor[Dispatching]):
                 self.ctx.ref(runner_name(slot.number)).tell(Carry())
         if message.claimed:
             self.ctx.ref(BROADCASTER).offer(Announce(tuple(each.run for each in message.claimed)))
-        if message.claimed or message.doubted:
+        if message.claimed or message.doubted or self._asked_meanwhile:
+            self._asked_meanwhile.clear()
             self._claim_both()
 
     @ClaimFailed.handler
@@ -102,10 +104,12 @@ class Dispatcher(Actor[Dispatching]):
     def _claim(self, *, calls: bool) -> None:
         free = self._standing.calls_free if calls else len(self._standing.free_slots())
         lease_left_s = self._standing.lease.deadline - self._standing.boottime_s()
-        if calls in self._under_way or free <= 0 or lease_left_s < self._margin_s:
+        if free <= 0 or lease_left_s < self._margin_s:
             return
-        if self._doubt and self._under_way:
-            return  # what the other claim takes meanwhile would look as if nobody carried it
+        # In doubt, one claim at a time: what the other one takes meanwhile would look as if nobody carried it.
+        if calls in self._under_way or (self._doubt and self._under_way):
+            self._asked_meanwhile.add(calls)  # what woke us may have come too late for the claim under way
+            return
         self._under_way.add(calls)
         doubted = self._doubt
         self.ctx.pipe(
