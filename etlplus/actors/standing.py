@@ -98,4 +98,4 @@ class Standing:
         """Become a new worker, since the old one was declared dead: whatever is carried under the old lease must end."""
         self.lease.revoke()
         self.worker = self.new_worker()
-        self.lease = Lease(float("-inf"))
+        self.lease = Lease(float("-inf"), self.boottime_s)

@@ -4,6 +4,7 @@ What the daemon asks of an engine: carry one attempt under a lease, tell how far
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import msgspec
@@ -21,14 +22,19 @@ __all__ = ["Engine", "EngineStatistics", "Lease", "Reports", "Work", "boottime_s
 
 
 class Lease:
-    """The right to work on, as a deadline that each heartbeat moves; shared by all attempts of a worker."""
+    """The right to work on, as a deadline that each heartbeat moves; shared by all attempts of a worker.
 
-    def __init__(self, deadline: float) -> None:
+    Args:
+        deadline: When it ends, on the clock that ``now_s`` reads; that is ``boottime_s`` but for simulations.
+    """
+
+    def __init__(self, deadline: float, now_s: Callable[[], float] = boottime_s) -> None:
         self.deadline = deadline
+        self._now_s = now_s
         self._moved = trio.Event()
 
     def move(self, deadline: float) -> None:
-        """Set the deadline (seconds of ``boottime_s``), and wake everybody who waits for it to move."""
+        """Set the deadline, and wake everybody who waits for it to move."""
         self.deadline = deadline
         moved, self._moved = self._moved, trio.Event()
         moved.set()
@@ -43,7 +49,7 @@ class Lease:
 
     async def wait_over(self) -> None:
         """Wait until the deadline has passed, wherever it is moved meanwhile."""
-        while (left_s := self.deadline - boottime_s()) > 0:
+        while (left_s := self.deadline - self._now_s()) > 0:
             with trio.move_on_after(min(left_s, LOOK_S)):
                 await self.wait_moved()
 

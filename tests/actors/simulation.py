@@ -124,7 +124,7 @@ class Node:
             )  # fmt: skip
 
         self.standing = Standing(
-            worker=new_worker(), lease=Lease(float("-inf")), slots=[Slot(0), Slot(1)], now=virtual_now,
+            worker=new_worker(), lease=Lease(float("-inf"), trio.current_time), slots=[Slot(0), Slot(1)], now=virtual_now,
             boottime_s=trio.current_time, new_worker=new_worker, calls_max=3,
         )  # fmt: skip
 

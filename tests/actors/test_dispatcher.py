@@ -34,6 +34,7 @@ async def test_a_wake_during_a_claim_is_followed_by_another_claim(autojump_clock
     standing = new_standing(1)
     standing.now = lambda: EPOCH + timedelta(seconds=trio.current_time())
     standing.boottime_s = trio.current_time
+    standing.lease = Lease(float("-inf"), trio.current_time)
     async with open_sqlite(None, Random(1)) as store:
         claim = store.claim
 
