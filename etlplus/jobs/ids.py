@@ -6,7 +6,6 @@ The clock and the randomness are passed in, so that a simulated day makes the sa
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from random import Random
 from uuid import UUID
@@ -45,6 +44,3 @@ def first_id(moment: datetime) -> str:
     """What every id that is made at ``moment`` or later sorts behind, and every earlier one before."""
     digits = f"{_milliseconds(moment):012x}"
     return f"{digits[:8]}-{digits[8:]}"
-
-
-NewId = Callable[[datetime], str]
