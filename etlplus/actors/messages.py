@@ -189,13 +189,10 @@ class Wake(Tell[Dispatching]):
 
 
 class ClaimAnswered(Tell[Dispatching]):
-    """The store gave these runs to this worker; with ``calls``, they call functions. ``doubted``: it was asked first what
-    the worker holds.
-    """
+    """The store gave these runs to this worker; with ``calls``, they call functions."""
 
     claimed: tuple[Claimed, ...]
     calls: bool
-    doubted: bool
 
 
 class ClaimFailed(Tell[Dispatching]):
