@@ -4,6 +4,7 @@ What the service shows of itself.
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -35,6 +36,29 @@ class HorizonView(msgspec.Struct, frozen=True):
     dead_ratio: float
 
 
+class LaneView(msgspec.Struct, frozen=True):
+    """The connections of one lane to the store: in use, idle, units that wait for one; opened and closed since the start."""
+
+    in_use: int
+    idle: int
+    waiting: int
+    opened: int
+    closed: int
+
+
+class StoreView(msgspec.Struct, frozen=True):
+    """The store: ``available``, or in an ``outage`` for a ``reason``; since when; how long it took to answer; how many
+    outages there were since the start; and its connections by lane, if it has any.
+    """
+
+    state: str
+    since: datetime
+    reason: str
+    latency_s: float
+    outages: int
+    lanes: dict[str, LaneView]
+
+
 class StatusView(msgspec.Struct, frozen=True):
     """The monitoring status: what runs, what waits, who works, and the tree of actors."""
 
@@ -47,6 +71,7 @@ class StatusView(msgspec.Struct, frozen=True):
     runs: dict[str, int]
     watchers: int
     stale_results: int
+    store: StoreView
     horizon: HorizonView
     engine: dict[str, Any]
     tree: dict[str, Any]
