@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from etlplus.service.views import HealthView, StatusView
 
 _EPILOG = """\
-Whether it works is told to anybody; what it is doing, with a token and while the store answers. Ends with status 8 if it does
+Whether it works is told to anybody; what it is doing, with a token. Ends with status 8 if it does
 not work.
 """
 
@@ -63,7 +63,9 @@ def _status_lines(status: StatusView) -> list[str]:
     from etlplus.cli.connection import columns
 
     store = status.store
-    runs = ", ".join(f"{amount} {state}" for state, amount in status.runs.items() if amount) or "none"
+    runs = "not known"
+    if status.runs is not None:
+        runs = ", ".join(f"{amount} {state}" for state, amount in status.runs.items() if amount) or "none"
     lines = [
         f"slots     {status.slots_busy} of {status.slots} busy",
         f"runs      {runs}",

@@ -37,9 +37,10 @@ class SystemFacet(Facet):
 
     async def status(self) -> StatusView:
         self.who.must("system:read")
-        standing, counts, pool = self.house.standing, await self.house.store.counts(), await self._pool()
+        standing, pool = self.house.standing, await self._pool()
         if pool is None:
             raise StoreUnavailable("the keeper of the store's connections does not answer")
+        counts = await self.house.store.counts() if pool.up else None
         return StatusView(
             node=self.house.node,
             worker_id=standing.worker.id,
@@ -47,9 +48,9 @@ class SystemFacet(Facet):
             uptime_s=self._uptime_s(),
             slots=len(standing.slots),
             slots_busy=standing.busy,
-            runs=counts.runs,
+            runs=counts.runs if counts else None,
             watchers=len(self.house.newsroom.watchers),
-            stale_results=counts.stale_results,
+            stale_results=counts.stale_results if counts else None,
             store=self._store_view(pool),
             horizon=msgspec.convert(pool.horizon, HorizonView, from_attributes=True),
             engine=msgspec.to_builtins(self.house.workshop.statistics()),

@@ -62,7 +62,7 @@ class PostgresServer:
         self._folder = folder
         self._programs = programs
         self._running = ExitStack()
-        options = {"listen_addresses": "", "unix_socket_directories": str(folder), "fsync": "off"} | settings
+        options = {"listen_addresses": "", "unix_socket_directories": str(folder), "fsync": "off", **settings}
         self._flags = [text for name, value in options.items() for text in ("-c", f"{name}={value}")]
         initdb = [programs / "initdb", "-D", folder / "data", "-U", "etlplus", "-A", "trust"]
         initdb += ["-E", "UTF8", "--locale=C", "--no-sync"]

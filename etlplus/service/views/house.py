@@ -60,7 +60,9 @@ class StoreView(msgspec.Struct, frozen=True):
 
 
 class StatusView(msgspec.Struct, frozen=True):
-    """The monitoring status: what runs, what waits, who works, and the tree of actors."""
+    """The monitoring status: what runs, what waits, who works, and the tree of actors. While the store is out, what is
+    counted there is not known: ``runs`` and ``stale_results`` are null.
+    """
 
     node: str
     worker_id: str
@@ -68,9 +70,9 @@ class StatusView(msgspec.Struct, frozen=True):
     uptime_s: float
     slots: int
     slots_busy: int
-    runs: dict[str, int]
+    runs: dict[str, int] | None
     watchers: int
-    stale_results: int
+    stale_results: int | None
     store: StoreView
     horizon: HorizonView
     engine: dict[str, Any]
