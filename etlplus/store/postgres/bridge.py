@@ -11,9 +11,6 @@ that is gone. Leaving ``open_bridge`` ends every crossing as StoreUnavailable, t
 
 Heartbeat, claim and acknowledgement have connections of their own, so that a burst of one never delays another; ``lanes``
 holds them.
-
-Behind PgBouncer in transaction mode each transaction may meet another session of the server. So nothing of ours may lie in a
-session: every unit is a transaction that brings its settings along, and no statement is prepared beyond it.
 """
 
 from __future__ import annotations
@@ -21,7 +18,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from enum import StrEnum
 from functools import partial
 from random import Random
 from typing import Any, Protocol, TypeVar
@@ -30,44 +26,23 @@ import asyncpg
 import trio
 import trio_asyncio
 
-from etlplus.errors import Invalid, Misconfigured, Problem, StoreUnavailable
+from etlplus.errors import Invalid, Misconfigured, StoreUnavailable
 from etlplus.store.pooling import USUAL, LaneFigures, Pooling
-from etlplus.store.postgres.lanes import CLEAN_UP_WITHIN_S, Connections
+from etlplus.store.postgres.lanes import CLEAN_UP_WITHIN_S, Connections, Lane
+from etlplus.store.postgres.sessions import Sessions, unexpected_pooler
 
 T = TypeVar("T")
 
-_asyncpg: Any = asyncpg
 _trio_asyncio: Any = trio_asyncio
-"""Neither ships types."""
+"""It ships no types."""
 
 ANSWER_WITHIN_S = 30.0
-CONNECT_WITHIN_S = 10.0
-GONE_AFTER_MS = 500
-"""How often the server looks, amid a query, whether we are still there; else a query that was cut would run to its end."""
 TRIES = 5
 """Of a unit that PostgreSQL refused only because of its neighbors (a deadlock): it has left no trace and may run again."""
 
 
-class Lane(StrEnum):
-    """Which connections a unit travels on."""
-
-    BEAT = "beat"
-    CLAIM = "claim"
-    SETTLE = "settle"
-    GENERAL = "general"
-
-
 OWN_CONNECTIONS = {Lane.BEAT: 1, Lane.CLAIM: 1, Lane.SETTLE: 1}
 """What these lanes have, always; how many the general lane has, the operator chooses."""
-
-FORCED_PLANS = {
-    "enable_seqscan": "off",
-    "enable_hashjoin": "off",
-    "enable_mergejoin": "off",
-    "plan_cache_mode": "force_generic_plan",
-}
-"""On the hot path every statement goes from a few given rows to their lines by an index. A plan made while the tables were
-small would say otherwise, and would be kept when they are not."""
 
 
 class Db(Protocol):
@@ -177,7 +152,7 @@ class Bridge:
         """
         with self._crossing() as scope:
             scope.deadline = trio.current_time() + ANSWER_WITHIN_S
-            return await self._loop.run_aio_coroutine(self._open_lanes(dsn, schema))
+            return await self._loop.run_aio_coroutine(self._open_lanes(Sessions(dsn, schema, self._rules)))
         raise self._unanswered()
 
     async def close(self) -> None:
@@ -203,48 +178,23 @@ class Bridge:
             "the store is closed" if self._closed else f"the store did not answer within {ANSWER_WITHIN_S:g} s"
         )
 
-    async def _open_lanes(self, dsn: str, schema: str) -> None:
+    async def _open_lanes(self, sessions: Sessions) -> None:
         try:
             for lane in Lane:
                 most = OWN_CONNECTIONS.get(lane, self._rules.connections_max)
                 least = min(most, self._rules.connections_min)
-                connect = partial(self._connect, dsn, self._prepare(lane, schema))
-                self._lanes[lane] = Connections(lane, connect, self._rules, self._rng, least=least, most=most)
-                await self._lanes[lane].give_back(await self._lanes[lane].take())
-            await self._find_poolers()
+                connect = partial(sessions.open, lane)
+                connections = Connections(lane, connect, self._rules, self._rng, least=least, most=most)
+                self._lanes[lane], self._begin[lane] = connections, sessions.beginning(lane)
+                held = await connections.take()
+                try:
+                    await sessions.refuse_pooler(held.db)
+                finally:
+                    await connections.give_back(held)
         except (*_REFUSED, ValueError) as error:
             raise Misconfigured(f"PostgreSQL refuses the store's address: {error}") from error
         except asyncpg.ProtocolViolationError as error:
-            raise _unexpected_pooler(str(error)) from error
-
-    def _prepare(self, lane: Lane, schema: str) -> dict[str, str]:
-        """What a connection of the lane should be told when it is opened, and each transaction when it begins."""
-        # jit costs half a second for one claim; the schema keeps our names apart from the neighbors'.
-        settings = {
-            "jit": "off",
-            "search_path": schema,
-            "client_connection_check_interval": f"{GONE_AFTER_MS}ms",
-            **(FORCED_PLANS if lane in (Lane.CLAIM, Lane.SETTLE) else {}),
-        }
-        local = settings if self._rules.pgbouncer else {}
-        self._begin[lane] = "; ".join(["BEGIN", *(f"SET LOCAL {name} = '{value}'" for name, value in local.items())])
-        return {"application_name": "etlplus"} | ({} if local else settings)
-
-    async def _connect(self, dsn: str, settings: dict[str, str]) -> Any:
-        cached = {"statement_cache_size": 0} if self._rules.pgbouncer else {}
-        return await _asyncpg.connect(dsn, timeout=CONNECT_WITHIN_S, server_settings=settings, **cached)
-
-    async def _find_poolers(self) -> None:
-        """A pooler invents the number of the session; behind one that nobody told of, our settings would be lost."""
-        if self._rules.pgbouncer:
-            return
-        held = await self._lanes[Lane.GENERAL].take()
-        try:
-            number = await held.db.fetchval("SELECT pg_backend_pid()")
-            if number != held.db.get_server_pid():
-                raise _unexpected_pooler("the session is not the one that was opened")
-        finally:
-            await self._lanes[Lane.GENERAL].give_back(held)
+            raise unexpected_pooler(str(error)) from error
 
     async def _close_lanes(self) -> None:
         for connections in self._lanes.values():
@@ -289,15 +239,6 @@ class Bridge:
             db.terminate()
             if not isinstance(error, (asyncpg.PostgresError, *_LOST)):
                 raise
-
-
-def _unexpected_pooler(said: str) -> Misconfigured:
-    problem = Problem(
-        f"a connection pooler stands before PostgreSQL: {said}",
-        "/store/postgres/pgbouncer",
-        suggestion="set store.postgres.pgbouncer to true, or give the address of PostgreSQL itself",
-    )
-    return Misconfigured("the store cannot be reached like that", [problem])
 
 
 class _Crossing:

@@ -29,6 +29,15 @@ LIFETIME_JITTER = 0.2
 WAITS_S = (0.0, 0.001, 0.005, 0.02, 0.1, 0.5, 2.0, 10.0)
 
 
+class Lane(StrEnum):
+    """Which connections a unit travels on."""
+
+    BEAT = "beat"
+    CLAIM = "claim"
+    SETTLE = "settle"
+    GENERAL = "general"
+
+
 class Fate(StrEnum):
     """What should become of a connection that nobody uses."""
 
