@@ -38,6 +38,7 @@ from etlplus.jobs.outcome import Result
 from etlplus.jobs.queues import Limit, LimitDraft, Queue, QueueCounts, QueueDraft, QueueMode
 from etlplus.jobs.retention import Keep, Tidied
 from etlplus.jobs.ticks import Tick
+from etlplus.store.pooling import LaneFigures
 
 
 class RunFilter(msgspec.Struct, frozen=True, kw_only=True):
@@ -413,6 +414,20 @@ class AdminStore(Protocol):
 
     async def ping(self) -> None:
         """Return once the store has answered; this is the health check."""
+        ...
+
+    async def tend(self) -> None:
+        """Look after connections that nobody uses: those too old or too many are closed, those silent for long are asked
+        whether they still work, missing ones are opened. An embedded store has none.
+        """
+        ...
+
+    async def distrust(self) -> None:
+        """The store did not answer: whatever connections nobody uses are dropped, since they may lead nowhere."""
+        ...
+
+    def lanes(self) -> Mapping[str, LaneFigures]:
+        """The connections of each lane, by its name; an embedded store has none."""
         ...
 
     async def statistics(self) -> Statistics: ...
