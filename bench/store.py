@@ -64,7 +64,7 @@ async def burn(store: Store, amount: int) -> float:
     left = amount
     while left:
         now = NOW + timedelta(seconds=time.perf_counter() - began)  # the store has duties that fall due once a second
-        claimed = await store.claim("w", limit=BATCH, now=now)
+        claimed = (await store.claim("w", limit=BATCH, now=now)).claimed
         outcomes = [
             Outcome(run_id=each.run.id, attempt=each.run.attempt, worker_id="w", result=DONE) for each in claimed
         ]
@@ -95,7 +95,7 @@ def bulk_s(url: str) -> float:
             began = time.perf_counter()
             made = await store.enqueue([NewRun(job_id=job.id)] * BULK, now=NOW)
             seconds = (time.perf_counter() - began) / BULK
-            while claimed := await store.claim("w", limit=1000, now=NOW):
+            while claimed := (await store.claim("w", limit=1000, now=NOW)).claimed:
                 await _acknowledged(store, claimed)
             assert len(made) == BULK
             return seconds
@@ -192,7 +192,7 @@ async def _claims_s(store: Store, job: Job) -> float:
     for _ in range(CLAIMS):
         await store.enqueue([NewRun(job_id=job.id, run_at=NOW)] * BATCH, now=LATER)
         began = time.perf_counter()
-        claimed = await store.claim("w", limit=BATCH, now=LATER)
+        claimed = (await store.claim("w", limit=BATCH, now=LATER)).claimed
         times.append(time.perf_counter() - began)
         await _acknowledged(store, claimed)
     return min(times)
@@ -219,7 +219,7 @@ def saturated(figures: Figures, name: str, url: str) -> None:
             figures.note(f"saturated_key_cost_{name}", await _claims_s(store, job) / none)
             wishes = [NewRun(job_id=limited.id, params={"id": key}) for key in range(2000) for _ in range(2)]
             await store.enqueue(wishes, now=NOW)
-            while await store.claim("w", limit=1000, now=LATER):
+            while (await store.claim("w", limit=1000, now=LATER)).claimed:
                 pass
             figures.note(f"saturated_keys_2000_cost_{name}", await _claims_s(store, job) / none)
 

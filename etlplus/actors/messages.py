@@ -189,11 +189,12 @@ class Wake(Tell[Dispatching]):
 
 
 class ClaimAnswered(Tell[Dispatching]):
-    """The store gave these runs to this worker; with ``calls``, they call functions. ``doubted``: it was asked first what
-    the worker holds.
+    """The store gave these runs to this worker; with ``calls``, they call functions. ``next_at``: others wait for a token that
+    comes then. ``doubted``: it was asked first what the worker holds.
     """
 
     claimed: tuple[Claimed, ...]
+    next_at: datetime | None
     calls: bool
     doubted: bool
 

@@ -11,11 +11,14 @@ from trio.testing import MockClock
 
 from etlplus.actors.broadcaster import Newsroom
 from etlplus.actors.messages import DISPATCHER, Wake
+from etlplus.actors.standing import Standing
 from etlplus.app.staff import Rhythm, new_standing, staff
 from etlplus.engines.contract import Lease, Reports, Work
 from etlplus.engines.inline import Inline
 from etlplus.jobs.model import JobDraft, NewRun, RunState
 from etlplus.jobs.outcome import Figures, Result, Succeeded
+from etlplus.jobs.queues import LimitDraft, LimitUse
+from etlplus.jobs.rates import Rate
 from etlplus.runtime import open_system
 from etlplus.settings import Settings
 from etlplus.store.sqlite.body import open_sqlite
@@ -29,12 +32,18 @@ async def done(work: Work, lease: Lease, reports: Reports) -> Result:
     return Succeeded(Figures())
 
 
-async def test_a_wake_during_a_claim_is_followed_by_another_claim(autojump_clock: MockClock) -> None:
-    """What is enqueued while an empty claim waits for its answer starts right after it, and not at the next poll."""
+def virtual() -> Standing:
+    """One slot, under the virtual clock."""
     standing = new_standing(1)
     standing.now = lambda: EPOCH + timedelta(seconds=trio.current_time())
     standing.boottime_s = trio.current_time
     standing.lease = Lease(float("-inf"), trio.current_time)
+    return standing
+
+
+async def test_a_wake_during_a_claim_is_followed_by_another_claim(autojump_clock: MockClock) -> None:
+    """What is enqueued while an empty claim waits for its answer starts right after it, and not at the next poll."""
+    standing = virtual()
     async with open_sqlite(None, Random(1)) as store:
         claim = store.claim
 
@@ -54,3 +63,27 @@ async def test_a_wake_during_a_claim_is_followed_by_another_claim(autojump_clock
             system.ref(DISPATCHER).tell(Wake())
             await trio.sleep(2 * ANSWER_S)
             assert (await store.run(run.id)).state is RunState.SUCCEEDED
+
+
+async def test_runs_that_wait_for_a_token_begin_when_it_comes(autojump_clock: MockClock) -> None:
+    """To the second, though nobody polls and nobody wakes anybody; in between, the store is not asked."""
+    standing = virtual()
+    asked: list[float] = []
+    async with open_sqlite(None, Random(1)) as store:
+        claim = store.claim
+
+        async def noted_claim(*args: Any, **kwargs: Any) -> Any:
+            asked.append(round(trio.current_time()))
+            return await claim(*args, **kwargs)
+
+        store.claim = noted_claim  # type: ignore[method-assign]  # the real one, and when it is called
+        await store.save_limit(LimitDraft(name="api", rate=Rate(count=1, per_s=100)), now=standing.now())
+        job = await store.save_job(JobDraft(name="job", pipeline={}, limit=LimitUse("api")), now=standing.now())
+        await store.enqueue([NewRun(job_id=job.id)] * 4, now=standing.now())
+        tree = staff(store, Inline(done), standing, Newsroom(standing.now), Settings(), rhythm=NEVER)
+        async with open_system(tree, seed=1):
+            await trio.sleep(350)
+            runs = await store.runs()
+    begun = [(run.started_at - EPOCH).total_seconds() for run in runs if run.started_at is not None]
+    assert sorted(map(round, begun)) == [0, 100, 200, 300]
+    assert set(asked) == {0, 100, 200, 300}

@@ -144,7 +144,7 @@ async def test_however_many_claim_at_once_no_limit_is_exceeded(store: Store) -> 
     async def work(name: str) -> None:
         await a_worker(store, name, expires_s=1000)
         while len(done) < 60:
-            claimed = await store.claim(name, limit=3, now=at(1))
+            claimed = (await store.claim(name, limit=3, now=at(1))).claimed
             note(claimed)
             await trio.lowlevel.checkpoint()
             for each in claimed:

@@ -211,7 +211,7 @@ async def _run_with_a_log(house: House, lines: int) -> str:
         expires_at=now + timedelta(hours=1), slots=1, labels=("other",),
     )  # fmt: skip
     await store.join(worker, now=now)
-    assert [claimed.run.id for claimed in await store.claim("other", limit=1, now=now)] == [run.id]
+    assert [claimed.run.id for claimed in (await store.claim("other", limit=1, now=now)).claimed] == [run.id]
     written = [NewLine(now, f"line {number}") for number in range(1, lines + 1)]
     await store.append_log(run.id, 1, "other", written, now=now)
     return run.id
