@@ -190,9 +190,12 @@ class Wake(Tell[Dispatching]):
 
 
 class ClaimAnswered(Tell[Dispatching]):
-    """The store gave these runs to this worker; with ``calls``, they call functions."""
+    """The store gave these runs to this worker; with ``calls``, they call functions. ``next_at``: others wait for a token that
+    comes then.
+    """
 
     claimed: tuple[Claimed, ...]
+    next_at: datetime | None
     calls: bool
 
 

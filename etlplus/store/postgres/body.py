@@ -21,7 +21,7 @@ from etlplus.jobs.model import Attempt, Job, JobDraft, NewRun, Run, RunEvent, Ru
 from etlplus.jobs.queues import Limit, LimitDraft, Queue, QueueCounts, QueueDraft, QueueMode
 from etlplus.jobs.retention import Keep, Tidied
 from etlplus.jobs.ticks import Tick
-from etlplus.store.contract import Beat, Claimed, Counts, Hint, Horizon, Outcome, RunFilter, Settled, Statistics
+from etlplus.store.contract import Beat, Counts, Hint, Horizon, Outcome, RunFilter, Settled, Statistics, Taken
 from etlplus.store.pooling import LaneFigures, Pooling
 from etlplus.store.postgres import (
     accounts,
@@ -199,13 +199,13 @@ class PostgresStore:
     async def beat(self, worker_id: str, *, now: datetime, expires_at: datetime) -> Beat:
         return await self._bridge.run(lambda db: working.beat(db, worker_id, now, expires_at), Lane.BEAT, atomic=False)
 
-    async def claim(self, worker_id: str, *, limit: int, now: datetime, calls: bool = False) -> list[Claimed]:
-        claimed, lines = await self._bridge.run(
+    async def claim(self, worker_id: str, *, limit: int, now: datetime, calls: bool = False) -> Taken:
+        taken, lines = await self._bridge.run(
             lambda db: self._claims.claim(db, worker_id, limit, now, calls), Lane.CLAIM
         )
         self._marks.end()
-        self._settlements.remember(claimed, lines)
-        return claimed
+        self._settlements.remember(taken.claimed, lines)
+        return taken
 
     async def freeze(self, run_id: str, attempt: int, bounds: Mapping[str, Any], *, now: datetime) -> bool:
         return await self._bridge.run(lambda db: working.freeze(db, run_id, attempt, bounds))

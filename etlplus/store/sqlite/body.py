@@ -23,7 +23,7 @@ from etlplus.jobs.model import Attempt, Job, JobDraft, NewRun, Run, RunEvent, Us
 from etlplus.jobs.queues import Limit, LimitDraft, Queue, QueueCounts, QueueDraft, QueueMode
 from etlplus.jobs.retention import Keep, Tidied
 from etlplus.jobs.ticks import Tick
-from etlplus.store.contract import Beat, Claimed, Counts, Hint, Horizon, Outcome, RunFilter, Settled, Statistics
+from etlplus.store.contract import Beat, Claimed, Counts, Hint, Horizon, Outcome, RunFilter, Settled, Statistics, Taken
 from etlplus.store.kept import Kept
 from etlplus.store.pooling import LaneFigures
 from etlplus.store.sqlite import (
@@ -196,15 +196,16 @@ class SqliteStore:
     async def beat(self, worker_id: str, *, now: datetime, expires_at: datetime) -> Beat:
         return await self._write(lambda db: working.beat(db, worker_id, now, expires_at))
 
-    async def claim(self, worker_id: str, *, limit: int, now: datetime, calls: bool = False) -> list[Claimed]:
-        def unit(db: sqlite3.Connection) -> tuple[list[Claimed], list[Kept]]:
-            lines = claim(db, worker_id, limit, now, calls)
+    async def claim(self, worker_id: str, *, limit: int, now: datetime, calls: bool = False) -> Taken:
+        def unit(db: sqlite3.Connection) -> tuple[Taken, list[Kept]]:
+            lines, next_at = claim(db, worker_id, limit, now, calls)
             jobs = self._definitions.of(db, [line.run for line in lines])
-            return [Claimed(line.present, job) for line, job in zip(lines, jobs, strict=True)], lines
+            claimed = [Claimed(line.present, job) for line, job in zip(lines, jobs, strict=True)]
+            return Taken(claimed, next_at), lines
 
-        claimed, lines = await self._write(unit)
+        taken, lines = await self._write(unit)
         self._settlements.remember(lines)
-        return claimed
+        return taken
 
     async def freeze(self, run_id: str, attempt: int, bounds: Mapping[str, Any], *, now: datetime) -> bool:
         return await self._write(lambda db: working.freeze(db, run_id, attempt, bounds))

@@ -28,6 +28,7 @@ def _start(service: Contract, request: Request) -> Awaitable[RunView]:
         request.path["job"],
         wish.params,
         run_at=wish.run_at,
+        priority=wish.priority,
         key=wish.unique_key,
         unique=wish.unique,
         idempotency_key=request.key,
