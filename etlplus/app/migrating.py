@@ -11,6 +11,7 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -21,6 +22,9 @@ from etlplus.settings import Settings
 from etlplus.store.pooling import Pooling
 from etlplus.store.sqlite import schema as sqlite
 from etlplus.store.upgrade import Upgrade
+
+if TYPE_CHECKING:
+    from etlplus.store.postgres.bridge import Unit
 
 
 async def find_upgrade(settings: Settings) -> Upgrade:
@@ -57,13 +61,13 @@ def _on_postgres(settings: Settings) -> bool:
     return store_url(settings).startswith("postgres")
 
 
-async def _on_bridge(settings: Settings, unit: Callable[..., object]) -> Upgrade:
+async def _on_bridge(settings: Settings, unit: Unit[Upgrade]) -> Upgrade:
     from etlplus.store.postgres.bridge import open_bridge
     from etlplus.store.postgres.schema import SCHEMA
 
     rules = msgspec.convert(settings.store.postgres, Pooling, from_attributes=True)
     async with open_bridge(store_url(settings), SCHEMA, rules) as bridge:
-        return await bridge.run(unit)  # type: ignore[arg-type]
+        return await bridge.run(unit)
 
 
 def _on_file(file: Path, unit: Callable[[sqlite3.Connection], Upgrade], mode: str) -> Upgrade:
