@@ -411,7 +411,8 @@ class LeaseStore(Protocol):
 
         What each schedule does is what ``etlplus.jobs.schedule.decide`` says: runs that are made or cancelled, lines in the
         tick ledger, and the next time, in one unit. Of any number of nodes ticking at once, one decides about a nominal time.
-        At most ``limit`` schedules and waiting runs are looked at; ``queued_hint`` tells whether more is due.
+        At most ``limit`` schedules and waiting runs are looked at; ``queued_hint`` tells whether more is due. A job that cannot
+        be read is set aside, and holds up no other.
         """
         ...
 
@@ -444,7 +445,8 @@ class AdminStore(Protocol):
         ...
 
     async def migrate(self) -> int:
-        """Bring the schema to this version of the program (done when opening, too). Returns the schema version.
+        """Bring the schema to this version of the program, and try again to read jobs that the last one could not (done when
+        opening, too). Returns the schema version.
 
         Raises:
             Misconfigured: the schema is newer than this program (code ``schema_newer``).

@@ -12,7 +12,11 @@ from etlplus.store.postgres.sql.runs import KEPT
 
 # Whoever only shares the row, to make a run by hand, is no reason to skip it.
 JOBS_DUE = """
-    SELECT doc FROM job WHERE next_at <= $1 ORDER BY next_at, id LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED
+    SELECT id, doc FROM job WHERE next_at <= $1 AND fault IS NULL ORDER BY next_at, id LIMIT $2
+    FOR NO KEY UPDATE SKIP LOCKED
+"""
+SET_ASIDE = """
+    UPDATE job SET fault = unread.fault FROM unnest($1::text[], $2::text[]) AS unread (id, fault) WHERE job.id = unread.id
 """
 # What else a tick has to know; usually there is no run to move, and one question is cheaper than four.
 AROUND_TICK = """
