@@ -437,7 +437,8 @@ class AdminStore(Protocol):
     async def tidy(self, keep: Keep, *, now: datetime, limit: int = 1000) -> Tidied:
         """Remove history that is too old or too much, oldest first, and make room for what comes.
 
-        Lines of the tick ledger go by their age, up to ``limit`` a call. SQLite removes up to ``limit`` runs a call.
+        Lines of the tick ledger go by their age and their number, versions of jobs once no run needs them, up to ``limit`` of
+        each a call. SQLite removes up to ``limit`` runs a call.
         PostgreSQL drops whole weeks, never the present one, and none in which there is an unfinished run or an open dead
         letter; its size is that of the history, SQLite's that of everything.
         Any number of nodes may tidy at once.

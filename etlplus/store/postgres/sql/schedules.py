@@ -61,6 +61,7 @@ TICKS = """
     WHERE job_id = $1 AND ($2::timestamptz IS NULL OR (nominal_at, outcome) < ($2, $3::text))
     ORDER BY nominal_at DESC, outcome DESC LIMIT $4
 """
+SURPLUS_AT = "SELECT decided_at FROM tick ORDER BY decided_at DESC OFFSET $1 LIMIT 1"
 FORGET_TICKS = """
     WITH old AS MATERIALIZED (
         SELECT job_id, nominal_at, outcome FROM tick WHERE decided_at < $1 ORDER BY decided_at LIMIT $2
