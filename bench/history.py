@@ -90,7 +90,7 @@ async def _batch_s(store: Store, job: Job) -> tuple[float, float]:
     """Seconds to claim a batch, and to acknowledge it."""
     await store.enqueue([NewRun(job_id=job.id, run_at=NOW)] * BATCH, now=LATER)
     began = time.perf_counter()
-    claimed = await store.claim("w", limit=BATCH, now=LATER)
+    claimed = (await store.claim("w", limit=BATCH, now=LATER)).claimed
     taken = time.perf_counter()
     await acknowledged(store, claimed)
     return taken - began, time.perf_counter() - taken
@@ -99,7 +99,7 @@ async def _batch_s(store: Store, job: Job) -> tuple[float, float]:
 async def _finished(store: Store, job: Job) -> str:
     """A run that the engine itself has carried to its end: what the history is copied from."""
     (run,) = await store.enqueue([NewRun(job_id=job.id)], now=NOW)
-    await acknowledged(store, await store.claim("w", limit=1, now=NOW))
+    await acknowledged(store, (await store.claim("w", limit=1, now=NOW)).claimed)
     return run.id
 
 
@@ -163,7 +163,7 @@ async def _slice_s(store: Store, job: Job, began: float) -> float:
     await store.enqueue([NewRun(job_id=job.id)] * RUNS, now=now())
     start, left = time.perf_counter(), RUNS
     while left:
-        claimed = await store.claim("w", limit=BATCH, now=now())
+        claimed = (await store.claim("w", limit=BATCH, now=now())).claimed
         await acknowledged(store, claimed, now())
         left -= len(claimed)
     return time.perf_counter() - start

@@ -47,7 +47,8 @@ class ClientLimits:
         return await self._wire.ask(Page[Limit], "GET", path_of("limits"))
 
     async def save(self, draft: LimitDraft) -> Limit:
-        return await self._wire.ask(Limit, "PUT", path_of("limits", draft.name), body={"slots": draft.slots})
+        body = {"slots": draft.slots, "rate": draft.rate}
+        return await self._wire.ask(Limit, "PUT", path_of("limits", draft.name), body=body)
 
     async def delete(self, limit: str) -> None:
         await self._wire.ask(None, "DELETE", path_of("limits", limit))

@@ -29,11 +29,14 @@ class ClientRuns:
         params: dict[str, Any] | None = None,
         *,
         run_at: datetime | None = None,
+        priority: int | None = None,
         key: str | None = None,
         unique: Uniqueness | None = None,
         idempotency_key: str | None = None,
     ) -> RunView:
-        wish = RunOptions(params=params or {}, run_at=run_at, unique_key=key, unique=unique or Uniqueness())
+        wish = RunOptions(
+            params=params or {}, run_at=run_at, priority=priority, unique_key=key, unique=unique or Uniqueness()
+        )
         path = path_of("jobs", job, "runs")
         return await self._wire.act(RunView, path, body=wish, key=idempotency_key)
 

@@ -39,6 +39,7 @@ from etlplus.jobs.queues import Limit, LimitDraft, Queue, QueueCounts, QueueDraf
 from etlplus.jobs.receipts import Answer, Once, Receipt
 from etlplus.jobs.retention import Keep, Tidied
 from etlplus.jobs.ticks import Tick
+from etlplus.store.pooling import LaneFigures
 
 
 class RunFilter(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,6 +66,15 @@ class Claimed(msgspec.Struct, frozen=True):
 
     run: Run
     job: Job
+
+
+class Taken(msgspec.Struct, frozen=True):
+    """The answer to a claim: what was taken, best rank first. ``next_at``: runs wait for tokens of a rate, and the first of
+    these comes then; None if none do.
+    """
+
+    claimed: list[Claimed]
+    next_at: datetime | None = None
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -215,7 +225,9 @@ class WriteStore(Protocol):
         ...
 
     async def save_limit(self, draft: LimitDraft, *, now: datetime) -> Limit:
-        """Store a new limit, or change how many slots each of its keys has. Lowered, it counts what is in hand."""
+        """Store a new limit, or change how many slots and tokens each of its keys has. Fewer slots count what is in hand; at
+        another rate, each key keeps the tokens that it has.
+        """
         ...
 
     async def delete_limit(self, name: str, *, now: datetime) -> None:
@@ -363,13 +375,14 @@ class LeaseStore(Protocol):
         """Move the lease of a worker on, and hear what it should cancel."""
         ...
 
-    async def claim(self, worker_id: str, *, limit: int, now: datetime, calls: bool = False) -> list[Claimed]:
+    async def claim(self, worker_id: str, *, limit: int, now: datetime, calls: bool = False) -> Taken:
         """Take up to ``limit`` queued runs, best rank first; no run is ever given to two. With ``calls`` these are the runs
         that call a function of the worker's, otherwise all others: the two have room of their own in a worker.
 
         Passed over are runs of paused queues, runs that ask for labels which the worker lacks, and runs whose limit, queue
-        or house has no slot left: of no key are ever more runs in hand than it has slots. Of runs with limit keys, only
-        those of a few dozen keys are looked at in one claim, and these keys go to the back of the line.
+        or house has no slot or no token left: of no key are ever more runs in hand than it has slots, nor more begun than its
+        rate allows. Of runs with limit keys, only those of a few dozen keys are looked at in one claim, and these keys go to
+        the back of the line; one without a token is looked at again when that comes.
 
         Raises:
             Conflict: the worker has not joined, or its lease is over (code ``lease_lost``).
@@ -431,6 +444,20 @@ class AdminStore(Protocol):
 
     async def ping(self) -> None:
         """Return once the store has answered; this is the health check."""
+        ...
+
+    async def tend(self) -> None:
+        """Look after connections that nobody uses: those too old or too many are closed, those silent for long are asked
+        whether they still work, missing ones are opened. An embedded store has none.
+        """
+        ...
+
+    async def distrust(self) -> None:
+        """The store did not answer: whatever connections nobody uses are dropped, since they may lead nowhere."""
+        ...
+
+    def lanes(self) -> Mapping[str, LaneFigures]:
+        """The connections of each lane, by its name; an embedded store has none."""
         ...
 
     async def statistics(self) -> Statistics: ...

@@ -11,6 +11,7 @@ from datetime import datetime
 from random import Random
 from typing import Any, TypeVar
 
+import trio
 from asyncpg import LockNotAvailableError
 
 from etlplus.jobs.explaining import Explanation, explain
@@ -22,7 +23,8 @@ from etlplus.jobs.queues import Limit, LimitDraft, Queue, QueueCounts, QueueDraf
 from etlplus.jobs.receipts import Answer, Once, Receipt
 from etlplus.jobs.retention import Keep, Tidied
 from etlplus.jobs.ticks import Tick
-from etlplus.store.contract import Beat, Claimed, Counts, Hint, Horizon, Outcome, RunFilter, Settled, Statistics
+from etlplus.store.contract import Beat, Counts, Hint, Horizon, Outcome, RunFilter, Settled, Statistics, Taken
+from etlplus.store.pooling import LaneFigures, Pooling
 from etlplus.store.postgres import (
     accounts,
     cancelling,
@@ -229,13 +231,13 @@ class PostgresStore:
     async def beat(self, worker_id: str, *, now: datetime, expires_at: datetime) -> Beat:
         return await self._bridge.run(lambda db: working.beat(db, worker_id, now, expires_at), Lane.BEAT, atomic=False)
 
-    async def claim(self, worker_id: str, *, limit: int, now: datetime, calls: bool = False) -> list[Claimed]:
-        claimed, lines = await self._bridge.run(
+    async def claim(self, worker_id: str, *, limit: int, now: datetime, calls: bool = False) -> Taken:
+        taken, lines = await self._bridge.run(
             lambda db: self._claims.claim(db, worker_id, limit, now, calls), Lane.CLAIM
         )
         self._marks.end()
-        self._settlements.remember(claimed, lines)
-        return claimed
+        self._settlements.remember(taken.claimed, lines)
+        return taken
 
     async def freeze(self, run_id: str, attempt: int, bounds: Mapping[str, Any], *, now: datetime) -> bool:
         return await self._bridge.run(lambda db: working.freeze(db, run_id, attempt, bounds))
@@ -269,7 +271,17 @@ class PostgresStore:
         return await self._look(ticking.queued_hint)
 
     async def ping(self) -> None:
-        await self._look(lambda db: db.execute(sql.PING))
+        await self._bridge.run(lambda db: db.execute(sql.PING), Lane.BEAT, atomic=False)
+
+    async def tend(self) -> None:
+        await self._bridge.tend()
+
+    async def distrust(self) -> None:
+        await trio.lowlevel.checkpoint()
+        self._bridge.distrust()
+
+    def lanes(self) -> Mapping[str, LaneFigures]:
+        return self._bridge.lanes()
 
     async def statistics(self) -> Statistics:
         version: int = await self._look(lambda db: db.fetchval(sql.SCHEMA_VERSION))
@@ -293,14 +305,14 @@ class PostgresStore:
 
 
 @asynccontextmanager
-async def open_postgres(dsn: str, rng: Random) -> AsyncGenerator[PostgresStore]:
+async def open_postgres(dsn: str, rng: Random, rules: Pooling) -> AsyncGenerator[PostgresStore]:
     """The store in the PostgreSQL database at ``dsn``, its schema brought up to date.
 
     Raises:
-        Misconfigured: the address or the credentials are wrong, or the schema belongs to a newer program.
+        Misconfigured: the address, the credentials or ``rules`` are wrong, or the schema belongs to a newer program.
         StoreUnavailable: nobody answers there.
     """
-    async with open_bridge(dsn, schema.SCHEMA) as bridge:
+    async with open_bridge(dsn, schema.SCHEMA, rules, Random(rng.getrandbits(64))) as bridge:
         store = PostgresStore(bridge, rng)
         await store.migrate()
         yield store

@@ -88,4 +88,5 @@ async def _forget_keys(db: Db, now: datetime) -> int:
     await db.execute(sql.HOLD_LANES)
     keys = {row["limit_key"] for row in await db.fetch(sql.FORGET_LANES, idle_since(now))}
     await db.execute(sql.FORGET_SLOTS, sorted(keys))
+    await db.execute(sql.FORGET_BUCKETS, idle_since(now))
     return len(keys)

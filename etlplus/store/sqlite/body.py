@@ -25,8 +25,9 @@ from etlplus.jobs.queues import Limit, LimitDraft, Queue, QueueCounts, QueueDraf
 from etlplus.jobs.receipts import Answer, Once, Receipt
 from etlplus.jobs.retention import Keep, Tidied
 from etlplus.jobs.ticks import Tick
-from etlplus.store.contract import Beat, Claimed, Counts, Hint, Horizon, Outcome, RunFilter, Settled, Statistics
+from etlplus.store.contract import Beat, Claimed, Counts, Hint, Horizon, Outcome, RunFilter, Settled, Statistics, Taken
 from etlplus.store.kept import Kept
+from etlplus.store.pooling import LaneFigures
 from etlplus.store.sqlite import (
     accounts,
     cancelling,
@@ -223,15 +224,16 @@ class SqliteStore:
     async def beat(self, worker_id: str, *, now: datetime, expires_at: datetime) -> Beat:
         return await self._write(lambda db: working.beat(db, worker_id, now, expires_at))
 
-    async def claim(self, worker_id: str, *, limit: int, now: datetime, calls: bool = False) -> list[Claimed]:
-        def unit(db: sqlite3.Connection) -> tuple[list[Claimed], list[Kept]]:
-            lines = claim(db, worker_id, limit, now, calls)
+    async def claim(self, worker_id: str, *, limit: int, now: datetime, calls: bool = False) -> Taken:
+        def unit(db: sqlite3.Connection) -> tuple[Taken, list[Kept]]:
+            lines, next_at = claim(db, worker_id, limit, now, calls)
             jobs = self._definitions.of(db, [line.run for line in lines])
-            return [Claimed(line.present, job) for line, job in zip(lines, jobs, strict=True)], lines
+            claimed = [Claimed(line.present, job) for line, job in zip(lines, jobs, strict=True)]
+            return Taken(claimed, next_at), lines
 
-        claimed, lines = await self._write(unit)
+        taken, lines = await self._write(unit)
         self._settlements.remember(lines)
-        return claimed
+        return taken
 
     async def freeze(self, run_id: str, attempt: int, bounds: Mapping[str, Any], *, now: datetime) -> bool:
         return await self._write(lambda db: working.freeze(db, run_id, attempt, bounds))
@@ -258,6 +260,15 @@ class SqliteStore:
 
     async def ping(self) -> None:
         await self._write(lambda db: db.execute("SELECT 1").fetchone())
+
+    async def tend(self) -> None:
+        await trio.lowlevel.checkpoint()
+
+    async def distrust(self) -> None:
+        await trio.lowlevel.checkpoint()
+
+    def lanes(self) -> Mapping[str, LaneFigures]:
+        return {}
 
     async def statistics(self) -> Statistics:
         return await self._read(lambda db: reads.statistics(db, self._writer.statistics()))

@@ -38,6 +38,9 @@ _FORGET_SLOTS = """
     DELETE FROM limit_slot WHERE key = ? AND NOT EXISTS (SELECT 1 FROM lane WHERE limit_key = limit_slot.key)
 """
 
+_FORGET_BUCKETS = "DELETE FROM limit_bucket WHERE full_at < ?"
+"""One that has long been full says no more than a new one."""
+
 
 def tidy(db: Db, keep: Keep, now: datetime, limit: int) -> Tidied:
     boundary = oldest_kept(keep, now)
@@ -65,6 +68,7 @@ def _forget_keys(db: Db, now: datetime) -> int:
     """Forget limit keys that nobody uses any more."""
     keys = {key for (key,) in db.execute(_FORGET_LANES, (idle_since(now).timestamp(),)).fetchall()}
     db.executemany(_FORGET_SLOTS, [(key,) for key in sorted(keys)])
+    db.execute(_FORGET_BUCKETS, (idle_since(now).timestamp(),))
     return len(keys)
 
 

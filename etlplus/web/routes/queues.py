@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import msgspec
 
-from etlplus.jobs.queues import Limit, LimitDraft, Queue, QueueCounts, QueueDraft, Slots
+from etlplus.jobs.queues import Limit, LimitDraft, Queue, QueueCounts, QueueDraft, Slots, check_limit
+from etlplus.jobs.rates import Rate
 from etlplus.service.views import Page
 from etlplus.web.routes.table import API, Route
 
@@ -18,9 +19,13 @@ class QueueSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class LimitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How many slots each key of a limit has."""
+    """What each key of a limit allows: ``slots`` runs at once, no more of them begun than ``rate`` says, or both."""
 
-    slots: Slots
+    slots: Slots | None = None
+    rate: Rate | None = None
+
+    def __post_init__(self) -> None:
+        check_limit(self.slots, self.rate)
 
 
 ROUTES: tuple[Route, ...] = (
@@ -42,8 +47,8 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", f"{API}/limits", "limits.list", lambda s, r: s.limits.list(), Page[Limit],
           "Every limit", "queues:read"),
     Route("PUT", f"{API}/limits/<limit>", "limits.save",
-          lambda s, r: s.limits.save(LimitDraft(name=r.path["limit"], slots=r.body.slots)), Limit,
-          "Make a limit, or change how many slots each of its keys has", "queues:write", body=LimitSettings),
+          lambda s, r: s.limits.save(LimitDraft(name=r.path["limit"], slots=r.body.slots, rate=r.body.rate)), Limit,
+          "Make a limit, or change what each of its keys allows", "queues:write", body=LimitSettings),
     Route("DELETE", f"{API}/limits/<limit>", "limits.delete", lambda s, r: s.limits.delete(r.path["limit"]), None,
           "Forget a limit that nothing uses", "queues:write", status=204),
 )  # fmt: skip

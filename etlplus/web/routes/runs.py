@@ -25,7 +25,12 @@ class StartRuns(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def _start(service: Contract, request: Request) -> Awaitable[RunView]:
     wish: RunOptions = request.body
     return service.runs.start(
-        request.path["job"], wish.params, run_at=wish.run_at, key=wish.unique_key, unique=wish.unique
+        request.path["job"],
+        wish.params,
+        run_at=wish.run_at,
+        priority=wish.priority,
+        key=wish.unique_key,
+        unique=wish.unique,
     )
 
 
