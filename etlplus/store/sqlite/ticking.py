@@ -4,6 +4,7 @@ What is due on SQLite: runs that have waited too long fail, schedules are decide
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from etlplus.jobs import transitions
@@ -46,10 +47,12 @@ def tick(db: Db, known: Definitions, ids: Ids, now: datetime, limit: int) -> lis
     late = [kept(row) for row in db.execute(_IMPATIENT, (now.timestamp(), limit)).fetchall()]
     given_up = [entry(line, transitions.time_out(line.present, now)) for line in late]
     moved = record(db, given_up, now) + take_turns(db, known, given_up, now)
-    for job in _due(db, now, max(limit - len(moved), 0)):
-        plan = planned(job, _around(db, job, job), lambda: ids.new(now), now)
-        moved += write(db, plan, now)
-        definitions.move_on(db, plan.job)
+    if jobs := _due(db, now, max(limit - len(moved), 0)):
+        draining = {name for name, mode in modes(db).items() if mode is QueueMode.DRAINING}
+        around = [Around(_unfinished(db, job), job.queue in draining) for job in jobs]
+        plans = [planned(job, each, lambda: ids.new(now), now) for job, each in zip(jobs, around, strict=True)]
+        moved += _write_all(db, plans, now)
+        definitions.move_on(db, [plan.job for plan in plans])
     lines = [kept(row) for row in db.execute(_DUE, (now.timestamp(), max(limit - len(moved), 0))).fetchall()]
     return moved + record(db, [entry(line, transitions.come_due(line.present, now)) for line in lines], now)
 
@@ -73,17 +76,27 @@ def save_job(db: Db, ids: Ids, draft: JobDraft, now: datetime, job_id: str | Non
 
 def write(db: Db, plan: Planned, now: datetime) -> list[Run]:
     """Write what a schedule does, but for the job itself; all runs that were made or changed."""
-    cancelled = cancel_scheduled(db, plan.job.id, now) if plan.cancels else []
-    runs = plan.made(put_ticks(db, plan.ticks), now)
+    return _write_all(db, [plan], now)
+
+
+def _write_all(db: Db, plans: Sequence[Planned], now: datetime) -> list[Run]:
+    cancelled = [run for plan in plans if plan.cancels for run in cancel_scheduled(db, plan.job.id, now)]
+    new = put_ticks(db, [tick for plan in plans for tick in plan.ticks])
+    runs = [run for plan in plans for run in plan.made(new, now)]
     put_runs(db, runs, now)
     return cancelled + runs
 
 
 def _around(db: Db, decided: Job, made_of: Job) -> Around:
-    unfinished = 0
-    if decided.schedule is not None and decided.schedule.overlap != "allow":
-        (unfinished,) = db.execute(UNFINISHED, (decided.id, UNFINISHED_MAX)).fetchone()
-    return Around(unfinished, modes(db).get(made_of.queue) is QueueMode.DRAINING)
+    return Around(_unfinished(db, decided), modes(db).get(made_of.queue) is QueueMode.DRAINING)
+
+
+def _unfinished(db: Db, job: Job) -> int:
+    """How many scheduled runs of a job are unfinished, if its schedule wants to know."""
+    if job.schedule is None or job.schedule.overlap == "allow":
+        return 0
+    (amount,) = db.execute(UNFINISHED, (job.id, UNFINISHED_MAX)).fetchone()
+    return amount
 
 
 def queued_hint(db: Db) -> Hint:
