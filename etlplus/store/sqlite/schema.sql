@@ -2,8 +2,8 @@
 
 -- Definitions.
 CREATE TABLE job (id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, next_at REAL, doc BLOB NOT NULL,
-    failures INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;
-CREATE INDEX job_due ON job (next_at) WHERE next_at IS NOT NULL;
+    failures INTEGER NOT NULL DEFAULT 0, fault TEXT) WITHOUT ROWID;
+CREATE INDEX job_due ON job (next_at) WHERE next_at IS NOT NULL AND fault IS NULL;
 CREATE TABLE job_version (
     job_id TEXT NOT NULL, version INTEGER NOT NULL, doc BLOB NOT NULL, PRIMARY KEY (job_id, version)
 ) WITHOUT ROWID;
@@ -13,6 +13,14 @@ CREATE TABLE tick (
 ) WITHOUT ROWID;
 CREATE INDEX tick_decided ON tick (decided_at);
 CREATE TABLE user (id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, doc BLOB NOT NULL) WITHOUT ROWID;
+
+-- Requests that take effect once.
+CREATE TABLE receipt (
+    principal TEXT NOT NULL, key TEXT NOT NULL, route TEXT NOT NULL, fingerprint TEXT NOT NULL,
+    made BLOB NOT NULL DEFAULT '[]', status INTEGER, headers BLOB, body BLOB, done_at REAL NOT NULL,
+    expires_at REAL NOT NULL, PRIMARY KEY (principal, key)
+) WITHOUT ROWID;
+CREATE INDEX receipt_expired ON receipt (expires_at);
 
 -- Queues, limits and lanes.
 CREATE TABLE queue (name TEXT PRIMARY KEY, mode TEXT NOT NULL, slots INTEGER, created_at REAL NOT NULL,
