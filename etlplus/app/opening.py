@@ -16,11 +16,12 @@ import trio
 from prometheus_client import CollectorRegistry
 
 import etlplus
+from etlplus.actors.bellman import Earshot
 from etlplus.actors.broadcaster import Newsroom
 from etlplus.actors.messages import BROADCASTER, DISPATCHER, POOL
 from etlplus.actors.pool import StoreWatch
 from etlplus.actors.standing import Standing
-from etlplus.app.meters import connect_house, connect_runtime, connect_store, measured
+from etlplus.app.meters import connect_bells, connect_house, connect_runtime, connect_store, measured
 from etlplus.app.staff import EDGE, STOP_MARGIN_S, log_crash, log_dead_letter, new_standing, staff
 from etlplus.engines.commands import Commands
 from etlplus.engines.functions import Function, Functions
@@ -85,19 +86,22 @@ async def _keep_house(
     options = LocalOptions(data_dir=data_dir, slots=slots, memory_limit_bytes=settings.engine.memory_limit_bytes)
     url = settings.store.url or f"sqlite:{data_dir / 'store.sqlite'}"
     with trio.CancelScope() as scope, hold(data_dir), ExitStack() as closing:
-        async with measured() as lateness, open_store(url) as store, open_local(options) as loads:
+        async with (
+            measured() as lateness,
+            open_store(url, listen_url=settings.store.listen_url) as store,
+            open_local(options) as loads,
+        ):
             workshop = Workshop(loads, functions, Commands(data_dir / "children"))
             standing = _standing(settings, slots, functions)
-            newsroom, watch = Newsroom(standing.now), StoreWatch()
+            newsroom, watch, earshot = Newsroom(standing.now), StoreWatch(), Earshot()
             await _store_jobs(store, functions, standing)
-            tree = staff(
-                store, workshop, standing, newsroom, settings, dead=await _predecessors(store, url), watch=watch
-            )
+            dead = await _predecessors(store, url)
+            tree = staff(store, workshop, standing, newsroom, settings, dead=dead, watch=watch, earshot=earshot)
             budget_s = settings.shutdown.drain_s + STOP_MARGIN_S
             async with open_system(
                 tree, name="etlplus", drain=budget_s, on_crash=log_crash, on_dead_letter=log_dead_letter
             ) as system:
-                house = _furnish(settings, data_dir, store, workshop, standing, newsroom, system)
+                house = _furnish(settings, data_dir, store, workshop, standing, newsroom, earshot, system)
                 _measure(house, system, lateness, watch)
                 service = Service(house)
                 if edge:
@@ -164,6 +168,7 @@ def _furnish(
     workshop: Workshop,
     standing: Standing,
     newsroom: Newsroom,
+    earshot: Earshot,
     system: System,
 ) -> House:
     secret = settings.auth.secret or kept_secret(data_dir / "token-secret")
@@ -172,6 +177,7 @@ def _furnish(
         workshop=workshop,
         standing=standing,
         newsroom=newsroom,
+        earshot=earshot,
         broadcaster=system.ref(BROADCASTER),
         dispatcher=system.ref(DISPATCHER),
         pool=system.ref(POOL),
@@ -193,3 +199,4 @@ def _measure(house: House, system: System, lateness: Lateness, watch: StoreWatch
     connect_house(meters, house, lateness)
     connect_runtime(meters, system)
     connect_store(meters, watch)
+    connect_bells(meters, house.earshot)

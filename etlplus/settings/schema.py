@@ -23,7 +23,7 @@ class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         return f"{type(self).__name__}({', '.join(shown)})"
 
 
-SECRETS = frozenset({"url", "secret"})
+SECRETS = frozenset({"url", "listen_url", "secret"})
 """Fields whose value is, or may contain, a password: never shown, and also read from a file named by ``…_FILE``."""
 
 Host = Annotated[
@@ -83,6 +83,15 @@ class Store(Section, frozen=True, kw_only=True):
             description="Address of the store; empty means SQLite in data_dir, sqlite::memory: one that is forgotten, and "
             "on PostgreSQL several nodes share the work.",
             extra={"unit": "URL", "accepts": "an empty text, sqlite:FILE, sqlite::memory: or postgresql://…"},
+        ),
+    ] = ""
+    listen_url: Annotated[
+        str,
+        Meta(
+            pattern=r"^$|^postgres(ql)?://.+",
+            description="Address of the PostgreSQL server itself, when store.url is that of a pooler, which hands no wake-ups "
+            "on; empty means store.url.",
+            extra={"unit": "URL", "accepts": "an empty text or postgresql://…"},
         ),
     ] = ""
     keep_days: Annotated[

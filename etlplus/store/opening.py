@@ -17,11 +17,13 @@ KINDS = "sqlite:PATH, sqlite::memory: or postgresql://USER@HOST/DATABASE"
 
 
 @asynccontextmanager
-async def open_store(url: str, *, rng: Random | None = None) -> AsyncGenerator[Store]:
+async def open_store(url: str, *, rng: Random | None = None, listen_url: str = "") -> AsyncGenerator[Store]:
     """The store at ``sqlite:PATH``, ``sqlite::memory:`` or ``postgresql://…``, closed on leaving.
 
     Args:
         rng: Source of ids and jitter; a seeded one makes them repeatable.
+        listen_url: Where to listen for the bells of other nodes, if ``url`` is that of a pooler: the address of the
+            PostgreSQL server itself.
 
     Raises:
         Misconfigured: the address is of no known kind, or the schema is newer than this program.
@@ -31,7 +33,7 @@ async def open_store(url: str, *, rng: Random | None = None) -> AsyncGenerator[S
     if kind in ("postgresql", "postgres"):
         from etlplus.store.postgres.body import open_postgres  # asyncio and its driver come only to those who use it
 
-        async with open_postgres(url, rng or Random()) as store:
+        async with open_postgres(url, rng or Random(), listen_url) as store:
             yield store
         return
     if kind != "sqlite" or not rest:

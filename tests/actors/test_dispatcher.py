@@ -22,7 +22,7 @@ from etlplus.store.sqlite.body import open_sqlite
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 ANSWER_S = 0.5
-NEVER = Rhythm(poll_s=1e6, tick_s=1e6)
+NEVER = Rhythm(poll_s=1e6, poll_silent_s=1e6, tick_s=1e6)
 
 
 async def done(work: Work, lease: Lease, reports: Reports) -> Result:

@@ -120,14 +120,22 @@ class Bridge:
             Invalid: a text cannot be kept by PostgreSQL (a NUL character).
             StoreUnavailable: closed, unreachable, or no answer in time; whether it took effect may be unknown.
         """
-        if self._closed:
-            raise StoreUnavailable("the store is closed")
         self._units += 1
         with self._crossing():
             return await self._loop.run_aio_coroutine(self._carry(unit, lane, atomic))
         raise StoreUnavailable(  # only our own scope ends here: a caller's Cancelled travels on
             "the store is closed" if self._closed else f"the store did not answer within {ANSWER_WITHIN_S:g} s"
         )
+
+    async def stay(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Carry over what is no unit and has no end of its own.
+
+        Raises:
+            StoreUnavailable: closed, or what it talks to is lost.
+        """
+        with self._crossing(within_s=float("inf")):
+            return await self._loop.run_aio_coroutine(work())
+        raise StoreUnavailable("the store is closed")
 
     def statistics(self) -> dict[str, float]:
         """Units carried, tries after a deadlock, connections cut; connections open and idle."""
@@ -158,8 +166,10 @@ class Bridge:
             await self._quiet.wait()
         await self._loop.run_aio_coroutine(self._close_pools())
 
-    def _crossing(self) -> _Crossing:
-        return _Crossing(self._crossings, self._left)
+    def _crossing(self, within_s: float = ANSWER_WITHIN_S) -> _Crossing:
+        if self._closed:
+            raise StoreUnavailable("the store is closed")
+        return _Crossing(self._crossings, self._left, within_s)
 
     def _left(self) -> None:
         if not self._crossings:
@@ -247,10 +257,10 @@ class Bridge:
 class _Crossing:
     """One call over the bridge: registered, bounded in time, and its errors told in our words."""
 
-    def __init__(self, crossings: set[trio.CancelScope], left: Callable[[], None]) -> None:
+    def __init__(self, crossings: set[trio.CancelScope], left: Callable[[], None], within_s: float) -> None:
         self._crossings = crossings
         self._left = left
-        self._scope = trio.CancelScope(deadline=trio.current_time() + ANSWER_WITHIN_S)
+        self._scope = trio.CancelScope(deadline=trio.current_time() + within_s)
 
     def __enter__(self) -> None:
         self._crossings.add(self._scope)

@@ -67,8 +67,8 @@ class Claims:
         self._marks.passed({row["lane"]: (row["rank_at"], row["id"]) for row in rows})
         if free and rows:
             of = {each.id: each for each in lanes}
-            given = assign([(row["id"], of[row["lane"]]) for row in rows], free)
-            await db.execute(sql.OCCUPY, *columns(given))
+            if given := assign([(row["id"], of[row["lane"]]) for row in rows], free):
+                await db.execute(sql.OCCUPY, *columns(given))
         return [kept(row) for row in rows]
 
     async def _heads(self, db: Db, amounts: Mapping[int, int]) -> dict[int, list[Rank]]:
