@@ -4,8 +4,9 @@ Where each metric of the catalog is read.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from datetime import datetime
 
 import trio
 
@@ -13,7 +14,9 @@ from etlplus.actors.bellman import Earshot
 from etlplus.actors.pool import StoreWatch
 from etlplus.runtime import System
 from etlplus.service.house import House
+from etlplus.store.contract import AdminStore
 from etlplus.telemetry import Lateness, Meters, catalog
+from etlplus.telemetry.meters import Reading
 
 
 @asynccontextmanager
@@ -51,8 +54,9 @@ def connect_runtime(meters: Meters, system: System) -> None:
     meters.read(catalog.MESSAGES_UNACCOUNTED, lambda: system.statistics().unaccounted)
 
 
-def connect_store(meters: Meters, watch: StoreWatch) -> None:
+def connect_store(meters: Meters, watch: StoreWatch, now: Callable[[], datetime]) -> None:
     """How the store was when its keeper last looked."""
+    meters.read(catalog.STORE_OUTAGE, lambda: 0.0 if watch.view.up else (now() - watch.view.since).total_seconds())
     meters.read(catalog.STORE_UP, lambda: float(watch.view.up))
     meters.read(catalog.STORE_LATENCY, lambda: watch.view.latency_s)
     meters.read(catalog.STORE_OUTAGES, lambda: watch.view.outages)
@@ -66,3 +70,17 @@ def connect_bells(meters: Meters, earshot: Earshot) -> None:
     meters.read(catalog.BELLS_RUNG, lambda: earshot.rung)
     meters.read(catalog.BELLS_HEARD, lambda: earshot.heard)
     meters.read(catalog.BELLS_SILENCES, lambda: earshot.silences)
+
+
+def connect_lanes(meters: Meters, store: AdminStore) -> None:
+    """The connections to the store, by lane."""
+
+    def each(figure: str) -> Reading:
+        return lambda: {lane: getattr(figures, figure) for lane, figures in store.lanes().items()}
+
+    meters.read(catalog.STORE_CONNECTIONS_IN_USE, each("in_use"))
+    meters.read(catalog.STORE_CONNECTIONS_IDLE, each("idle"))
+    meters.read(catalog.STORE_CONNECTIONS_OPENED, each("opened"))
+    meters.read(catalog.STORE_CONNECTIONS_CLOSED, each("closed"))
+    meters.read(catalog.STORE_UNITS_WAITING, each("waiting"))
+    meters.read(catalog.STORE_CONNECTION_WAIT, each("waits"))

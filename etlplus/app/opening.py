@@ -11,6 +11,7 @@ from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import structlog
 import trio
 from prometheus_client import CollectorRegistry
@@ -21,7 +22,7 @@ from etlplus.actors.broadcaster import Newsroom
 from etlplus.actors.messages import BROADCASTER, DISPATCHER, POOL
 from etlplus.actors.pool import StoreWatch
 from etlplus.actors.standing import Standing
-from etlplus.app.meters import connect_bells, connect_house, connect_runtime, connect_store, measured
+from etlplus.app.meters import connect_bells, connect_house, connect_lanes, connect_runtime, connect_store, measured
 from etlplus.app.staff import EDGE, STOP_MARGIN_S, log_crash, log_dead_letter, new_standing, staff
 from etlplus.engines.commands import Commands
 from etlplus.engines.functions import Function, Functions
@@ -38,6 +39,7 @@ from etlplus.service.tokens import TokenService, kept_secret
 from etlplus.settings import Settings
 from etlplus.store.contract import Store
 from etlplus.store.opening import open_store
+from etlplus.store.pooling import Pooling
 from etlplus.telemetry import Lateness, Meters
 
 log = structlog.get_logger()
@@ -85,15 +87,12 @@ async def _keep_house(
     slots = settings.engine.slots or os.cpu_count() or 1
     options = LocalOptions(data_dir=data_dir, slots=slots, memory_limit_bytes=settings.engine.memory_limit_bytes)
     url = settings.store.url or f"sqlite:{data_dir / 'store.sqlite'}"
+    pooling = msgspec.convert(settings.store.postgres, Pooling, from_attributes=True)
     with trio.CancelScope() as scope, hold(data_dir), ExitStack() as closing:
-        async with (
-            measured() as lateness,
-            open_store(url, listen_url=settings.store.listen_url) as store,
-            open_local(options) as loads,
-        ):
+        async with measured() as lateness, open_store(url, pooling=pooling) as store, open_local(options) as loads:
             workshop = Workshop(loads, functions, Commands(data_dir / "children"))
             standing = _standing(settings, slots, functions)
-            newsroom, watch, earshot = Newsroom(standing.now), StoreWatch(), Earshot()
+            newsroom, watch, earshot = Newsroom(standing.now), StoreWatch(standing.now()), Earshot()
             await _store_jobs(store, functions, standing)
             dead = await _predecessors(store, url)
             tree = staff(store, workshop, standing, newsroom, settings, dead=dead, watch=watch, earshot=earshot)
@@ -198,5 +197,6 @@ def _measure(house: House, system: System, lateness: Lateness, watch: StoreWatch
     meters = Meters(house.registry)
     connect_house(meters, house, lateness)
     connect_runtime(meters, system)
-    connect_store(meters, watch)
+    connect_store(meters, watch, house.now)
+    connect_lanes(meters, house.store)
     connect_bells(meters, house.earshot)

@@ -129,7 +129,7 @@ def staff(
     Mailboxes, slots and the outbox outlive crashes, so one_for_one will do, but for the dispatcher: it hands runs to the
     carriers, and starts again whenever they do.
     """
-    lease = settings.lease
+    lease, watch = settings.lease, watch or StoreWatch(standing.now())
     earshot = earshot or Earshot()
 
     def dispatcher() -> Dispatcher:
@@ -138,7 +138,7 @@ def staff(
         )
 
     return Supervisor(
-        child(POOL, lambda: PoolKeeper(store, watch or StoreWatch(), every_s=rhythm.probe_s, timeout_s=rhythm.probe_s)),
+        child(POOL, lambda: PoolKeeper(store, watch, standing.now, every_s=rhythm.probe_s, timeout_s=rhythm.probe_s)),
         child(BROADCASTER, lambda: Broadcaster(newsroom)),
         child(BELLMAN, lambda: Bellman(store, earshot)),
         child(HEARTBEAT, lambda: Heartbeat(store, standing, beat_s=lease.beat_s, expiry_s=lease.expiry_s)),

@@ -73,6 +73,77 @@ class Monitoring(Section, frozen=True, kw_only=True):
     websocket: MonitoringSocket = field(default_factory=MonitoringSocket)
 
 
+class Postgres(Section, frozen=True, kw_only=True):
+    """Connections to a store on PostgreSQL."""
+
+    connections_min: Annotated[
+        int,
+        Meta(ge=0, le=1000, description="Ordinary connections that are kept open.", extra={"unit": "count"}),
+    ] = 1
+    connections_max: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=1000,
+            description="Ordinary connections at a time; heartbeat, claim and acknowledgement have one each beside them.",
+            extra={"unit": "count"},
+        ),
+    ] = 4
+    lifetime_s: Annotated[
+        float,
+        Meta(
+            gt=0,
+            le=7 * 86_400,
+            description="Age at which a connection is replaced when nobody uses it; up to a fifth earlier, by chance.",
+            extra={"unit": "s"},
+        ),
+    ] = 1800.0
+    idle_s: Annotated[
+        float,
+        Meta(
+            gt=0,
+            le=86_400,
+            description="Time without use after which a connection above the minimum is closed.",
+            extra={"unit": "s"},
+        ),
+    ] = 300.0
+    check_s: Annotated[
+        float,
+        Meta(
+            gt=0,
+            le=3600,
+            description="Time without a word after which an idle connection is asked whether it still works.",
+            extra={"unit": "s"},
+        ),
+    ] = 30.0
+    acquire_timeout_s: Annotated[
+        float,
+        Meta(
+            gt=0,
+            le=300,
+            description="Time that a unit of work waits for a free connection before it gives up.",
+            extra={"unit": "s"},
+        ),
+    ] = 10.0
+    pgbouncer: Annotated[
+        bool,
+        Meta(
+            description="Whether the address is that of a pooler in transaction mode, such as PgBouncer; then nothing is "
+            "kept in a session.",
+            extra={"unit": "yes or no", "accepts": "true or false"},
+        ),
+    ] = False
+    listen_url: Annotated[
+        str,
+        Meta(
+            pattern=r"^$|^postgres(ql)?://.+",
+            description="Address of the PostgreSQL server itself, when store.url is that of a pooler, which hands no wake-ups "
+            "on; empty means store.url.",
+            extra={"unit": "URL", "accepts": "an empty text or postgresql://…"},
+        ),
+    ] = ""
+
+
 class Store(Section, frozen=True, kw_only=True):
     """Where jobs, runs and users are kept."""
 
@@ -83,15 +154,6 @@ class Store(Section, frozen=True, kw_only=True):
             description="Address of the store; empty means SQLite in data_dir, sqlite::memory: one that is forgotten, and "
             "on PostgreSQL several nodes share the work.",
             extra={"unit": "URL", "accepts": "an empty text, sqlite:FILE, sqlite::memory: or postgresql://…"},
-        ),
-    ] = ""
-    listen_url: Annotated[
-        str,
-        Meta(
-            pattern=r"^$|^postgres(ql)?://.+",
-            description="Address of the PostgreSQL server itself, when store.url is that of a pooler, which hands no wake-ups "
-            "on; empty means store.url.",
-            extra={"unit": "URL", "accepts": "an empty text or postgresql://…"},
         ),
     ] = ""
     keep_days: Annotated[
@@ -112,6 +174,7 @@ class Store(Section, frozen=True, kw_only=True):
             extra={"unit": "bytes"},
         ),
     ] = 0
+    postgres: Postgres = field(default_factory=Postgres)
 
 
 class Engine(Section, frozen=True, kw_only=True):
@@ -245,6 +308,15 @@ def contradictions(settings: Settings) -> list[Problem]:
                 f"lease.expiry_s is {settings.lease.expiry_s:g} s, too short for a beat of {settings.lease.beat_s:g} s",
                 pointer="/lease/expiry_s",
                 suggestion=f"at least three beats, {3 * settings.lease.beat_s:g} s, so that one lost beat costs no run",
+            )
+        )
+    most, least = settings.store.postgres.connections_max, settings.store.postgres.connections_min
+    if least > most:
+        found.append(
+            Problem(
+                f"store.postgres.connections_min is {least}, more than the {most} of store.postgres.connections_max",
+                pointer="/store/postgres/connections_min",
+                suggestion=f"at most {most}, or a larger store.postgres.connections_max",
             )
         )
     return found

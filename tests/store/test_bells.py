@@ -17,6 +17,7 @@ from etlplus.jobs.schedules import IntervalSchedule
 from etlplus.store.bells import EVERYBODYS, Bell
 from etlplus.store.contract import Store
 from etlplus.store.opening import open_store
+from etlplus.store.pooling import Pooling
 from etlplus.store.postgres.bridge import open_bridge
 from etlplus.testing.stores import DONE, NOW, a_claim, a_job, a_worker, at, some_runs, told
 
@@ -218,7 +219,7 @@ async def test_hearing_ends_when_its_connection_is_cut(new_database: Callable[[]
 async def test_nobody_hears_where_nobody_answers(new_database: Callable[[], str]) -> None:
     """An address to listen on that is wrong is no bell and no crash."""
     address = new_database()
-    async with open_store(address, listen_url=address.replace("host=", "host=/nowhere")) as store:
+    async with open_store(address, pooling=Pooling(listen_url=address.replace("host=", "host=/nowhere"))) as store:
         await raises_unavailable(store.hear, Ear())
 
 

@@ -19,8 +19,9 @@ import asyncpg
 
 from etlplus.errors import StoreUnavailable
 from etlplus.store.bells import EVERYBODYS, Bell
-from etlplus.store.postgres.bridge import CONNECT_WITHIN_S, Bridge
+from etlplus.store.postgres.bridge import Bridge
 from etlplus.store.postgres.schema import SCHEMA
+from etlplus.store.postgres.sessions import CONNECT_WITHIN_S
 from etlplus.store.postgres.sql import admin as sql
 
 _asyncpg: Any = asyncpg
