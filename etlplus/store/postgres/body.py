@@ -356,6 +356,7 @@ async def open_postgres(dsn: str, rng: Random, rules: Pooling) -> AsyncGenerator
         StoreUnavailable: nobody answers there.
     """
     async with open_bridge(dsn, schema.SCHEMA, rules, Random(rng.getrandbits(64))) as bridge:
-        store = PostgresStore(bridge, rng, Bells(bridge, rules.listen_url or dsn, rng))
+        direct = "" if rules.pgbouncer else dsn
+        store = PostgresStore(bridge, rng, Bells(bridge, rules.listen_url or direct, rng))
         await store.migrate()
         yield store

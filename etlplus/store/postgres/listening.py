@@ -35,7 +35,7 @@ class Bells:
     """The bells of one node.
 
     Args:
-        dsn: Where to listen: the address of the server itself, since a pooler may give a connection to somebody else.
+        dsn: Where to listen: the address of the server itself, since behind a pooler nobody would be told. Empty: nowhere.
     """
 
     def __init__(self, bridge: Bridge, dsn: str, rng: Random) -> None:
@@ -58,6 +58,8 @@ class Bells:
 
     async def hear(self, heard: Callable[[Bell], None]) -> None:
         """See ``NodeStore.hear``."""
+        if not self._dsn:
+            raise StoreUnavailable("nothing is heard behind a pooler; store.postgres.listen_url says where to listen")
         await self._bridge.stay(lambda: self._listen(heard))
 
     async def _listen(self, heard: Callable[[Bell], None]) -> None:
