@@ -114,10 +114,10 @@ class RunsFacet(Facet):
 
     async def cancel(self, run: str) -> RunView:
         self.who.must("runs:cancel")
-        found = await self.house.store.cancel(run, now=self.house.now())
-        await self.announce([found])
-        self.house.dispatcher.tell(CancelHere((found.id,)))
-        return self._view(found)
+        cancelled, *released = await self.house.store.cancel(run, now=self.house.now())
+        await self.announce([cancelled, *released])
+        self.house.dispatcher.tell(CancelHere((cancelled.id,)))
+        return self._view(cancelled)
 
     async def log(
         self,

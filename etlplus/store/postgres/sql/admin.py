@@ -34,3 +34,8 @@ HORIZON = """
     ) AS holder ON true
     ORDER BY holder.since NULLS LAST LIMIT 1
 """
+
+# The bells are no part of any unit, and what a crash of the server forgets of them nobody misses.
+NOTIFY = """
+    SELECT set_config('synchronous_commit', 'off', true), pg_notify(channel, '') FROM unnest($1::text[]) AS channel
+"""
