@@ -11,6 +11,7 @@ from etlplus.jobs import transitions
 from etlplus.jobs.ids import Ids
 from etlplus.jobs.model import Job, JobDraft, Run
 from etlplus.jobs.queues import QueueMode
+from etlplus.jobs.reading import fault_of, read_job
 from etlplus.store.contract import Hint
 from etlplus.store.kept import entry
 from etlplus.store.scheduling import UNFINISHED_MAX, Around, Planned, planned, saved_over
@@ -21,7 +22,7 @@ from etlplus.store.sqlite.enqueueing import put_runs
 from etlplus.store.sqlite.ledger import put_ticks
 from etlplus.store.sqlite.queues import modes
 from etlplus.store.sqlite.recording import record
-from etlplus.store.sqlite.records import KEPT, Db, kept, many, moment
+from etlplus.store.sqlite.records import KEPT, Db, kept, moment
 from etlplus.store.sqlite.turns import take_turns
 
 _DUE = f"SELECT {KEPT} FROM run_live WHERE state = 'scheduled' AND run_at <= ? ORDER BY run_at, id LIMIT ?"
@@ -29,7 +30,7 @@ _IMPATIENT = f"""
     SELECT {KEPT} FROM run_live WHERE waits_until <= ? AND waits_until IS NOT NULL AND state <> 'running'
     ORDER BY waits_until, id LIMIT ?
 """
-DUE_JOBS = "SELECT doc FROM job WHERE next_at <= ? ORDER BY next_at, id LIMIT ?"
+DUE_JOBS = "SELECT id, doc FROM job WHERE next_at <= ? AND fault IS NULL ORDER BY next_at, id LIMIT ?"
 UNFINISHED = "SELECT count(*) FROM (SELECT 1 FROM run_live WHERE job_id = ? AND of_schedule LIMIT ?)"
 HINT = """
     SELECT
@@ -37,7 +38,7 @@ HINT = """
         (SELECT min(at) FROM (
             SELECT min(run_at) AS at FROM run_live WHERE state = 'scheduled'
             UNION ALL SELECT min(waits_until) FROM run_live WHERE waits_until IS NOT NULL AND state <> 'running'
-            UNION ALL SELECT min(next_at) FROM job WHERE next_at IS NOT NULL
+            UNION ALL SELECT min(next_at) FROM job WHERE next_at IS NOT NULL AND fault IS NULL
         ))
 """
 
@@ -46,7 +47,7 @@ def tick(db: Db, known: Definitions, ids: Ids, now: datetime, limit: int) -> lis
     late = [kept(row) for row in db.execute(_IMPATIENT, (now.timestamp(), limit)).fetchall()]
     given_up = [entry(line, transitions.time_out(line.present, now)) for line in late]
     moved = record(db, given_up, now) + take_turns(db, known, given_up, now)
-    if jobs := many(db, Job, DUE_JOBS, now.timestamp(), max(limit - len(moved), 0)):
+    if jobs := _due(db, now, max(limit - len(moved), 0)):
         draining = {name for name, mode in modes(db).items() if mode is QueueMode.DRAINING}
         around = [Around(_unfinished(db, job), job.queue in draining) for job in jobs]
         plans = [planned(job, each, lambda: ids.new(now), now) for job, each in zip(jobs, around, strict=True)]
@@ -54,6 +55,14 @@ def tick(db: Db, known: Definitions, ids: Ids, now: datetime, limit: int) -> lis
         definitions.move_on(db, [plan.job for plan in plans])
     lines = [kept(row) for row in db.execute(_DUE, (now.timestamp(), max(limit - len(moved), 0))).fetchall()]
     return moved + record(db, [entry(line, transitions.come_due(line.present, now)) for line in lines], now)
+
+
+def _due(db: Db, now: datetime, limit: int) -> list[Job]:
+    """The jobs whose schedules are to be decided; one that cannot be read is set aside, so that it holds up no other."""
+    rows = db.execute(DUE_JOBS, (now.timestamp(), limit)).fetchall()
+    faults = {job_id: fault for job_id, doc in rows if (fault := fault_of(doc)) is not None}
+    db.executemany("UPDATE job SET fault = ? WHERE id = ?", [(fault, job_id) for job_id, fault in faults.items()])
+    return [read_job(doc) for job_id, doc in rows if job_id not in faults]
 
 
 def save_job(db: Db, ids: Ids, draft: JobDraft, now: datetime, job_id: str | None, expected: int | None) -> Job:
