@@ -16,6 +16,8 @@ from night.world import play
 
 ROOT = Path(__file__).parents[2]
 SEEDS = 1000
+FOUND = (1774,)
+"""Seeds beyond these that a longer search stumbled over; what was mended has a test of its own beside."""
 TELLING = """
 import structlog
 from night.world import play
@@ -31,7 +33,7 @@ def test_no_run_is_lost_or_doubled_whatever_happens() -> None:
     and no message unaccounted for; and each of these troubles did come about.
     """
     seen: Counter[str] = Counter()
-    for seed in range(SEEDS):
+    for seed in (*range(SEEDS), *FOUND):
         world = play(seed)
         assert_holds(world, seed)
         seen += seen_in(world)
