@@ -48,7 +48,7 @@ def test_another_seed_tells_another_story() -> None:
 @pytest.mark.slow
 def test_the_same_seed_tells_the_same_story_everywhere() -> None:
     """Same transitions at the same times in other processes, whatever the order of sets there, and on each Python at hand."""
-    pythons = {sys.executable, *(str(path) for path in ROOT.glob(".venv*/bin/python"))}
+    pythons = {sys.executable, *(str(path.parent / "bin" / "python") for path in ROOT.glob(".venv*/.ready-*"))}
     told = {
         (python, hash_seed): subprocess.run(
             [python, "-W", "error", "-c", TELLING],
