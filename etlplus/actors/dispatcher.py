@@ -83,12 +83,12 @@ class Dispatcher(Actor[Dispatching]):
                 self.ctx.ref(runner_name(slot.number)).tell(Carry())
         if message.claimed:
             self.ctx.ref(BROADCASTER).offer(Announce(tuple(each.run for each in message.claimed)))
-        if message.claimed or message.doubted or self._asked_meanwhile:
-            self._asked_meanwhile.clear()
-            self._claim_both()
+            self._asked_meanwhile.add(message.calls)  # there may be more
         elif message.next_at is not None:
             wait_s = (message.next_at - self._standing.now()).total_seconds()
-            self.ctx.after(max(wait_s, TOKEN_S), Wake(), key="token")
+            self.ctx.after(max(wait_s, TOKEN_S), Wake(), key=f"token {message.calls}")
+        for calls in self._asked_meanwhile - self._under_way:
+            self._claim(calls=calls)
 
     @ClaimFailed.handler
     def failed(self, message: ClaimFailed) -> None:
@@ -119,10 +119,10 @@ class Dispatcher(Actor[Dispatching]):
             self._asked_meanwhile.add(calls)  # what woke us may have come too late for the claim under way
             return
         self._under_way.add(calls)
-        doubted = self._doubt
+        self._asked_meanwhile.discard(calls)
         self.ctx.pipe(
             self._ask_store(min(free, BATCH_MAX), calls),
-            lambda taken: ClaimAnswered(tuple(taken.claimed), taken.next_at, calls, doubted),
+            lambda taken: ClaimAnswered(tuple(taken.claimed), taken.next_at, calls),
             lambda error: ClaimFailed(str(error), calls),
         )
 

@@ -28,13 +28,13 @@ class ClientQueues:
         await self._wire.ask(None, "DELETE", path_of("queues", queue))
 
     async def pause(self, queue: str) -> Queue:
-        return await self._wire.ask(Queue, "POST", path_of("queues", queue, "pause"))
+        return await self._wire.act(Queue, path_of("queues", queue, "pause"))
 
     async def resume(self, queue: str) -> Queue:
-        return await self._wire.ask(Queue, "POST", path_of("queues", queue, "resume"))
+        return await self._wire.act(Queue, path_of("queues", queue, "resume"))
 
     async def drain(self, queue: str) -> Queue:
-        return await self._wire.ask(Queue, "POST", path_of("queues", queue, "drain"))
+        return await self._wire.act(Queue, path_of("queues", queue, "drain"))
 
 
 class ClientLimits:

@@ -38,11 +38,10 @@ class ClientRuns:
             params=params or {}, run_at=run_at, priority=priority, unique_key=key, unique=unique or Uniqueness()
         )
         path = path_of("jobs", job, "runs")
-        return await self._wire.ask(RunView, "POST", path, body=wish, headers=_once(idempotency_key))
+        return await self._wire.act(RunView, path, body=wish, key=idempotency_key)
 
     async def start_many(self, wishes: Sequence[RunWish], *, idempotency_key: str | None = None) -> RunsMade:
-        body = {"runs": wishes}
-        return await self._wire.ask(RunsMade, "POST", path_of("runs"), body=body, headers=_once(idempotency_key))
+        return await self._wire.act(RunsMade, path_of("runs"), body={"runs": wishes}, key=idempotency_key)
 
     async def list(
         self,
@@ -66,7 +65,7 @@ class ClientRuns:
         return await self._wire.ask(Why, "GET", path_of("runs", run, "why"))
 
     async def cancel(self, run: str) -> RunView:
-        return await self._wire.ask(RunView, "POST", path_of("runs", run, "cancel"))
+        return await self._wire.act(RunView, path_of("runs", run, "cancel"))
 
     async def log(
         self,
@@ -101,7 +100,3 @@ class ClientRuns:
         if run is None:
             return follow(self._wire, "runs")
         return follow(self._wire, f"run:{run}", *([f"log:{run}"] if log else []))
-
-
-def _once(idempotency_key: str | None) -> dict[str, str]:
-    return {"Idempotency-Key": idempotency_key} if idempotency_key is not None else {}

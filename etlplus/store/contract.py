@@ -36,8 +36,10 @@ from etlplus.jobs.model import (
 )
 from etlplus.jobs.outcome import Result
 from etlplus.jobs.queues import Limit, LimitDraft, Queue, QueueCounts, QueueDraft, QueueMode
+from etlplus.jobs.receipts import Answer, Once, Receipt
 from etlplus.jobs.retention import Keep, Tidied
 from etlplus.jobs.ticks import Tick
+from etlplus.store.pooling import LaneFigures
 
 
 class RunFilter(msgspec.Struct, frozen=True, kw_only=True):
@@ -138,6 +140,18 @@ class Horizon(msgspec.Struct, frozen=True, kw_only=True):
 class WriteStore(Protocol):
     """What people and programs change."""
 
+    def once(self, request: Once) -> Store:
+        """The same store for the deed of one request: the unit that writes leaves the receipt of the request, or changes
+        nothing and raises Conflict (code ``already_done``) because the key has one. Runs that it makes are named there.
+        """
+        ...
+
+    async def keep_answer(self, request: Once, answer: Answer) -> None:
+        """Keep what a request was answered. Of several, the first is kept; a request that changed nothing has no receipt
+        yet, and gets one.
+        """
+        ...
+
     async def save_job(
         self, draft: JobDraft, *, now: datetime, job_id: str | None = None, expected_version: int | None = None
     ) -> Job:
@@ -147,8 +161,8 @@ class WriteStore(Protocol):
         into the ledger; the runs are made of the new version. If that is paused or has no schedule, they were missed.
 
         Raises:
-            Conflict: another job has the name (code ``name_taken``), or the job is not at ``expected_version`` any more
-                (code ``stale_version``).
+            Conflict: another job has the name (code ``name_taken``).
+            Stale: the job is not at ``expected_version`` any more.
             NotFound: there is no ``job_id``.
             Invalid: it names a queue or a limit that does not exist (codes ``unknown_queue``, ``unknown_limit``).
         """
@@ -158,7 +172,8 @@ class WriteStore(Protocol):
         """Forget a job; its finished runs stay.
 
         Raises:
-            Conflict: it has unfinished runs (code ``job_in_use``), or ``expected_version`` is stale.
+            Conflict: it has unfinished runs (code ``job_in_use``).
+            Stale: the job is not at ``expected_version`` any more.
             NotFound: there is no such job.
         """
         ...
@@ -267,6 +282,10 @@ class WriteStore(Protocol):
 
 class ReadStore(Protocol):
     """What people and programs look at. Asked by id, a missing thing raises NotFound; asked by name, it is None."""
+
+    async def receipt(self, request: Once) -> Receipt | None:
+        """What is kept of a request with this key, whether it is the same or not; None if nothing is any more."""
+        ...
 
     async def job(self, job_id: str) -> Job: ...
 
@@ -429,6 +448,20 @@ class AdminStore(Protocol):
         """Return once the store has answered; this is the health check."""
         ...
 
+    async def tend(self) -> None:
+        """Look after connections that nobody uses: those too old or too many are closed, those silent for long are asked
+        whether they still work, missing ones are opened. An embedded store has none.
+        """
+        ...
+
+    async def distrust(self) -> None:
+        """The store did not answer: whatever connections nobody uses are dropped, since they may lead nowhere."""
+        ...
+
+    def lanes(self) -> Mapping[str, LaneFigures]:
+        """The connections of each lane, by its name; an embedded store has none."""
+        ...
+
     async def statistics(self) -> Statistics: ...
 
     async def horizon(self) -> Horizon:
@@ -438,8 +471,8 @@ class AdminStore(Protocol):
     async def tidy(self, keep: Keep, *, now: datetime, limit: int = 1000) -> Tidied:
         """Remove history that is too old or too much, oldest first, and make room for what comes.
 
-        Lines of the tick ledger go by their age and their number, versions of jobs once no run needs them, up to ``limit`` of
-        each a call. SQLite removes up to ``limit`` runs a call.
+        Lines of the tick ledger go by their age and their number, receipts by their age, versions of jobs once no run needs
+        them, up to ``limit`` of each a call. SQLite removes up to ``limit`` runs a call.
         PostgreSQL drops whole weeks, never the present one, and none in which there is an unfinished run or an open dead
         letter; its size is that of the history, SQLite's that of everything.
         Any number of nodes may tidy at once.

@@ -15,6 +15,14 @@ CREATE TABLE tick (
 CREATE INDEX tick_decided ON tick (decided_at);
 CREATE TABLE account (id text COLLATE "C" PRIMARY KEY, name text COLLATE "C" NOT NULL UNIQUE, doc json NOT NULL);
 
+-- Requests that take effect once.
+CREATE TABLE receipt (
+    principal text COLLATE "C", key text COLLATE "C", route text NOT NULL, fingerprint text NOT NULL,
+    made text[] NOT NULL DEFAULT '{}', status int, headers json, body bytea, done_at timestamptz NOT NULL,
+    expires_at timestamptz NOT NULL, PRIMARY KEY (principal, key)
+);
+CREATE INDEX receipt_expired ON receipt (expires_at);
+
 -- Queues, limits and lanes.
 CREATE TABLE queue (
     name text COLLATE "C" PRIMARY KEY, mode text NOT NULL, slots int, created_at timestamptz NOT NULL,

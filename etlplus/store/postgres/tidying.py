@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 from etlplus.jobs.ids import first_id
 from etlplus.jobs.retention import Keep, Tidied, idle_since, oldest_kept, week_of, weeks_ahead
-from etlplus.store.postgres import ledger
+from etlplus.store.postgres import ledger, receipts
 from etlplus.store.postgres.bridge import Db
 from etlplus.store.postgres.sql import tidying as sql
 
@@ -31,16 +31,18 @@ async def tidy(db: Db, keep: Keep, now: datetime, limit: int, shard: int) -> Tid
     dropped, removed = await _drop(db, weeks, keep, now, shard)
     odd = await _remove_odd(db, oldest_kept(keep, now), limit, shard)
     ticks = await ledger.forget(db, keep, now, limit)
+    expired = await receipts.forget(db, now, limit)
     versions = await db.fetchval(sql.FORGET_VERSIONS, limit)
     keys = await _forget_keys(db, now)
     return Tidied(
         keys_forgotten=keys,
         ticks_removed=ticks,
+        receipts_removed=expired,
         versions_removed=versions,
         runs_removed=removed + odd,
         weeks_made=len(missing),
         weeks_dropped=dropped,
-        more=limit in (odd, ticks, versions),
+        more=limit in (odd, ticks, expired, versions),
     )
 
 

@@ -4,12 +4,12 @@ Jobs on SQLite: saving and deleting them, and finding the version that a run was
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 import msgspec
 
-from etlplus.errors import Conflict
+from etlplus.errors import Conflict, Stale
 from etlplus.jobs.ids import Ids
 from etlplus.jobs.model import Job, JobDraft, Run
 from etlplus.jobs.schedule import next_after
@@ -63,10 +63,10 @@ def put_version(db: Db, saved: Job) -> None:
     db.execute("INSERT INTO job_version VALUES (?, ?, ?)", (saved.id, saved.version, encode(saved)))
 
 
-def move_on(db: Db, job: Job) -> None:
-    """The same version, with another next time."""
-    next_at = job.next_at.timestamp() if job.next_at else None
-    db.execute("UPDATE job SET next_at = ?, doc = ? WHERE id = ?", (next_at, encode(job), job.id))
+def move_on(db: Db, jobs: Sequence[Job]) -> None:
+    """The same versions, with other next times."""
+    rows = [(job.next_at.timestamp() if job.next_at else None, encode(job), job.id) for job in jobs]
+    db.executemany("UPDATE job SET next_at = ?, doc = ? WHERE id = ?", rows)
 
 
 def try_again(db: Db) -> None:
@@ -76,7 +76,7 @@ def try_again(db: Db) -> None:
 
 def _refuse_stale(present: Job | None, expected: int | None) -> None:
     if present is not None and expected is not None and present.version != expected:
-        raise Conflict(f"the job is at version {present.version}, not {expected} any more", code="stale_version")
+        raise Stale(f"the job is at version {present.version}, not {expected} any more")
 
 
 class Definitions:

@@ -14,6 +14,14 @@ CREATE TABLE tick (
 CREATE INDEX tick_decided ON tick (decided_at);
 CREATE TABLE user (id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, doc BLOB NOT NULL) WITHOUT ROWID;
 
+-- Requests that take effect once.
+CREATE TABLE receipt (
+    principal TEXT NOT NULL, key TEXT NOT NULL, route TEXT NOT NULL, fingerprint TEXT NOT NULL,
+    made BLOB NOT NULL DEFAULT '[]', status INTEGER, headers BLOB, body BLOB, done_at REAL NOT NULL,
+    expires_at REAL NOT NULL, PRIMARY KEY (principal, key)
+) WITHOUT ROWID;
+CREATE INDEX receipt_expired ON receipt (expires_at);
+
 -- Queues, limits and lanes.
 CREATE TABLE queue (name TEXT PRIMARY KEY, mode TEXT NOT NULL, slots INTEGER, created_at REAL NOT NULL,
     updated_at REAL NOT NULL) WITHOUT ROWID;

@@ -11,7 +11,7 @@ from datetime import datetime
 
 from etlplus.jobs.ids import first_id
 from etlplus.jobs.retention import Keep, Tidied, idle_since, oldest_kept
-from etlplus.store.sqlite import ledger
+from etlplus.store.sqlite import ledger, receipts
 from etlplus.store.sqlite.records import Db
 
 LAST = "~"
@@ -65,13 +65,15 @@ def tidy(db: Db, keep: Keep, now: datetime, limit: int) -> Tidied:
     db.executemany(uncount, [(amount, state) for state, amount in counts.items()])
     keys = _forget_keys(db, now)
     ticks = ledger.forget(db, keep, now, limit)
+    expired = receipts.forget(db, now, limit)
     versions = db.execute(_FORGET_VERSIONS, (limit,)).rowcount
     return Tidied(
         keys_forgotten=keys,
         ticks_removed=ticks,
+        receipts_removed=expired,
         versions_removed=versions,
         runs_removed=len(gone),
-        more=limit in (len(gone), ticks, versions),
+        more=limit in (len(gone), ticks, expired, versions),
     )
 
 
