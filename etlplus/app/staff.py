@@ -5,7 +5,7 @@ The staff: this process as a worker, and the tree of its actors.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from random import Random
@@ -68,18 +68,23 @@ class Rhythm:
     rescue_s: float = 5.0
 
 
-def new_standing(slots: int, *, labels: Sequence[str] = (), calls_max: int = 0) -> Standing:
+def machine_time() -> datetime:
+    """What this machine takes for the time."""
+    return datetime.now(UTC)
+
+
+def new_standing(
+    slots: int, *, labels: Sequence[str] = (), calls_max: int = 0, now: Callable[[], datetime] = machine_time
+) -> Standing:
     """This process as a worker that has not joined yet.
 
     Args:
         slots: Attempts that need a process, at a time.
         labels: What the worker is able to do.
         calls_max: Calls of functions, at a time.
+        now: The clock to go by.
     """
     ids = Ids(Random())
-
-    def now() -> datetime:
-        return datetime.now(UTC)
 
     def new_worker() -> Worker:
         node, boot_id = machine()

