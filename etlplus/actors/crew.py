@@ -93,6 +93,10 @@ class Crew(Actor[Crewing]):
             self._nursery.start_soon(self._watch_lease)
 
     async def _carry(self, carriage: Carriage) -> None:
+        if carriage.lease.is_over:  # it was lost while the claim was under way, and others may have the run
+            carriage.result = LEASE_OVER
+            self._settle(carriage)
+            return
         try:
             reports = AttemptReports(carriage.claimed.run, self._audience)
             await carriage.carry(self._engine, reports, self._standing.now())

@@ -68,7 +68,7 @@ class Dispatcher(Actor[Dispatching]):
     @ClaimAnswered.handler
     def answered(self, message: ClaimAnswered) -> None:
         self._under_way.discard(message.calls)
-        carriages = [Carriage(each, self._standing.lease) for each in message.claimed]
+        carriages = [Carriage(each, message.lease) for each in message.claimed]
         if message.calls:
             self._standing.boarding.extend(carriages)
             self.ctx.ref(CREW).offer(Board())
@@ -111,15 +111,14 @@ class Dispatcher(Actor[Dispatching]):
             self._asked_meanwhile.add(calls)  # what woke us may have come too late for the claim under way
             return
         self._under_way.add(calls)
-        doubted = self._doubt
+        doubted, lease = self._doubt, self._standing.lease
         self.ctx.pipe(
-            self._ask_store(min(free, BATCH_MAX), calls),
-            lambda claimed: ClaimAnswered(claimed, calls, doubted),
+            self._ask_store(self._standing.worker.id, min(free, BATCH_MAX), calls),
+            lambda claimed: ClaimAnswered(claimed, lease, calls, doubted),
             lambda error: ClaimFailed(str(error), calls),
         )
 
-    async def _ask_store(self, free: int, calls: bool) -> tuple[Claimed, ...]:
-        worker = self._standing.worker.id
+    async def _ask_store(self, worker: str, free: int, calls: bool) -> tuple[Claimed, ...]:
         claimed = tuple(await self._store.claim(worker, limit=free, now=self._standing.now(), calls=calls))
         if self._doubt:
             self._give_back(await self._held(worker), worker, claimed)

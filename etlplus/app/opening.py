@@ -18,11 +18,12 @@ from prometheus_client import CollectorRegistry
 
 import etlplus
 from etlplus.actors.broadcaster import Newsroom
+from etlplus.actors.clock import SharedClock
 from etlplus.actors.messages import BROADCASTER, DISPATCHER, POOL
 from etlplus.actors.pool import StoreWatch
 from etlplus.actors.standing import Standing
 from etlplus.app.meters import connect_house, connect_runtime, connect_store, measured
-from etlplus.app.staff import EDGE, STOP_MARGIN_S, log_crash, log_dead_letter, machine_time, new_standing, staff
+from etlplus.app.staff import EDGE, STOP_MARGIN_S, log_crash, log_dead_letter, machine_time, new_clock, new_standing, staff
 from etlplus.engines.commands import Commands
 from etlplus.engines.functions import Function, Functions
 from etlplus.engines.local import LocalOptions, open_local
@@ -60,7 +61,8 @@ async def open_service(
         settings: Options; the defaults keep everything in the folder ``data``.
         functions: Functions of the program that are jobs, made by ``etlplus.job``; each is stored as one.
         edge: Also listen for REST and for the live monitoring, as the daemon does.
-        clock: What this machine takes for the time, aware; unless told, that of the system.
+        clock: What this machine takes for the time, aware; unless told, that of the system. Nodes that share a store go
+            by the clock of the store.
 
     Cancellation: cancelling the block drains: runs in hand may finish within ``shutdown.drain_s``, what remains returns
     to its queue; no process, thread or task is left.
@@ -101,7 +103,9 @@ async def _keep_house(
     with trio.CancelScope() as scope, hold(data_dir), ExitStack() as closing:
         async with measured() as lateness, open_store(url) as store, open_local(options) as loads:
             workshop = Workshop(loads, functions, Commands(data_dir / "children"))
-            standing = _standing(settings, slots, functions, clock)
+            shared = new_clock(clock)
+            await shared.look(store)
+            standing = _standing(settings, slots, functions, shared)
             newsroom, watch = Newsroom(standing.now), StoreWatch()
             await _store_jobs(store, functions, standing)
             tree = staff(
@@ -126,10 +130,10 @@ def _data_dir(settings: Settings) -> Path:
     return Path(settings.data_dir).absolute()
 
 
-def _standing(settings: Settings, slots: int, functions: Functions, now: Callable[[], datetime]) -> Standing:
+def _standing(settings: Settings, slots: int, functions: Functions, clock: SharedClock) -> Standing:
     calls = [CALLS + (draft.python or "") for draft in functions.drafts]
     labels = sorted([*filter(None, settings.engine.labels.split(",")), *calls])
-    return new_standing(slots, labels=labels, calls_max=settings.engine.calls_max if calls else 0, now=now)
+    return new_standing(slots, labels=labels, calls_max=settings.engine.calls_max if calls else 0, clock=clock)
 
 
 async def _store_jobs(store: Store, functions: Functions, standing: Standing) -> None:

@@ -15,6 +15,7 @@ import structlog
 
 from etlplus.actors.broadcaster import Broadcaster, Newsroom
 from etlplus.actors.carriage import Executing
+from etlplus.actors.clock import SharedClock
 from etlplus.actors.completer import Completer
 from etlplus.actors.crew import Crew
 from etlplus.actors.dispatcher import Dispatcher
@@ -73,8 +74,13 @@ def machine_time() -> datetime:
     return datetime.now(UTC)
 
 
+def new_clock(machine_now: Callable[[], datetime] = machine_time) -> SharedClock:
+    """The clock of a worker that has not asked its store yet."""
+    return SharedClock(machine_now, boottime_s)
+
+
 def new_standing(
-    slots: int, *, labels: Sequence[str] = (), calls_max: int = 0, now: Callable[[], datetime] = machine_time
+    slots: int, *, labels: Sequence[str] = (), calls_max: int = 0, clock: SharedClock | None = None
 ) -> Standing:
     """This process as a worker that has not joined yet.
 
@@ -82,13 +88,13 @@ def new_standing(
         slots: Attempts that need a process, at a time.
         labels: What the worker is able to do.
         calls_max: Calls of functions, at a time.
-        now: The clock to go by.
+        clock: What to go by; it should have asked the store.
     """
-    ids = Ids(Random())
+    ids, clock = Ids(Random()), clock or new_clock()
 
     def new_worker() -> Worker:
         node, boot_id = machine()
-        moment = now()
+        moment = clock.now()
         return Worker(
             id=ids.new(moment),
             node=node,
@@ -105,10 +111,11 @@ def new_standing(
         worker=new_worker(),
         lease=Lease(float("-inf")),
         slots=[Slot(number) for number in range(slots)],
-        now=now,
+        now=clock.now,
         boottime_s=boottime_s,
         new_worker=new_worker,
         calls_max=calls_max,
+        clock=clock,
     )
 
 

@@ -3,7 +3,7 @@ What every store promises, in four halves: write, read, lease, admin.
 
 The service gets the write and read halves, the staff gets the lease half, whoever runs the house gets the admin half.
 Each call is one unit: it takes effect completely or not at all, and when it returns, what it did survives a crash. The
-time is always passed in as ``now``; a store owns no clock. Every transition writes its ``RunEvent`` in the same unit,
+time is always passed in as ``now``; what a store does goes by no clock of its own. Every transition writes its ``RunEvent`` in the same unit,
 and a call makes at most one transition of any one run, so the versions that a caller sees of a run have no gaps.
 
 Cancellation: every call is a cancel point. A cancelled unit may have taken effect, but never half of it, and it leaves
@@ -336,6 +336,10 @@ class ReadStore(Protocol):
 
 class LeaseStore(Protocol):
     """What workers do. Whoever does not name the present (run, attempt, worker) holds nothing and changes nothing."""
+
+    async def time(self) -> datetime | None:
+        """What time it is by the store's own clock, which all who share it can go by; None if it has none."""
+        ...
 
     async def join(self, worker: Worker, *, now: datetime) -> None:
         """Announce a worker; its lease runs until ``worker.expires_at``. Joining again renews the record."""

@@ -39,6 +39,9 @@ CLEAN_UP_WITHIN_S = 2.0
 its query on the way; nobody learns of that, so the query would go on, its locks held, and only cutting ends it."""
 GONE_AFTER_MS = 500
 """How often the server looks, amid a query, whether we are still there; else a query that was cut would run to its end."""
+FROZEN_AFTER_MS = 10_000
+"""A unit asks on at once. One that does not, in the middle of its transaction, is of a process that stands still, and all who
+need a row that it locked wait with it; so the server lets it go, well before a lease ends."""
 TRIES = 5
 """Of a unit that PostgreSQL refused only because of its neighbors (a deadlock): it has left no trace and may run again."""
 
@@ -173,6 +176,7 @@ class Bridge:
             "search_path": schema,
             "application_name": "etlplus",
             "client_connection_check_interval": f"{GONE_AFTER_MS}ms",
+            "idle_in_transaction_session_timeout": f"{FROZEN_AFTER_MS}ms",
         }
         for lane, amount in CONNECTIONS.items():
             forced = FORCED_PLANS if lane in (Lane.CLAIM, Lane.SETTLE) else {}
