@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable
 from datetime import UTC, datetime
 from random import Random
@@ -248,6 +249,33 @@ async def test_no_answer_in_time_is_unavailable(bridge: Bridge, monkeypatch: pyt
         await bridge.run(lambda db: db.execute("SELECT pg_sleep(60)"))
     monkeypatch.undo()
     assert await all_quiet(bridge)
+
+
+async def test_a_process_that_stands_still_amid_a_unit_holds_nobody_up(
+    bridge: Bridge, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its locks are the others' after a while, and when it goes on, it is told that its unit did not take effect."""
+    monkeypatch.setattr(bridge_module, "FROZEN_AFTER_MS", 50)
+    locked, others_done = trio.Event(), trio.Event()
+
+    async def stand_still(db: Db) -> None:
+        await db.execute("UPDATE mark SET amount = amount + 100")
+        locked.set()
+        while not others_done.is_set():
+            await asyncio.sleep(0.01)
+        await db.execute("UPDATE mark SET amount = amount + 100")
+
+    async def be_frozen(frozen: Bridge) -> None:
+        with pytest.raises(StoreUnavailable):
+            await frozen.run(stand_still)
+
+    with trio.fail_after(HANG_S):
+        async with open_bridge(address, "public") as frozen, trio.open_nursery() as nursery:
+            nursery.start_soon(be_frozen, frozen)
+            await locked.wait()
+            await bridge.run(lambda db: db.execute("UPDATE mark SET amount = amount + 1"))
+            others_done.set()
+        assert await amount(bridge) == 2
 
 
 async def test_an_address_that_cannot_be_used_says_why(address: str) -> None:
