@@ -79,7 +79,7 @@ class Driver:
     async def begin(self) -> None:
         """Wait for the jobs of the nodes, and store the others."""
         for name in ("pay", "free", "narrow", "beat"):
-            while (job := await self._store.job_named(name)) is None:
+            while (job := await self._store.job_named(name)) is None:  # noqa: ASYNC110 - the store tells nobody
                 await trio.sleep(AGAIN_AFTER_S)
             self._jobs[name] = job
         publish = Command(argv=("sh", "-c", PUBLISH, str(self._effects)), stop_grace_s=0.2)
@@ -88,7 +88,9 @@ class Driver:
         end = start + timedelta(seconds=self._scale.spread_s)
         for name, options in BEATS.items():
             schedule = IntervalSchedule(start_at=start, end_at=end, grace_s=1, **options)  # type: ignore[arg-type]
-            self.schedules.append(await self._save(JobDraft(name=name, python="beat", retry=PATIENT, schedule=schedule)))
+            self.schedules.append(
+                await self._save(JobDraft(name=name, python="beat", retry=PATIENT, schedule=schedule))
+            )
 
     async def ask(self) -> None:
         """Ask for all runs, in chunks spread over the time."""

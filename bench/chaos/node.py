@@ -53,7 +53,9 @@ async def live(options: NodeOptions) -> int:
         async with open_bridge(options.url, "chaos") as bridge:
             work = Work(bridge, journal, options.name)
             async with (
-                etlplus.open_service(settings, functions=work.functions, clock=lambda: datetime.now(UTC) + shift) as service,
+                etlplus.open_service(
+                    settings, functions=work.functions, clock=lambda: datetime.now(UTC) + shift
+                ) as service,
                 trio.open_nursery() as nursery,
             ):
                 nursery.start_soon(_note_worker, service, journal)

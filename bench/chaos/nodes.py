@@ -28,9 +28,9 @@ class Node:
     """One node: its options, its present process, and what was done to it (by process number, at which times)."""
 
     options: NodeOptions
-    killed: dict[int, float] = field(default_factory=lambda: {})
-    frozen: list[tuple[int, float, float]] = field(default_factory=lambda: [])
-    unexpected: list[str] = field(default_factory=lambda: [])
+    killed: dict[int, float] = field(default_factory=dict)
+    frozen: list[tuple[int, float, float]] = field(default_factory=list)
+    unexpected: list[str] = field(default_factory=list)
     starts: int = 0
     _process: trio.Process | None = None
     _leave: bool = False

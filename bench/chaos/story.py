@@ -26,7 +26,7 @@ from bench.chaos.work import SCHEMA
 from etlplus.errors import StoreUnavailable
 from etlplus.store.opening import open_store
 from etlplus.store.postgres.bridge import Bridge, open_bridge
-from etlplus.testing.servers import Server, restartable_postgres
+from etlplus.testing.servers import PostgresServer, restartable_postgres
 
 LOOK_S = 0.25
 END_WITHIN_S = 900.0
@@ -39,13 +39,13 @@ class Story:
 
     plan: Plan
     folder: Path
-    server: Server
+    server: PostgresServer
     nodes: list[Node]
-    outages: list[tuple[float, float]] = field(default_factory=lambda: [])
+    outages: list[tuple[float, float]] = field(default_factory=list)
     seconds: float = 0.0
     left: int = 0
-    processes_left: list[str] = field(default_factory=lambda: [])
-    stuck: list[str] = field(default_factory=lambda: [])
+    processes_left: list[str] = field(default_factory=list)
+    stuck: list[str] = field(default_factory=list)
     driver: Driver = field(init=False)
     _server_held: trio.Lock = field(default_factory=trio.Lock)
 
@@ -128,7 +128,7 @@ class Story:
         for node in self.nodes:
             node.leave()
         with trio.move_on_after(STOP_WITHIN_S):
-            while nursery.child_tasks:
+            while nursery.child_tasks:  # noqa: ASYNC110 - a nursery tells nobody
                 await trio.sleep(LOOK_S)
         if nursery.child_tasks:
             self.stuck = [node.options.name for node in self.nodes if node.lives]

@@ -32,10 +32,10 @@ EARLY_S = 1.0
 class Verdict:
     """``complaints`` are the promises that were broken, ``suspects`` the runs that they are about."""
 
-    complaints: list[str] = field(default_factory=lambda: [])
-    suspects: list[str] = field(default_factory=lambda: [])
-    evidence: list[str] = field(default_factory=lambda: [])
-    figures: dict[str, float] = field(default_factory=lambda: {})
+    complaints: list[str] = field(default_factory=list)
+    suspects: list[str] = field(default_factory=list)
+    evidence: list[str] = field(default_factory=list)
+    figures: dict[str, float] = field(default_factory=dict)
 
     def refuse(self, complaint: str, runs: list[str] | tuple[str, ...] = ()) -> None:
         named = f" ({', '.join(runs[:3])}{', …' if len(runs) > 3 else ''})" if runs else ""
@@ -108,7 +108,9 @@ class _Court:
         if without := await self._ids(records.WITHOUT_EFFECT):
             self._verdict.refuse(f"{len(without)} runs succeeded without their effect", without)
         published = {path.name for path in self._story.effects.iterdir()}
-        done = await self._ids("SELECT id FROM etlplus.run WHERE state = 'succeeded' AND doc ->> 'job_name' = 'command'")
+        done = await self._ids(
+            "SELECT id FROM etlplus.run WHERE state = 'succeeded' AND doc ->> 'job_name' = 'command'"
+        )
         if without := sorted(set(done) - published):
             self._verdict.refuse(f"{len(without)} commands succeeded without their effect", without)
 
@@ -120,11 +122,17 @@ class _Court:
     async def of_limits(self) -> None:
         """By the database's own notes, no limit was ever exceeded, and no slot is held now."""
         for key, limit in (("'*'", HOUSE_SLOTS), ("queue", NARROW_SLOTS), ("limit_key", CUSTOMER_SLOTS)):
-            for row in await self._rows(records.MOST_CARRIED.replace("{key}", f"carried.{key}" if key == "queue" else key)):
+            for row in await self._rows(
+                records.MOST_CARRIED.replace("{key}", f"carried.{key}" if key == "queue" else key)
+            ):
                 bounded = row["key"] not in ("", "default")
                 if bounded and row["most"] > limit:
-                    self._verdict.refuse(f"{row['most']} runs of {row['key']} were carried at once, {limit} are allowed")
-        if not self._story.left and (held := await self._ids("SELECT key FROM etlplus.limit_slot WHERE run_id IS NOT NULL")):
+                    self._verdict.refuse(
+                        f"{row['most']} runs of {row['key']} were carried at once, {limit} are allowed"
+                    )
+        if not self._story.left and (
+            held := await self._ids("SELECT key FROM etlplus.limit_slot WHERE run_id IS NOT NULL")
+        ):
             self._verdict.refuse(f"slots are held by nobody: {held}")
 
     async def of_schedules(self) -> None:
@@ -145,7 +153,7 @@ class _Court:
         """The nodes are gone, and so are their connections."""
         sessions: list[Any] = []
         with trio.move_on_after(SESSIONS_GONE_WITHIN_S):
-            while sessions := await self._rows(records.SESSIONS, self._began_at):
+            while sessions := await self._rows(records.SESSIONS, self._began_at):  # noqa: ASYNC110 - PostgreSQL tells nobody
                 await trio.sleep(0.1)
         if sessions:
             self._verdict.refuse(f"connections are left: {[tuple(row) for row in sessions]}")
@@ -159,7 +167,9 @@ class _Court:
             self._verdict.refuse(f"did not stop when asked to: {story.stuck}")
         for node in story.nodes:
             if not node.frozen and (lost := node.logged("lease_lost")):
-                self._verdict.refuse(f"{node.options.name} lived, and lost its lease at {[line['at'] for line in lost]}")
+                self._verdict.refuse(
+                    f"{node.options.name} lived, and lost its lease at {[line['at'] for line in lost]}"
+                )
 
     async def of_attempts(self) -> None:
         """No attempt was at work when the next one of its run began, unless its node was frozen or killed."""

@@ -68,7 +68,7 @@ class Dispatcher(Actor[Dispatching]):
     @ClaimAnswered.handler
     def answered(self, message: ClaimAnswered) -> None:
         self._under_way.discard(message.calls)
-        carriages = [Carriage(each, self._standing.lease) for each in message.claimed]
+        carriages = [Carriage(each, message.lease) for each in message.claimed]
         if message.calls:
             self._standing.boarding.extend(carriages)
             self.ctx.ref(CREW).offer(Board())
@@ -78,9 +78,9 @@ class Dispatcher(Actor[Dispatching]):
                 self.ctx.ref(runner_name(slot.number)).tell(Carry())
         if message.claimed:
             self.ctx.ref(BROADCASTER).offer(Announce(tuple(each.run for each in message.claimed)))
-        if message.claimed or message.doubted or self._asked_meanwhile:
-            self._asked_meanwhile.clear()
-            self._claim_both()
+            self._asked_meanwhile.add(message.calls)  # there may be more
+        for calls in self._asked_meanwhile - self._under_way:
+            self._claim(calls=calls)
 
     @ClaimFailed.handler
     def failed(self, message: ClaimFailed) -> None:
@@ -111,10 +111,11 @@ class Dispatcher(Actor[Dispatching]):
             self._asked_meanwhile.add(calls)  # what woke us may have come too late for the claim under way
             return
         self._under_way.add(calls)
-        doubted, lease = self._doubt, self._standing.lease
+        self._asked_meanwhile.discard(calls)
+        lease = self._standing.lease
         self.ctx.pipe(
             self._ask_store(self._standing.worker.id, min(free, BATCH_MAX), calls),
-            lambda claimed: ClaimAnswered(claimed, lease, calls, doubted),
+            lambda claimed: ClaimAnswered(claimed, lease, calls),
             lambda error: ClaimFailed(str(error), calls),
         )
 

@@ -25,10 +25,11 @@ class PoolKeeping:
 
 
 class PoolView(msgspec.Struct, frozen=True):
-    """How the store was when it was last looked at. ``up`` is False during an outage, and ``error`` says why."""
+    """How the store was when it was last looked at: ``up``, or out for the reason that ``error`` gives, ``since`` when."""
 
     up: bool
-    latency_s: float
+    since: datetime
+    latency_s: float = 0.0
     error: str = ""
     outages: int = 0
     horizon: Horizon = Horizon()
@@ -43,11 +44,11 @@ class Probe(Tell[PoolKeeping]):
 
 
 class Probed(Tell[PoolKeeping]):
-    """The store answered after ``latency_s``; with ``error`` it did not."""
+    """The store answered after ``latency_s``; with ``error`` it did not. Without ``horizon``, that was not to be seen."""
 
     latency_s: float
     error: str = ""
-    horizon: Horizon = Horizon()
+    horizon: Horizon | None = None
 
 
 class Broadcasting:
@@ -191,13 +192,12 @@ class Wake(Tell[Dispatching]):
 
 class ClaimAnswered(Tell[Dispatching]):
     """The store gave these runs to this worker, under the lease that it had when it asked; with ``calls``, they call
-    functions. ``doubted``: it was asked first what the worker holds.
+    functions.
     """
 
     claimed: tuple[Claimed, ...]
     lease: Lease
     calls: bool
-    doubted: bool
 
 
 class ClaimFailed(Tell[Dispatching]):

@@ -12,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import structlog
 import trio
 from prometheus_client import CollectorRegistry
@@ -22,8 +23,17 @@ from etlplus.actors.clock import SharedClock
 from etlplus.actors.messages import BROADCASTER, DISPATCHER, POOL
 from etlplus.actors.pool import StoreWatch
 from etlplus.actors.standing import Standing
-from etlplus.app.meters import connect_house, connect_runtime, connect_store, measured
-from etlplus.app.staff import EDGE, STOP_MARGIN_S, log_crash, log_dead_letter, machine_time, new_clock, new_standing, staff
+from etlplus.app.meters import connect_house, connect_lanes, connect_runtime, connect_store, measured
+from etlplus.app.staff import (
+    EDGE,
+    STOP_MARGIN_S,
+    log_crash,
+    log_dead_letter,
+    machine_time,
+    new_clock,
+    new_standing,
+    staff,
+)
 from etlplus.engines.commands import Commands
 from etlplus.engines.functions import Function, Functions
 from etlplus.engines.local import LocalOptions, open_local
@@ -41,6 +51,7 @@ from etlplus.service.tokens import TokenService, kept_secret
 from etlplus.settings import Settings
 from etlplus.store.contract import Store
 from etlplus.store.opening import open_store
+from etlplus.store.pooling import Pooling
 from etlplus.telemetry import Lateness, Meters
 
 log = structlog.get_logger()
@@ -100,13 +111,14 @@ async def _keep_house(
     slots = settings.engine.slots or os.cpu_count() or 1
     options = LocalOptions(data_dir=data_dir, slots=slots, memory_limit_bytes=settings.engine.memory_limit_bytes)
     url = settings.store.url or f"sqlite:{data_dir / 'store.sqlite'}"
+    pooling = msgspec.convert(settings.store.postgres, Pooling, from_attributes=True)
     with trio.CancelScope() as scope, hold(data_dir), ExitStack() as closing:
-        async with measured() as lateness, open_store(url) as store, open_local(options) as loads:
+        async with measured() as lateness, open_store(url, pooling=pooling) as store, open_local(options) as loads:
             workshop = Workshop(loads, functions, Commands(data_dir / "children"))
             shared = new_clock(clock)
             await shared.look(store)
             standing = _standing(settings, slots, functions, shared)
-            newsroom, watch = Newsroom(standing.now), StoreWatch()
+            newsroom, watch = Newsroom(standing.now), StoreWatch(standing.now())
             await _store_jobs(store, functions, standing)
             tree = staff(
                 store, workshop, standing, newsroom, settings, dead=await _predecessors(store, url), watch=watch
@@ -224,4 +236,5 @@ def _measure(house: House, system: System, lateness: Lateness, watch: StoreWatch
     meters = Meters(house.registry)
     connect_house(meters, house, lateness)
     connect_runtime(meters, system)
-    connect_store(meters, watch)
+    connect_store(meters, watch, house.now)
+    connect_lanes(meters, house.store)

@@ -17,6 +17,7 @@ from etlplus.actors.broadcaster import Newsroom
 from etlplus.actors.messages import Broadcasting, Dispatching, PoolKeeping
 from etlplus.actors.standing import Standing
 from etlplus.engines.workshop import Workshop
+from etlplus.jobs.model import User
 from etlplus.runtime import Ref, TreeSnapshot
 from etlplus.service.bootstrap import Bootstrap
 from etlplus.service.passwords import Passwords
@@ -34,7 +35,9 @@ class Ports:
 
 @dataclass(frozen=True, slots=True)
 class House:
-    """See the module. ``epoch`` names this daemon's life: positions of news count within it."""
+    """See the module. ``epoch`` names this daemon's life: positions of news count within it. ``seen`` are users as they were
+    when the store last told of them, by id.
+    """
 
     store: Store
     workshop: Workshop
@@ -54,6 +57,7 @@ class House:
     version: str
     started_at: datetime
     ports: Ports = field(default_factory=Ports)
+    seen: dict[str, User] = field(default_factory=dict[str, User])
 
     @property
     def now(self) -> Callable[[], datetime]:

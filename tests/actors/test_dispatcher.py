@@ -1,7 +1,9 @@
-"""The dispatcher: whoever wakes it is heard, also while a claim is under way, and what it claims is carried under its lease."""
+"""The dispatcher: whoever wakes it is heard, also while a claim is under way."""
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
@@ -19,50 +21,78 @@ from etlplus.engines.inline import Inline
 from etlplus.jobs.kinds import CALLS
 from etlplus.jobs.model import JobDraft, NewRun, RunState
 from etlplus.jobs.outcome import Figures, Result, Returned, Succeeded
-from etlplus.runtime import open_system
+from etlplus.runtime import System, open_system
 from etlplus.settings import Settings
-from etlplus.store.sqlite.body import open_sqlite
+from etlplus.store.sqlite.body import SqliteStore, open_sqlite
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 ANSWER_S = 0.5
 NEVER = Rhythm(poll_s=1e6, tick_s=1e6)
 
 
+def virtual_now() -> datetime:
+    return EPOCH + timedelta(seconds=trio.current_time())
+
+
 async def done(work: Work, lease: Lease, reports: Reports) -> Result:
     return Succeeded(Figures())
 
 
-def standing_in_virtual_time(calls_max: int = 0) -> Standing:
-    labels = (CALLS + "call",) if calls_max else ()
-    standing = new_standing(1, calls_max=calls_max, labels=labels)
-    standing.now = lambda: EPOCH + timedelta(seconds=trio.current_time())
+def standing_in_virtual_time(calls_max: int) -> Standing:
+    standing = new_standing(1, calls_max=calls_max, labels=(CALLS + "call",))
+    standing.now = virtual_now
     standing.boottime_s = trio.current_time
     standing.lease = Lease(float("-inf"), trio.current_time)
     return standing
 
 
-async def test_a_wake_during_a_claim_is_followed_by_another_claim(autojump_clock: MockClock) -> None:
-    """What is enqueued while an empty claim waits for its answer starts right after it, and not at the next poll."""
-    standing = standing_in_virtual_time()
+@asynccontextmanager
+async def slow_house(*, calls_max: int) -> AsyncGenerator[tuple[SqliteStore, System, list[bool]]]:
+    """A staff that claims when it is woken, and at no other time, from a store whose answers to claims take ``ANSWER_S``; with
+    the claims that were made so far, of each whether it was for calls.
+    """
+    standing = standing_in_virtual_time(calls_max)
+    claims: list[bool] = []
     async with open_sqlite(None, Random(1)) as store:
         claim = store.claim
 
-        async def slow_claim(*args: Any, **kwargs: Any) -> Any:
-            claimed = await claim(*args, **kwargs)
+        async def slow_claim(*args: Any, calls: bool, **kwargs: Any) -> Any:
+            claims.append(calls)
+            claimed = await claim(*args, calls=calls, **kwargs)
             await trio.sleep(ANSWER_S)
             return claimed
 
         store.claim = slow_claim  # type: ignore[method-assign]  # the real one, whose answers take their time
-        job = await store.save_job(JobDraft(name="job", pipeline={}), now=standing.now())
         tree = staff(store, Inline(done), standing, Newsroom(standing.now), Settings(), rhythm=NEVER)
         async with open_system(tree, seed=1) as system:
-            await trio.sleep(10)
-            system.ref(DISPATCHER).tell(Wake())
-            await trio.sleep(ANSWER_S / 2)
-            (run,) = await store.enqueue([NewRun(job_id=job.id)], now=standing.now())
-            system.ref(DISPATCHER).tell(Wake())
-            await trio.sleep(2 * ANSWER_S)
-            assert (await store.run(run.id)).state is RunState.SUCCEEDED
+            yield store, system, claims
+
+
+async def test_a_wake_during_a_claim_is_followed_by_another_claim(autojump_clock: MockClock) -> None:
+    """What is enqueued while an empty claim waits for its answer starts right after it, and not at the next poll."""
+    async with slow_house(calls_max=0) as (store, system, _):
+        job = await store.save_job(JobDraft(name="job", pipeline={}), now=virtual_now())
+        await trio.sleep(10)
+        system.ref(DISPATCHER).tell(Wake())
+        await trio.sleep(ANSWER_S / 2)
+        (run,) = await store.enqueue([NewRun(job_id=job.id)], now=virtual_now())
+        system.ref(DISPATCHER).tell(Wake())
+        await trio.sleep(2 * ANSWER_S)
+        assert (await store.run(run.id)).state is RunState.SUCCEEDED
+
+
+async def test_who_finds_nothing_asks_no_more(autojump_clock: MockClock) -> None:
+    """Two claims that run side by side do not keep each other going: each is made once for the wakes before it, and once more
+    for those that came while it was under way.
+    """
+    async with slow_house(calls_max=1) as (_, system, claims):
+        await trio.sleep(10)
+        claims.clear()
+        system.ref(DISPATCHER).tell(Wake())
+        await trio.sleep(ANSWER_S / 2)
+        system.ref(DISPATCHER).tell(Wake())
+        await trio.sleep(100 * ANSWER_S)
+        assert sorted(claims) == [False, False, True, True]
 
 
 @pytest.mark.parametrize("kind", ["pipeline", "function"])
@@ -86,7 +116,7 @@ async def test_a_claim_whose_lease_is_lost_under_way_is_not_carried(autojump_clo
             claimed = await claim(*args, **kwargs)
             if claimed and claimed[0].run.attempt == 1:
                 await store.rescue(now=standing.now(), dead=[standing.worker.id])
-                while standing.worker.id == claimed[0].run.worker_id:
+                while standing.worker.id == claimed[0].run.worker_id:  # noqa: ASYNC110 - a name tells nobody
                     await trio.sleep(1)
             return claimed
 
@@ -97,7 +127,7 @@ async def test_a_claim_whose_lease_is_lost_under_way_is_not_carried(autojump_clo
         tree = staff(store, Inline(begin), standing, Newsroom(standing.now), Settings())
         async with open_system(tree, seed=1):
             with trio.fail_after(3600):
-                while not (await store.run(run.id)).state.is_final:
+                while not (await store.run(run.id)).state.is_final:  # noqa: ASYNC110 - the clock is virtual
                     await trio.sleep(1)
         assert (await store.run(run.id)).state is RunState.SUCCEEDED
     assert begun == [2]

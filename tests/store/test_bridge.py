@@ -14,9 +14,12 @@ import trio
 from etlplus.errors import Invalid, Misconfigured, StoreUnavailable
 from etlplus.jobs.model import JobDraft
 from etlplus.store.opening import open_store
+from etlplus.store.pooling import USUAL
 from etlplus.store.postgres import bridge as bridge_module
-from etlplus.store.postgres.bridge import CONNECTIONS, Bridge, Db, Lane, open_bridge
+from etlplus.store.postgres import sessions
+from etlplus.store.postgres.bridge import OWN_CONNECTIONS, Bridge, Db, Lane, open_bridge
 
+CONNECTIONS = {lane: OWN_CONNECTIONS.get(lane, USUAL.connections_max) for lane in Lane}
 HANG_S = 10.0
 """Far more than anything here takes: who is still waiting then would wait for ever."""
 
@@ -255,13 +258,13 @@ async def test_a_process_that_stands_still_amid_a_unit_holds_nobody_up(
     bridge: Bridge, address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its locks are the others' after a while, and when it goes on, it is told that its unit did not take effect."""
-    monkeypatch.setattr(bridge_module, "FROZEN_AFTER_MS", 50)
+    monkeypatch.setattr(sessions, "FROZEN_AFTER_MS", 50)
     locked, others_done = trio.Event(), trio.Event()
 
     async def stand_still(db: Db) -> None:
         await db.execute("UPDATE mark SET amount = amount + 100")
         locked.set()
-        while not others_done.is_set():
+        while not others_done.is_set():  # noqa: ASYNC110 - it stands still in asyncio, the others act in Trio
             await asyncio.sleep(0.01)
         await db.execute("UPDATE mark SET amount = amount + 100")
 

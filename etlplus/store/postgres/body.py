@@ -10,6 +10,7 @@ from datetime import datetime
 from random import Random
 from typing import Any, TypeVar
 
+import trio
 from asyncpg import LockNotAvailableError
 
 from etlplus.jobs.explaining import Explanation, explain
@@ -21,6 +22,7 @@ from etlplus.jobs.queues import Limit, LimitDraft, Queue, QueueCounts, QueueDraf
 from etlplus.jobs.retention import Keep, Tidied
 from etlplus.jobs.ticks import Tick
 from etlplus.store.contract import Beat, Claimed, Counts, Hint, Horizon, Outcome, RunFilter, Settled, Statistics
+from etlplus.store.pooling import LaneFigures, Pooling
 from etlplus.store.postgres import (
     accounts,
     cancelling,
@@ -240,7 +242,17 @@ class PostgresStore:
         return await self._look(ticking.queued_hint)
 
     async def ping(self) -> None:
-        await self._look(lambda db: db.execute(sql.PING))
+        await self._bridge.run(lambda db: db.execute(sql.PING), Lane.BEAT, atomic=False)
+
+    async def tend(self) -> None:
+        await self._bridge.tend()
+
+    async def distrust(self) -> None:
+        await trio.lowlevel.checkpoint()
+        self._bridge.distrust()
+
+    def lanes(self) -> Mapping[str, LaneFigures]:
+        return self._bridge.lanes()
 
     async def statistics(self) -> Statistics:
         version: int = await self._look(lambda db: db.fetchval(sql.SCHEMA_VERSION))
@@ -264,14 +276,14 @@ class PostgresStore:
 
 
 @asynccontextmanager
-async def open_postgres(dsn: str, rng: Random) -> AsyncGenerator[PostgresStore]:
+async def open_postgres(dsn: str, rng: Random, rules: Pooling) -> AsyncGenerator[PostgresStore]:
     """The store in the PostgreSQL database at ``dsn``, its schema brought up to date.
 
     Raises:
-        Misconfigured: the address or the credentials are wrong, or the schema belongs to a newer program.
+        Misconfigured: the address, the credentials or ``rules`` are wrong, or the schema belongs to a newer program.
         StoreUnavailable: nobody answers there.
     """
-    async with open_bridge(dsn, schema.SCHEMA) as bridge:
+    async with open_bridge(dsn, schema.SCHEMA, rules, Random(rng.getrandbits(64))) as bridge:
         store = PostgresStore(bridge, rng)
         await store.migrate()
         yield store

@@ -25,6 +25,7 @@ from etlplus.jobs.retention import Keep, Tidied
 from etlplus.jobs.ticks import Tick
 from etlplus.store.contract import Beat, Claimed, Counts, Hint, Horizon, Outcome, RunFilter, Settled, Statistics
 from etlplus.store.kept import Kept
+from etlplus.store.pooling import LaneFigures
 from etlplus.store.sqlite import (
     accounts,
     cancelling,
@@ -233,6 +234,15 @@ class SqliteStore:
 
     async def ping(self) -> None:
         await self._write(lambda db: db.execute("SELECT 1").fetchone())
+
+    async def tend(self) -> None:
+        await trio.lowlevel.checkpoint()
+
+    async def distrust(self) -> None:
+        await trio.lowlevel.checkpoint()
+
+    def lanes(self) -> Mapping[str, LaneFigures]:
+        return {}
 
     async def statistics(self) -> Statistics:
         return await self._read(lambda db: reads.statistics(db, self._writer.statistics()))
