@@ -26,6 +26,7 @@ from etlplus.jobs.model import Job, JobDraft, NewRun, Worker
 from etlplus.jobs.outcome import Figures as Balance
 from etlplus.jobs.outcome import Succeeded
 from etlplus.jobs.queues import HOUSE, LimitDraft, LimitUse
+from etlplus.jobs.rates import Rate
 from etlplus.store.contract import Claimed, Outcome, Store
 from etlplus.store.opening import open_store
 from etlplus.store.postgres.bridge import Db, open_bridge
@@ -33,6 +34,8 @@ from etlplus.testing.servers import private_postgres
 
 RUNS = 8_000
 BATCH = 200
+GENEROUS = Rate(count=1_000_000)
+"""More than any machine asks for."""
 BULK = 10_000
 CLAIMS = 15
 REPETITIONS = 5
@@ -64,7 +67,7 @@ async def burn(store: Store, amount: int) -> float:
     left = amount
     while left:
         now = NOW + timedelta(seconds=time.perf_counter() - began)  # the store has duties that fall due once a second
-        claimed = await store.claim("w", limit=BATCH, now=now)
+        claimed = (await store.claim("w", limit=BATCH, now=now)).claimed
         outcomes = [
             Outcome(run_id=each.run.id, attempt=each.run.attempt, worker_id="w", result=DONE) for each in claimed
         ]
@@ -95,7 +98,7 @@ def bulk_s(url: str) -> float:
             began = time.perf_counter()
             made = await store.enqueue([NewRun(job_id=job.id)] * BULK, now=NOW)
             seconds = (time.perf_counter() - began) / BULK
-            while claimed := await store.claim("w", limit=1000, now=NOW):
+            while claimed := (await store.claim("w", limit=1000, now=NOW)).claimed:
                 await _acknowledged(store, claimed)
             assert len(made) == BULK
             return seconds
@@ -179,10 +182,14 @@ def measure(figures: Figures) -> None:
         compare(figures, "sqlite", lambda: store_s(file), lambda: plain_sqlite_s(Path(folder) / "plain"))
         for name, url in (("postgres", postgres), ("sqlite", file)):
             figures.note(f"bulk_enqueue_per_s_{name}", 1 / min(bulk_s(url) for _ in range(REPETITIONS)))
-            free, limited = best_times(
-                lambda url=url: store_s(url), lambda url=url: limited_s(url), repetitions=REPETITIONS
+            free, limited, paced = best_times(
+                lambda url=url: store_s(url),
+                lambda url=url: limited_s(url, LimitDraft(name=HOUSE, slots=BATCH)),
+                lambda url=url: limited_s(url, LimitDraft(name=HOUSE, rate=GENEROUS)),
+                repetitions=REPETITIONS,
             )
             figures.ratio(f"limit_cost_{name}", free, limited)
+            figures.ratio(f"rate_cost_{name}", free, paced)
             saturated(figures, name, url)
 
 
@@ -192,7 +199,7 @@ async def _claims_s(store: Store, job: Job) -> float:
     for _ in range(CLAIMS):
         await store.enqueue([NewRun(job_id=job.id, run_at=NOW)] * BATCH, now=LATER)
         began = time.perf_counter()
-        claimed = await store.claim("w", limit=BATCH, now=LATER)
+        claimed = (await store.claim("w", limit=BATCH, now=LATER)).claimed
         times.append(time.perf_counter() - began)
         await _acknowledged(store, claimed)
     return min(times)
@@ -219,23 +226,23 @@ def saturated(figures: Figures, name: str, url: str) -> None:
             figures.note(f"saturated_key_cost_{name}", await _claims_s(store, job) / none)
             wishes = [NewRun(job_id=limited.id, params={"id": key}) for key in range(2000) for _ in range(2)]
             await store.enqueue(wishes, now=NOW)
-            while await store.claim("w", limit=1000, now=LATER):
+            while (await store.claim("w", limit=1000, now=LATER)).claimed:
                 pass
             figures.note(f"saturated_keys_2000_cost_{name}", await _claims_s(store, job) / none)
 
     trio.run(main)
 
 
-def limited_s(url: str) -> float:
-    """Seconds per run under a limit of the house that is as large as a batch."""
+def limited_s(url: str, limit: LimitDraft) -> float:
+    """Seconds per run under a limit that holds nothing up."""
 
     async def main() -> float:
         async with open_store(url) as store:
             job = await prepared(store)
-            await store.save_limit(LimitDraft(name=HOUSE, slots=BATCH), now=NOW)
+            await store.save_limit(limit, now=NOW)
             await store.enqueue([NewRun(job_id=job.id)] * RUNS, now=NOW)
             seconds = await burn(store, RUNS)
-            await store.delete_limit(HOUSE, now=NOW)
+            await store.delete_limit(limit.name, now=NOW)
             return seconds
 
     return trio.run(main)

@@ -1,9 +1,10 @@
 """
 The dispatcher: claims runs when slots are free, and hands each to the runner that owns the slot.
 
-Woken by whoever enqueues, frees a slot or renews the lease; a slow poll catches what other nodes enqueue and what nobody
-announced. Runs that call functions of the program have room of their own beside the slots, and claims of their own. Of each
-kind, one claim is under way at a time, for no more runs than there is room for.
+Woken by whoever enqueues, frees a slot or renews the lease, and by the clock when runs wait for the token of a rate; a slow
+poll catches what other nodes enqueue and what nobody announced. Runs that call functions of the program have room of their
+own beside the slots, and claims of their own. Of each kind, one claim is under way at a time, for no more runs than there is
+room for.
 
 A claim whose answer was lost (the store failed after it took effect, or this actor crashed) leaves runs that the store
 counts as ours and nobody carries. After any such doubt, the next claim that is answered is followed by a look at what the
@@ -11,6 +12,8 @@ store says we hold; what lies in no slot and in no outbox is given back.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import structlog
 
@@ -36,11 +39,13 @@ from etlplus.actors.standing import Standing
 from etlplus.jobs.model import Run, RunState
 from etlplus.jobs.outcome import Returned
 from etlplus.runtime import Actor
-from etlplus.store.contract import Claimed, Outcome, RunFilter, Store
+from etlplus.store.contract import Claimed, Outcome, RunFilter, Store, Taken
 
 log = structlog.get_logger()
 
 RETRY_AFTER_S = 0.5
+TOKEN_S = 0.001
+"""Tokens that come faster than this are not waited for one by one."""
 HELD_MAX = 1000
 BATCH_MAX = 500
 
@@ -79,6 +84,9 @@ class Dispatcher(Actor[Dispatching]):
         if message.claimed:
             self.ctx.ref(BROADCASTER).offer(Announce(tuple(each.run for each in message.claimed)))
             self._asked_meanwhile.add(message.calls)  # there may be more
+        elif message.next_at is not None:
+            wait_s = (message.next_at - self._standing.now()).total_seconds()
+            self.ctx.after(max(wait_s, TOKEN_S), Wake(), key=f"token {message.calls}")
         for calls in self._asked_meanwhile - self._under_way:
             self._claim(calls=calls)
 
@@ -115,23 +123,23 @@ class Dispatcher(Actor[Dispatching]):
         lease = self._standing.lease
         self.ctx.pipe(
             self._ask_store(self._standing.worker.id, min(free, BATCH_MAX), calls),
-            lambda claimed: ClaimAnswered(claimed, lease, calls),
+            lambda taken: ClaimAnswered(tuple(taken.claimed), taken.next_at, lease, calls),
             lambda error: ClaimFailed(str(error), calls),
         )
 
-    async def _ask_store(self, worker: str, free: int, calls: bool) -> tuple[Claimed, ...]:
-        claimed = tuple(await self._store.claim(worker, limit=free, now=self._standing.now(), calls=calls))
+    async def _ask_store(self, worker: str, free: int, calls: bool) -> Taken:
+        taken = await self._store.claim(worker, limit=free, now=self._standing.now(), calls=calls)
         if self._doubt:
-            self._give_back(await self._held(worker), worker, claimed)
+            self._give_back(await self._held(worker), worker, taken.claimed)
             self._doubt = False
-        return claimed
+        return taken
 
     async def _held(self, worker: str) -> list[Run]:
         """What the store counts as this worker's; read after a claim, so that no earlier claim can still take effect."""
         running = await self._store.runs(RunFilter(states=(RunState.RUNNING,)), limit=HELD_MAX)
         return [run for run in running if run.worker_id == worker]
 
-    def _give_back(self, held: list[Run], worker: str, claimed: tuple[Claimed, ...]) -> None:
+    def _give_back(self, held: list[Run], worker: str, claimed: Sequence[Claimed]) -> None:
         """Return what is held and neither carried, nor ended, nor claimed just now."""
         known = {each.run.id for each in claimed}
         known |= {carriage.run_id for carriage in self._standing.carried()}

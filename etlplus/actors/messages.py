@@ -192,10 +192,11 @@ class Wake(Tell[Dispatching]):
 
 class ClaimAnswered(Tell[Dispatching]):
     """The store gave these runs to this worker, under the lease that it had when it asked; with ``calls``, they call
-    functions.
+    functions. ``next_at``: others wait for a token that comes then.
     """
 
     claimed: tuple[Claimed, ...]
+    next_at: datetime | None
     lease: Lease
     calls: bool
 

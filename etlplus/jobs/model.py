@@ -170,13 +170,14 @@ class NewRun(msgspec.Struct, frozen=True, kw_only=True):
     """A wish for a run. While its ``unique_key`` is somebody's, ``unique`` says what becomes of it: unless told otherwise,
     as long as a run with that key is unfinished, the answer is that run and no new one is made.
 
-    ``run_at`` in the future makes the run wait as scheduled; None means now. ``interval`` is the stretch of data that it is
-    for, from the first moment on, up to but without the second.
+    ``run_at`` in the future makes the run wait as scheduled; None means now. ``priority`` is the job's unless given.
+    ``interval`` is the stretch of data that it is for, from the first moment on, up to but without the second.
     """
 
     job_id: str
     params: dict[str, Any] = {}
     run_at: datetime | None = None
+    priority: Priority | None = None
     cause: str = "manual"
     unique_key: str | None = None
     unique: Uniqueness = Uniqueness()

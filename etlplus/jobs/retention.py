@@ -30,6 +30,7 @@ class Tidied(msgspec.Struct, frozen=True, kw_only=True):
 
     runs_removed: int = 0
     ticks_removed: int = 0
+    receipts_removed: int = 0
     weeks_made: int = 0
     weeks_dropped: int = 0
     keys_forgotten: int = 0

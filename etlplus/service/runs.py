@@ -37,12 +37,21 @@ class RunsFacet(Facet):
         params: dict[str, Any] | None = None,
         *,
         run_at: datetime | None = None,
+        priority: int | None = None,
         key: str | None = None,
         unique: Uniqueness | None = None,
         idempotency_key: str | None = None,
     ) -> RunView:
         self.who.must("runs:start")
-        wish = checked(RunOptions(params=params or {}, run_at=run_at, unique_key=key, unique=unique or Uniqueness()))
+        wish = checked(
+            RunOptions(
+                params=params or {},
+                run_at=run_at,
+                priority=priority,
+                unique_key=key,
+                unique=unique or Uniqueness(),
+            )
+        )
         _refuse(problems_of(wish, "", idempotency_key))
         found = await self.find_job(job)
         _refuse(self.house.workshop.misfits(found, wish.params, "/params"))

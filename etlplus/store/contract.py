@@ -37,6 +37,7 @@ from etlplus.jobs.model import (
 )
 from etlplus.jobs.outcome import Result
 from etlplus.jobs.queues import Limit, LimitDraft, Queue, QueueCounts, QueueDraft, QueueMode
+from etlplus.jobs.receipts import Answer, Once, Receipt
 from etlplus.jobs.retention import Keep, Tidied
 from etlplus.jobs.ticks import Tick
 from etlplus.store.pooling import LaneFigures
@@ -66,6 +67,15 @@ class Claimed(msgspec.Struct, frozen=True):
 
     run: Run
     job: Job
+
+
+class Taken(msgspec.Struct, frozen=True):
+    """The answer to a claim: what was taken, best rank first. ``next_at``: runs wait for tokens of a rate, and the first of
+    these comes then; None if none do.
+    """
+
+    claimed: list[Claimed]
+    next_at: datetime | None = None
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,6 +141,18 @@ class Horizon(msgspec.Struct, frozen=True, kw_only=True):
 class WriteStore(Protocol):
     """What people and programs change."""
 
+    def once(self, request: Once) -> Store:
+        """The same store for the deed of one request: the unit that writes leaves the receipt of the request, or changes
+        nothing and raises Conflict (code ``already_done``) because the key has one. Runs that it makes are named there.
+        """
+        ...
+
+    async def keep_answer(self, request: Once, answer: Answer) -> None:
+        """Keep what a request was answered. Of several, the first is kept; a request that changed nothing has no receipt
+        yet, and gets one.
+        """
+        ...
+
     async def save_job(
         self, draft: JobDraft, *, now: datetime, job_id: str | None = None, expected_version: int | None = None
     ) -> Job:
@@ -140,8 +162,8 @@ class WriteStore(Protocol):
         into the ledger; the runs are made of the new version. If that is paused or has no schedule, they were missed.
 
         Raises:
-            Conflict: another job has the name (code ``name_taken``), or the job is not at ``expected_version`` any more
-                (code ``stale_version``).
+            Conflict: another job has the name (code ``name_taken``).
+            Stale: the job is not at ``expected_version`` any more.
             NotFound: there is no ``job_id``.
             Invalid: it names a queue or a limit that does not exist (codes ``unknown_queue``, ``unknown_limit``).
         """
@@ -151,7 +173,8 @@ class WriteStore(Protocol):
         """Forget a job; its finished runs stay.
 
         Raises:
-            Conflict: it has unfinished runs (code ``job_in_use``), or ``expected_version`` is stale.
+            Conflict: it has unfinished runs (code ``job_in_use``).
+            Stale: the job is not at ``expected_version`` any more.
             NotFound: there is no such job.
         """
         ...
@@ -203,7 +226,9 @@ class WriteStore(Protocol):
         ...
 
     async def save_limit(self, draft: LimitDraft, *, now: datetime) -> Limit:
-        """Store a new limit, or change how many slots each of its keys has. Lowered, it counts what is in hand."""
+        """Store a new limit, or change how many slots and tokens each of its keys has. Fewer slots count what is in hand; at
+        another rate, each key keeps the tokens that it has.
+        """
         ...
 
     async def delete_limit(self, name: str, *, now: datetime) -> None:
@@ -258,6 +283,10 @@ class WriteStore(Protocol):
 
 class ReadStore(Protocol):
     """What people and programs look at. Asked by id, a missing thing raises NotFound; asked by name, it is None."""
+
+    async def receipt(self, request: Once) -> Receipt | None:
+        """What is kept of a request with this key, whether it is the same or not; None if nothing is any more."""
+        ...
 
     async def job(self, job_id: str) -> Job: ...
 
@@ -351,13 +380,14 @@ class LeaseStore(Protocol):
         """Move the lease of a worker on, and hear what it should cancel."""
         ...
 
-    async def claim(self, worker_id: str, *, limit: int, now: datetime, calls: bool = False) -> list[Claimed]:
+    async def claim(self, worker_id: str, *, limit: int, now: datetime, calls: bool = False) -> Taken:
         """Take up to ``limit`` queued runs, best rank first; no run is ever given to two. With ``calls`` these are the runs
         that call a function of the worker's, otherwise all others: the two have room of their own in a worker.
 
         Passed over are runs of paused queues, runs that ask for labels which the worker lacks, and runs whose limit, queue
-        or house has no slot left: of no key are ever more runs in hand than it has slots. Of runs with limit keys, only
-        those of a few dozen keys are looked at in one claim, and these keys go to the back of the line.
+        or house has no slot or no token left: of no key are ever more runs in hand than it has slots, nor more begun than its
+        rate allows. Of runs with limit keys, only those of a few dozen keys are looked at in one claim, and these keys go to
+        the back of the line; one without a token is looked at again when that comes.
 
         Raises:
             Conflict: the worker has not joined, or its lease is over (code ``lease_lost``).
@@ -444,7 +474,7 @@ class AdminStore(Protocol):
     async def tidy(self, keep: Keep, *, now: datetime, limit: int = 1000) -> Tidied:
         """Remove history that is too old or too much, oldest first, and make room for what comes.
 
-        Lines of the tick ledger go by their age, up to ``limit`` a call. SQLite removes up to ``limit`` runs a call.
+        Lines of the tick ledger and receipts go by their age, up to ``limit`` a call. SQLite removes up to ``limit`` runs a call.
         PostgreSQL drops whole weeks, never the present one, and none in which there is an unfinished run or an open dead
         letter; its size is that of the history, SQLite's that of everything.
         Any number of nodes may tidy at once.

@@ -137,6 +137,7 @@ METRICS: tuple[Metric, ...] = (
 
 EVENTS: dict[str, str] = {
     "actor_crashed": "An actor raised something it did not declare; its supervisor restarts it by rule.",
+    "answer_not_kept": "The store took a deed and not its answer; asked again with the same key, it is said to be done.",
     "bootstrap_token_issued": "There is no user yet; the named file holds the one-time token that makes the first admin.",
     "bounds_wait": "The store did not take what an attempt found in its sources; asked again shortly.",
     "child_did_not_start": "A child process ended before it could take an order; the attempt failed and may be retried.",

@@ -21,6 +21,8 @@ from etlplus.engines.inline import Inline
 from etlplus.jobs.kinds import CALLS
 from etlplus.jobs.model import JobDraft, NewRun, RunState
 from etlplus.jobs.outcome import Figures, Result, Returned, Succeeded
+from etlplus.jobs.queues import LimitDraft, LimitUse
+from etlplus.jobs.rates import Rate
 from etlplus.runtime import System, open_system
 from etlplus.settings import Settings
 from etlplus.store.sqlite.body import SqliteStore, open_sqlite
@@ -38,7 +40,8 @@ async def done(work: Work, lease: Lease, reports: Reports) -> Result:
     return Succeeded(Figures())
 
 
-def standing_in_virtual_time(calls_max: int) -> Standing:
+def virtual(calls_max: int = 0) -> Standing:
+    """One slot, under the virtual clock."""
     standing = new_standing(1, calls_max=calls_max, labels=(CALLS + "call",))
     standing.now = virtual_now
     standing.boottime_s = trio.current_time
@@ -51,7 +54,7 @@ async def slow_house(*, calls_max: int) -> AsyncGenerator[tuple[SqliteStore, Sys
     """A staff that claims when it is woken, and at no other time, from a store whose answers to claims take ``ANSWER_S``; with
     the claims that were made so far, of each whether it was for calls.
     """
-    standing = standing_in_virtual_time(calls_max)
+    standing = virtual(calls_max)
     claims: list[bool] = []
     async with open_sqlite(None, Random(1)) as store:
         claim = store.claim
@@ -95,12 +98,36 @@ async def test_who_finds_nothing_asks_no_more(autojump_clock: MockClock) -> None
         assert sorted(claims) == [False, False, True, True]
 
 
+async def test_runs_that_wait_for_a_token_begin_when_it_comes(autojump_clock: MockClock) -> None:
+    """To the second, though nobody polls and nobody wakes anybody; in between, the store is not asked."""
+    standing = virtual()
+    asked: list[float] = []
+    async with open_sqlite(None, Random(1)) as store:
+        claim = store.claim
+
+        async def noted_claim(*args: Any, **kwargs: Any) -> Any:
+            asked.append(round(trio.current_time()))
+            return await claim(*args, **kwargs)
+
+        store.claim = noted_claim  # type: ignore[method-assign]  # the real one, and when it is called
+        await store.save_limit(LimitDraft(name="api", rate=Rate(count=1, per_s=100)), now=standing.now())
+        job = await store.save_job(JobDraft(name="job", pipeline={}, limit=LimitUse("api")), now=standing.now())
+        await store.enqueue([NewRun(job_id=job.id)] * 4, now=standing.now())
+        tree = staff(store, Inline(done), standing, Newsroom(standing.now), Settings(), rhythm=NEVER)
+        async with open_system(tree, seed=1):
+            await trio.sleep(350)
+            runs = await store.runs()
+    begun = [(run.started_at - EPOCH).total_seconds() for run in runs if run.started_at is not None]
+    assert sorted(map(round, begun)) == [0, 100, 200, 300]
+    assert set(asked) == {0, 100, 200, 300}
+
+
 @pytest.mark.parametrize("kind", ["pipeline", "function"])
 async def test_a_claim_whose_lease_is_lost_under_way_is_not_carried(autojump_clock: MockClock, kind: str) -> None:
     """The worker stands still after the store gave it a run, is declared lost, and joins anew. Then it hears the answer: it
     must not begin what others may have by now.
     """
-    standing = standing_in_virtual_time(calls_max=1)
+    standing = virtual(calls_max=1)
     begun: list[int] = []
 
     async def begin(work: Work, lease: Lease, reports: Reports) -> Result:
@@ -113,12 +140,12 @@ async def test_a_claim_whose_lease_is_lost_under_way_is_not_carried(autojump_clo
         claim = store.claim
 
         async def interrupted_claim(*args: Any, **kwargs: Any) -> Any:
-            claimed = await claim(*args, **kwargs)
-            if claimed and claimed[0].run.attempt == 1:
+            taken = await claim(*args, **kwargs)
+            if taken.claimed and taken.claimed[0].run.attempt == 1:
                 await store.rescue(now=standing.now(), dead=[standing.worker.id])
-                while standing.worker.id == claimed[0].run.worker_id:  # noqa: ASYNC110 - a name tells nobody
+                while standing.worker.id == taken.claimed[0].run.worker_id:  # noqa: ASYNC110 - a name tells nobody
                     await trio.sleep(1)
-            return claimed
+            return taken
 
         store.claim = interrupted_claim  # type: ignore[method-assign]  # the real one, amid which the worker stands still
         draft = JobDraft(name="job", python="call") if kind == "function" else JobDraft(name="job", pipeline={})

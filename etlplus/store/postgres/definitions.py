@@ -10,7 +10,7 @@ from datetime import datetime
 import msgspec
 from asyncpg import UniqueViolationError
 
-from etlplus.errors import Conflict
+from etlplus.errors import Conflict, Stale
 from etlplus.jobs.ids import Ids
 from etlplus.jobs.model import Job, JobDraft, Run
 from etlplus.jobs.schedule import next_after
@@ -60,7 +60,7 @@ async def delete_job(db: Db, job_id: str, expected: int | None) -> None:
 
 def _refuse_stale(job: Job, expected: int | None) -> None:
     if expected is not None and job.version != expected:
-        raise Conflict(f"the job is at version {job.version}, not {expected} any more", code="stale_version")
+        raise Stale(f"the job is at version {job.version}, not {expected} any more")
 
 
 class Definitions:

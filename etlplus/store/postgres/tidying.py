@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 from etlplus.jobs.ids import first_id
 from etlplus.jobs.retention import Keep, Tidied, idle_since, oldest_kept, week_of, weeks_ahead
-from etlplus.store.postgres import ledger
+from etlplus.store.postgres import ledger, receipts
 from etlplus.store.postgres.bridge import Db
 from etlplus.store.postgres.sql import tidying as sql
 
@@ -30,14 +30,16 @@ async def tidy(db: Db, keep: Keep, now: datetime, limit: int, shard: int) -> Tid
     dropped, removed = await _drop(db, weeks, keep, now, shard)
     odd = await _remove_odd(db, oldest_kept(keep, now), limit, shard)
     ticks = await ledger.forget(db, oldest_kept(keep, now), limit)
+    expired = await receipts.forget(db, now, limit)
     keys = await _forget_keys(db, now)
     return Tidied(
         keys_forgotten=keys,
         ticks_removed=ticks,
+        receipts_removed=expired,
         runs_removed=removed + odd,
         weeks_made=len(missing),
         weeks_dropped=dropped,
-        more=limit in (odd, ticks),
+        more=limit in (odd, ticks, expired),
     )
 
 
@@ -86,4 +88,5 @@ async def _forget_keys(db: Db, now: datetime) -> int:
     await db.execute(sql.HOLD_LANES)
     keys = {row["limit_key"] for row in await db.fetch(sql.FORGET_LANES, idle_since(now))}
     await db.execute(sql.FORGET_SLOTS, sorted(keys))
+    await db.execute(sql.FORGET_BUCKETS, idle_since(now))
     return len(keys)

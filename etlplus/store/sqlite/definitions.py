@@ -9,7 +9,7 @@ from datetime import datetime
 
 import msgspec
 
-from etlplus.errors import Conflict
+from etlplus.errors import Conflict, Stale
 from etlplus.jobs.ids import Ids
 from etlplus.jobs.model import Job, JobDraft, Run
 from etlplus.jobs.schedule import next_after
@@ -70,7 +70,7 @@ def move_on(db: Db, job: Job) -> None:
 
 def _refuse_stale(present: Job | None, expected: int | None) -> None:
     if present is not None and expected is not None and present.version != expected:
-        raise Conflict(f"the job is at version {present.version}, not {expected} any more", code="stale_version")
+        raise Stale(f"the job is at version {present.version}, not {expected} any more")
 
 
 class Definitions:

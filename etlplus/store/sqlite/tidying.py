@@ -11,7 +11,7 @@ from datetime import datetime
 
 from etlplus.jobs.ids import first_id
 from etlplus.jobs.retention import Keep, Tidied, idle_since, oldest_kept
-from etlplus.store.sqlite import ledger
+from etlplus.store.sqlite import ledger, receipts
 from etlplus.store.sqlite.records import Db
 
 LAST = "~"
@@ -38,6 +38,9 @@ _FORGET_SLOTS = """
     DELETE FROM limit_slot WHERE key = ? AND NOT EXISTS (SELECT 1 FROM lane WHERE limit_key = limit_slot.key)
 """
 
+_FORGET_BUCKETS = "DELETE FROM limit_bucket WHERE full_at < ?"
+"""One that has long been full says no more than a new one."""
+
 
 def tidy(db: Db, keep: Keep, now: datetime, limit: int) -> Tidied:
     boundary = oldest_kept(keep, now)
@@ -51,14 +54,21 @@ def tidy(db: Db, keep: Keep, now: datetime, limit: int) -> Tidied:
     db.executemany(uncount, [(amount, state) for state, amount in counts.items()])
     keys = _forget_keys(db, now)
     ticks = ledger.forget(db, boundary, limit)
-    more = limit in (len(gone), ticks)
-    return Tidied(keys_forgotten=keys, ticks_removed=ticks, runs_removed=len(gone), more=more)
+    expired = receipts.forget(db, now, limit)
+    return Tidied(
+        keys_forgotten=keys,
+        ticks_removed=ticks,
+        receipts_removed=expired,
+        runs_removed=len(gone),
+        more=limit in (len(gone), ticks, expired),
+    )
 
 
 def _forget_keys(db: Db, now: datetime) -> int:
     """Forget limit keys that nobody uses any more."""
     keys = {key for (key,) in db.execute(_FORGET_LANES, (idle_since(now).timestamp(),)).fetchall()}
     db.executemany(_FORGET_SLOTS, [(key,) for key in sorted(keys)])
+    db.execute(_FORGET_BUCKETS, (idle_since(now).timestamp(),))
     return len(keys)
 
 

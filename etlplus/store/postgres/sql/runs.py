@@ -25,14 +25,14 @@ PLAIN_LANES = """
     FROM unnest($1::text[], $2::text[]) AS wanted (queue, labels)
     JOIN lane ON lane.queue = wanted.queue AND lane.labels = wanted.labels AND lane.limit_key = ''
 """
-# A lane that is there is opened; one that is open keeps its place.
+# A lane that is there is opened, unless it waits for a token; one that is open keeps its place.
 PUT_LANES = """
     INSERT INTO lane (queue, labels, limit_name, limit_key, open, opened_at)
     SELECT queue, labels, limit_name, limit_key, true, $5
     FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) AS new (queue, labels, limit_name, limit_key)
     ORDER BY queue, labels, limit_key
     ON CONFLICT (queue, labels, limit_key) DO UPDATE SET
-        open = true, limit_name = excluded.limit_name,
+        open = lane.ready_at IS NULL, limit_name = excluded.limit_name,
         opened_at = CASE WHEN lane.open THEN lane.opened_at ELSE excluded.opened_at END
     RETURNING id, queue, labels, limit_key
 """
@@ -111,7 +111,7 @@ LOCK_LANES = """
 """
 OPEN_LANES = """
     UPDATE lane SET open = true, opened_at = $3
-    WHERE limit_key <> '' AND (limit_key = ANY($1) OR id = ANY($2)) AND NOT open
+    WHERE limit_key <> '' AND (limit_key = ANY($1) OR id = ANY($2)) AND NOT open AND ready_at IS NULL
 """
 
 MOVE_RUNS = """

@@ -48,6 +48,8 @@ FORGET_LANES = """
     WHERE limit_key <> '' AND NOT open AND opened_at < $1 AND NOT EXISTS (SELECT FROM run_live WHERE lane = lane.id)
     RETURNING limit_key
 """
+# A bucket that has long been full says no more than the one that is made when somebody comes.
+FORGET_BUCKETS = "DELETE FROM limit_bucket WHERE full_at < $1"
 FORGET_SLOTS = """
     DELETE FROM limit_slot WHERE key = ANY($1) AND NOT EXISTS (SELECT FROM lane WHERE limit_key = limit_slot.key)
 """
