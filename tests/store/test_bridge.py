@@ -233,6 +233,21 @@ async def test_a_deadlock_is_nobodys_error(bridge: Bridge) -> None:
     assert bridge.statistics()["tries_again"] >= 1
 
 
+async def test_a_deadlock_that_does_not_end_is_unavailable(bridge: Bridge) -> None:
+    """After a few tries the caller is told to try later, and not what PostgreSQL said."""
+    tries: list[int] = []
+
+    async def unlucky(db: Db) -> None:
+        tries.append(1)
+        await db.execute("UPDATE mark SET amount = amount + 1")
+        await db.execute("DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = 'deadlock_detected'; END $$")
+
+    with pytest.raises(StoreUnavailable):
+        await bridge.run(unlucky)
+    assert len(tries) > 1
+    assert await amount(bridge) == 0
+
+
 async def test_a_busy_general_lane_delays_no_heartbeat(bridge: Bridge) -> None:
     """With every general connection waiting, beat, claim and acknowledgement still have theirs."""
     with trio.fail_after(HANG_S):
