@@ -102,7 +102,7 @@ class Dispatcher(Actor[Dispatching]):
         for slot in self._standing.slots:
             if slot.carriage is not None and slot.carriage.run_id in message.run_ids:
                 self.ctx.ref(runner_name(slot.number)).tell(StopCarrying(slot.carriage.run_id))
-        for run_id in self._standing.aboard.keys() & set(message.run_ids):
+        for run_id in {run_id for run_id, _ in self._standing.aboard} & set(message.run_ids):
             self.ctx.ref(CREW).tell(LeaveBoard(run_id))
 
     def _claim_both(self) -> None:
@@ -141,14 +141,14 @@ class Dispatcher(Actor[Dispatching]):
 
     def _give_back(self, held: list[Run], worker: str, claimed: Sequence[Claimed]) -> None:
         """Return what is held and neither carried, nor ended, nor claimed just now."""
-        known = {each.run.id for each in claimed}
-        known |= {carriage.run_id for carriage in self._standing.carried()}
-        known |= {outcome.run_id for outcome in self._standing.outbox}
+        known = {(each.run.id, each.run.attempt) for each in claimed}
+        known |= {carriage.fence for carriage in self._standing.carried()}
+        known |= {(outcome.run_id, outcome.attempt) for outcome in self._standing.outbox}
         result = Returned("the claim's answer was lost")
         lost = [
             Outcome(run_id=run.id, attempt=run.attempt, worker_id=worker, result=result)
             for run in held
-            if run.id not in known
+            if (run.id, run.attempt) not in known
         ]
         if lost:
             self._standing.outbox.extend(lost)
