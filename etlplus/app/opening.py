@@ -23,6 +23,7 @@ from etlplus.actors.clock import SharedClock
 from etlplus.actors.messages import BROADCASTER, DISPATCHER, POOL
 from etlplus.actors.pool import StoreWatch
 from etlplus.actors.standing import Standing
+from etlplus.app import place
 from etlplus.app.meters import connect_house, connect_lanes, connect_runtime, connect_store, measured
 from etlplus.app.staff import (
     EDGE,
@@ -107,10 +108,9 @@ async def _keep_house(
     task_status: trio.TaskStatus[Service],
 ) -> None:
     """The house's one task: open, shield, serve, close in reverse."""
-    data_dir = _data_dir(settings)
+    data_dir, url = place.data_dir(settings), place.store_url(settings)
     slots = settings.engine.slots or os.cpu_count() or 1
     options = LocalOptions(data_dir=data_dir, slots=slots, memory_limit_bytes=settings.engine.memory_limit_bytes)
-    url = settings.store.url or f"sqlite:{data_dir / 'store.sqlite'}"
     pooling = msgspec.convert(settings.store.postgres, Pooling, from_attributes=True)
     with trio.CancelScope() as scope, hold(data_dir), ExitStack() as closing:
         async with measured() as lateness, open_store(url, pooling=pooling) as store, open_local(options) as loads:
@@ -136,10 +136,6 @@ async def _keep_house(
                 task_status.started(service)
                 await leave.wait()
             await store.leave(standing.worker.id, now=standing.now())
-
-
-def _data_dir(settings: Settings) -> Path:
-    return Path(settings.data_dir).absolute()
 
 
 def _standing(settings: Settings, slots: int, functions: Functions, clock: SharedClock) -> Standing:
@@ -210,7 +206,7 @@ def _furnish(
     newsroom: Newsroom,
     system: System,
 ) -> House:
-    secret = settings.auth.secret or kept_secret(data_dir / "token-secret")
+    secret = settings.auth.secret or kept_secret(data_dir / place.SECRET)
     return House(
         store=store,
         workshop=workshop,

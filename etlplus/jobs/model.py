@@ -116,7 +116,8 @@ class JobDraft(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 class Job(msgspec.Struct, frozen=True, kw_only=True):
     """A stored definition. ``version`` grows by one with each save, and a run keeps the version it was made from.
 
-    ``next_at`` is when the schedule will make the next run; None without a schedule, or while paused.
+    ``next_at`` is when the schedule will make the next run; None without a schedule, or while paused. ``fault`` is why what is
+    stored of the job cannot be used; see ``reading``.
     """
 
     id: str
@@ -140,6 +141,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
     updated_at: datetime
     next_at: datetime | None = None
+    fault: str | None = None
 
     @property
     def kind(self) -> Kind:

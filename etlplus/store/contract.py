@@ -435,7 +435,8 @@ class LeaseStore(Protocol):
 
         What each schedule does is what ``etlplus.jobs.schedule.decide`` says: runs that are made or cancelled, lines in the
         tick ledger, and the next time, in one unit. Of any number of nodes ticking at once, one decides about a nominal time.
-        At most ``limit`` schedules and waiting runs are looked at; ``queued_hint`` tells whether more is due.
+        At most ``limit`` schedules and waiting runs are looked at; ``queued_hint`` tells whether more is due. A job that cannot
+        be read is set aside, and holds up no other.
         """
         ...
 
@@ -474,7 +475,8 @@ class AdminStore(Protocol):
     async def tidy(self, keep: Keep, *, now: datetime, limit: int = 1000) -> Tidied:
         """Remove history that is too old or too much, oldest first, and make room for what comes.
 
-        Lines of the tick ledger and receipts go by their age, up to ``limit`` a call. SQLite removes up to ``limit`` runs a call.
+        Lines of the tick ledger go by their age and their number, receipts by their age, versions of jobs once no run needs
+        them, up to ``limit`` of each a call. SQLite removes up to ``limit`` runs a call.
         PostgreSQL drops whole weeks, never the present one, and none in which there is an unfinished run or an open dead
         letter; its size is that of the history, SQLite's that of everything.
         Any number of nodes may tidy at once.
@@ -482,7 +484,8 @@ class AdminStore(Protocol):
         ...
 
     async def migrate(self) -> int:
-        """Bring the schema to this version of the program (done when opening, too). Returns the schema version.
+        """Bring the schema to this version of the program, and try again to read jobs that the last one could not (done when
+        opening, too). Returns the schema version.
 
         Raises:
             Misconfigured: the schema is newer than this program (code ``schema_newer``).

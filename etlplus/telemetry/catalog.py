@@ -161,6 +161,7 @@ EVENTS: dict[str, str] = {
     "log_not_written": "An attempt ended while the store was out; the last lines of its log are lost, its outcome is not.",
     "logs_wait": "The store did not take what attempts log; it is kept, up to a bound, and offered again.",
     "message_not_handled": "An actor was told something while it stopped, or before; told ten times in five minutes at most.",
+    "old_store_damaged": "The store that a restore replaces could not be read; it is kept aside as it was.",
     "outcomes_not_settled": "The daemon stops with outcomes that the store never took; a rescue will repeat those runs.",
     "outcomes_wait": "The store did not take outcomes; they are kept and offered again.",
     "progress_not_told": "Watchers were too busy for one report of progress; the next one will do.",

@@ -48,6 +48,7 @@ from etlplus.store.postgres.claiming import Claims
 from etlplus.store.postgres.marks import Marks
 from etlplus.store.postgres.settling import Settlements
 from etlplus.store.postgres.sql import admin as sql
+from etlplus.store.postgres.sql import definitions as definitions_sql
 
 T = TypeVar("T")
 
@@ -304,7 +305,9 @@ class PostgresStore:
             return Tidied(more=True)  # somebody reads for long; the next round will find it done
 
     async def migrate(self) -> int:
-        return await self._bridge.run(schema.migrate)
+        version = await self._bridge.run(schema.migrate)
+        await self._look(lambda db: db.execute(definitions_sql.TRY_AGAIN))
+        return version
 
 
 @asynccontextmanager

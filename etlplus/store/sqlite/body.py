@@ -285,7 +285,8 @@ class SqliteStore:
         return await self._write(lambda db: tidying.tidy(db, keep, now, limit))
 
     async def migrate(self) -> int:
-        return len(schema.MIGRATIONS)  # done when opening, before anybody could ask
+        await self._write(definitions.try_again)
+        return len(schema.MIGRATIONS)  # the schema itself was made when opening, before anybody could ask
 
 
 @asynccontextmanager
@@ -300,10 +301,12 @@ async def open_sqlite(path: Path | None, rng: Random) -> AsyncGenerator[SqliteSt
     try:
         if path is None:
             store = SqliteStore(InlineWriter(db), InlineReaders(db), rng)
+            await store.migrate()
             yield store
         else:
             async with open_thread_writer(db) as writer, ThreadReaders(lambda: _connect(path), READERS) as readers:
                 store = SqliteStore(writer, readers, rng)
+                await store.migrate()
                 yield store
         store.close()
     finally:

@@ -158,6 +158,6 @@ HINT = """
         least(
             (SELECT min(run_at) FROM run_live WHERE state = 'scheduled'),
             (SELECT min(waits_until) FROM run_live WHERE waits_until IS NOT NULL AND state <> 'running'),
-            (SELECT min(next_at) FROM job)
+            (SELECT min(next_at) FROM job WHERE next_at IS NOT NULL AND fault IS NULL)
         ) AS due_at
 """
