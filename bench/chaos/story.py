@@ -9,7 +9,8 @@ import shutil
 import signal
 import tempfile
 import time
-from contextlib import suppress
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -151,6 +152,32 @@ def _processes_of(folder: Path) -> list[str]:
     return found
 
 
+@contextmanager
+def told(plan: Plan) -> Generator[Story]:
+    """A story that was played to its end; its server and its folder are there as long as the block runs."""
+    folder = Path(tempfile.mkdtemp(prefix="chaos-"))
+    try:
+        with restartable_postgres(max_connections="100") as server:
+            story = Story(
+                plan, folder, server, [_node(plan, number, folder, server) for number in range(plan.scale.nodes)]
+            )
+            story.effects.mkdir()
+            trio.run(story.tell)
+            yield story
+    finally:
+        shutil.rmtree(folder)
+
+
+def _node(plan: Plan, number: int, folder: Path, server: PostgresServer) -> Node:
+    scale, shift_s = plan.scale, plan.shifts_s[number]
+    return Node(
+        NodeOptions(
+            name=f"n{number}", folder=str(folder), url=server.address, shift_s=shift_s, beat_s=scale.beat_s,
+            expiry_s=scale.expiry_s,
+        )
+    )  # fmt: skip
+
+
 def play(plan: Plan) -> dict[str, float]:
     """Play a plan to its end, and judge it.
 
@@ -161,24 +188,11 @@ def play(plan: Plan) -> dict[str, float]:
         AssertionError: a promise was broken. It names the seed and every complaint; the histories of the runs concerned, the
             logs and the plan are kept in a folder that it names.
     """
-    folder = Path(tempfile.mkdtemp(prefix="chaos-"))
-    try:
-        with restartable_postgres(max_connections="100") as server:
-            scale, story = plan.scale, Story(plan, folder, server, [])
-            story.effects.mkdir()
-            for number, shift_s in enumerate(plan.shifts_s):
-                options = NodeOptions(
-                    name=f"n{number}", folder=str(folder), url=server.address, shift_s=shift_s, beat_s=scale.beat_s,
-                    expiry_s=scale.expiry_s,
-                )  # fmt: skip
-                story.nodes.append(Node(options))
-            trio.run(story.tell)
-            verdict = trio.run(judge, story)
+    with told(plan) as story:
+        verdict = trio.run(judge, story)
         if verdict.complaints:
             raise AssertionError(_indictment(story, verdict))
         return verdict.figures
-    finally:
-        shutil.rmtree(folder)
 
 
 def _indictment(story: Story, verdict: Verdict) -> str:

@@ -148,7 +148,7 @@ async def _store_jobs(store: Store, functions: Functions, standing: Standing) ->
     """Store each function as a job, or its next version if its options have changed."""
     for draft in functions.drafts:
         while not await _is_stored(store, draft, standing):
-            pass
+            await shared.look(store)
 
 
 async def _is_stored(store: Store, draft: JobDraft, standing: Standing) -> bool:
