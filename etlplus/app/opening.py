@@ -147,11 +147,11 @@ def _standing(settings: Settings, slots: int, functions: Functions, clock: Share
 async def _store_jobs(store: Store, functions: Functions, standing: Standing) -> None:
     """Store each function as a job, or its next version if its options have changed."""
     for draft in functions.drafts:
-        while not await _is_stored(store, draft, standing):
-            await shared.look(store)
+        while not await _try_to_store(store, draft, standing):
+            pass
 
 
-async def _is_stored(store: Store, draft: JobDraft, standing: Standing) -> bool:
+async def _try_to_store(store: Store, draft: JobDraft, standing: Standing) -> bool:
     """Have the job as its function says; False if another node, starting too, was faster, so that one has to look again."""
     job = await store.job_named(draft.name)
     if job is not None and all(getattr(job, option) == getattr(draft, option) for option in draft.__struct_fields__):
