@@ -418,7 +418,8 @@ class LeaseStore(Protocol):
         ...
 
     async def rescue(self, *, now: datetime, dead: Sequence[str] = (), limit: int = 500) -> list[Run]:
-        """Take the runs of lost workers back: those whose lease is over at ``now``, and those known to be ``dead``.
+        """Take the runs of lost workers back: those known to be ``dead``, or if none is named, those whose lease is over at
+        ``now``. After an outage every lease looks old, so who knows of some that are dead must not harm the others.
 
         A run goes back to its queue; if cancelled meanwhile it is cancelled; if it has cost ``RESCUES_MAX`` workers
         without ending once in order it is failed as ``worker_lost``. The workers are forgotten: their next beat finds

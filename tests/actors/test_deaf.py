@@ -28,6 +28,7 @@ from etlplus.settings import Settings
 from etlplus.store.contract import Store
 from etlplus.store.sqlite.body import open_sqlite
 
+DRAIN_S = 20.0
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -74,9 +75,8 @@ async def house() -> AsyncGenerator[House]:
         await store.save_limit(LimitDraft(name=HOUSE, slots=1), now=standing.now())
         here = House(store, standing)
         tree = staff(store, Inline(here.deaf_function), standing, Newsroom(standing.now), Settings())
-        async with open_system(tree, seed=1) as here.system:
+        async with open_system(tree, seed=1, drain=DRAIN_S, on_crash=lambda crash: None) as here.system:
             yield here
-            here.ears.set()
 
 
 async def test_a_cancelled_call_that_does_not_end_is_told_of_and_keeps_its_slot(autojump_clock: MockClock) -> None:
@@ -141,3 +141,21 @@ async def test_a_call_that_ends_in_time_is_not_told_of(autojump_clock: MockClock
             here.ears.set()
         await trio.sleep(10 * DEAF_AFTER_S)
         assert here.standing.deaf == set()
+        here.ears.set()
+
+
+async def test_a_stop_that_a_call_holds_up_leaves_its_run_to_others(autojump_clock: MockClock) -> None:
+    """A program cannot leave before its tasks have ended. All others of the staff stop meanwhile, so the lease ends, too, and
+    whoever looks for lost workers finds this one.
+    """
+    rescued: list[str] = []
+
+    async def rescue_and_open_ears(here: House) -> None:
+        await here.standing.lease.wait_over()
+        rescued.extend(run.id for run in await here.store.rescue(now=here.standing.now()))
+        here.ears.set()
+
+    async with trio.open_nursery() as nursery, house() as here:
+        run_id = await here.start()
+        nursery.start_soon(rescue_and_open_ears, here)
+    assert rescued == [run_id]

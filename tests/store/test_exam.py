@@ -171,6 +171,18 @@ async def test_a_lost_worker_loses_its_runs_and_its_voice(store: Store) -> None:
     assert not (await store.beat("w", now=at(21), expires_at=at(41))).alive
 
 
+async def test_whoever_starts_after_an_outage_takes_back_only_what_dead_workers_held(store: Store) -> None:
+    """Every lease looks old then. Those who were there before go on with theirs, and what they tell counts."""
+    await some_runs(store, await a_job(store), 2)
+    await a_worker(store, "dead", expires_s=20)
+    await a_worker(store, "alive", expires_s=20)
+    (lost,), (kept,) = await a_claim(store, worker="dead"), await a_claim(store, worker="alive")
+    assert [run.id for run in await store.rescue(now=at(100), dead=["dead"])] == [lost.run.id]
+    assert [worker.id for worker in await store.workers()] == ["alive"]
+    assert (await store.beat("alive", now=at(101), expires_at=at(121))).alive
+    assert (await told(store, kept, DONE, worker="alive", seconds=101)).applied
+
+
 async def test_a_run_that_keeps_losing_workers_is_set_aside(store: Store) -> None:
     """The third lost worker makes it poison."""
     job = await a_job(store)
