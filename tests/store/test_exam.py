@@ -16,7 +16,7 @@ from etlplus.jobs.outcome import Cancelled, Failed, Returned, RunError
 from etlplus.jobs.schedules import CalendarSchedule, CronSchedule, IntervalSchedule, OnceSchedule, Schedule
 from etlplus.store.contract import Claimed, Outcome, Store
 from etlplus.store.opening import open_store
-from etlplus.testing.stores import BROKEN, DONE, NOW, a_claim, a_job, a_worker, at, told
+from etlplus.testing.stores import BROKEN, DONE, NOW, a_claim, a_job, a_worker, at, some_runs, told
 
 
 async def test_a_job_has_versions_and_a_run_keeps_its_own(store: Store) -> None:
