@@ -17,10 +17,11 @@ import trio
 from msgspec.structs import replace
 
 import etlplus
-from etlplus.errors import Misconfigured
+from etlplus.errors import Misconfigured, StoreUnavailable
 from etlplus.jobs.model import JobDraft
 from etlplus.settings import Engine, Postgres, Settings
 from etlplus.settings.schema import Store as StoreSettings
+from etlplus.store.bells import EVERYBODYS, Bell
 from etlplus.store.contract import Store
 from etlplus.store.opening import open_store
 from etlplus.store.pooling import USUAL
@@ -123,7 +124,31 @@ async def test_a_whole_service_works_behind_a_pooler(pooled: str, tmp_path: Path
             while not (run := await service.runs.get(run.id)).finished:
                 await anext(aiter(news))
         assert (run.state, run.figures.rows_loaded) == ("succeeded", 2)
-        assert (await service.system.health()).status == "pass"
+        health = await service.system.health()
+        assert [check.name for check in health.checks if check.status != "pass"] == ["wakeups"]
+
+
+async def test_bells_ring_through_a_pooler_and_are_heard_beside_it(new_database: Callable[[], str]) -> None:
+    """With the address of the server itself to listen on; a node that has none hears nothing."""
+    direct = new_database()
+    async with open_pooler(direct) as (pooler, address):
+        async with (
+            open_store(address, pooling=replace(POOLED, listen_url=direct)) as one,
+            open_store(address, pooling=POOLED) as two,
+            trio.open_nursery() as nursery,
+        ):
+            bells, heard = trio.open_memory_channel[Bell](100)
+            nursery.start_soon(one.hear, bells.send_nowait)
+            two.pull(Bell.HEED)
+            with trio.fail_after(20):
+                while await heard.receive() is not max(EVERYBODYS):
+                    pass
+                await two.ring()
+                assert await heard.receive() is Bell.HEED
+                with pytest.raises(StoreUnavailable, match="listen_url"):
+                    await two.hear(bells.send_nowait)
+            nursery.cancel_scope.cancel()
+        assert await left_behind(pooler) == []
 
 
 @pytest.mark.parametrize("lenient", [False, True])
