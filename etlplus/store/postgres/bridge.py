@@ -22,15 +22,14 @@ from typing import Any, Protocol, TypeVar
 
 import asyncpg
 import trio
-import trio_asyncio
 
 from etlplus.errors import Invalid, Misconfigured, StoreUnavailable
+from etlplus.store.postgres.loop import Loop, open_loop
 
 T = TypeVar("T")
 
 _asyncpg: Any = asyncpg
-_trio_asyncio: Any = trio_asyncio
-"""Neither ships types."""
+"""It ships no types."""
 
 ANSWER_WITHIN_S = 30.0
 CONNECT_WITHIN_S = 10.0
@@ -41,6 +40,8 @@ GONE_AFTER_MS = 500
 """How often the server looks, amid a query, whether we are still there; else a query that was cut would run to its end."""
 TRIES = 5
 """Of a unit that PostgreSQL refused only because of its neighbors (a deadlock): it has left no trace and may run again."""
+AGAIN_AFTER_S = 0.01
+"""Then, so that whoever waited for its locks has them first; else the two of them would meet in the same way again."""
 
 
 class Lane(StrEnum):
@@ -103,7 +104,7 @@ class _Connection(asyncpg.Connection):
 class Bridge:
     """Carries units over. Made by ``open_bridge``."""
 
-    def __init__(self, loop: Any) -> None:
+    def __init__(self, loop: Loop) -> None:
         self._loop = loop
         self._pools: dict[Lane, Any] = {}
         self._crossings: set[trio.CancelScope] = set()
@@ -124,7 +125,7 @@ class Bridge:
             raise StoreUnavailable("the store is closed")
         self._units += 1
         with self._crossing():
-            return await self._loop.run_aio_coroutine(self._carry(unit, lane, atomic))
+            return await self._loop.run(self._carry(unit, lane, atomic))
         raise StoreUnavailable(  # only our own scope ends here: a caller's Cancelled travels on
             "the store is closed" if self._closed else f"the store did not answer within {ANSWER_WITHIN_S:g} s"
         )
@@ -145,7 +146,7 @@ class Bridge:
         """
         try:
             with self._crossing():
-                await self._loop.run_aio_coroutine(self._open_pools(dsn, schema))
+                await self._loop.run(self._open_pools(dsn, schema))
         except (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError, ValueError) as error:
             raise Misconfigured(f"PostgreSQL refuses the store's address: {error}") from error
 
@@ -156,7 +157,7 @@ class Bridge:
             scope.cancel()
         while self._crossings:
             await self._quiet.wait()
-        await self._loop.run_aio_coroutine(self._close_pools())
+        await self._loop.run(self._close_pools())
 
     def _crossing(self) -> _Crossing:
         return _Crossing(self._crossings, self._left)
@@ -199,6 +200,7 @@ class Bridge:
                 return await self._try(unit, lane, atomic)
             except asyncpg.TransactionRollbackError:
                 self._again += 1
+                await asyncio.sleep(AGAIN_AFTER_S)
         return await self._try(unit, lane, atomic)
 
     async def _try(self, unit: Unit[T], lane: Lane, atomic: bool) -> T:
@@ -276,27 +278,11 @@ async def open_bridge(dsn: str, schema: str) -> AsyncGenerator[Bridge]:
         Misconfigured: the address or the credentials are wrong.
         StoreUnavailable: nobody answers there.
     """
-    ready, end, ended = trio.Event(), trio.Event(), trio.Event()
-    loops: list[Any] = []
-
-    async def host() -> None:
+    async with open_loop() as loop:
+        bridge = Bridge(loop)
         try:
-            async with _trio_asyncio.open_loop() as loop:
-                loops.append(loop)
-                ready.set()
-                await end.wait()
+            await bridge.connect(dsn, schema)
+            yield bridge
         finally:
-            ended.set()
-
-    trio.lowlevel.spawn_system_task(host)
-    with trio.CancelScope(shield=True):
-        await ready.wait()
-    bridge = Bridge(loops[0])
-    try:
-        await bridge.connect(dsn, schema)
-        yield bridge
-    finally:
-        with trio.CancelScope(shield=True):
-            await bridge.close()
-            end.set()
-            await ended.wait()
+            with trio.CancelScope(shield=True):
+                await bridge.close()
