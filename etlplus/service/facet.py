@@ -5,6 +5,7 @@ What all facets share: the house they work in, on whose behalf, and how what the
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -12,6 +13,7 @@ import msgspec
 
 from etlplus.actors.messages import Announce, Wake
 from etlplus.errors import Invalid, NotFound, Problem
+from etlplus.jobs.ids import is_id
 from etlplus.jobs.model import Job, Run
 from etlplus.service.house import House
 from etlplus.service.permissions import Principal
@@ -35,12 +37,12 @@ class Facet:
         Raises:
             NotFound: there is neither.
         """
-        try:
-            return await self.house.store.job(job)
-        except NotFound:
-            if found := await self.house.store.job_named(job):
-                return found
-            raise NotFound(f"there is no job {job!r}") from None
+        if is_id(job):
+            with suppress(NotFound):
+                return await self.house.store.job(job)
+        if found := await self.house.store.job_named(job):
+            return found
+        raise NotFound(f"there is no job {job!r}")
 
     async def find_queue(self, queue: str) -> str:
         """The name of a queue that somebody asked by.

@@ -52,6 +52,28 @@ PUT_RUNS = """
         $8::timestamptz[], $9::bool[], $10::json[]
     ) AS new (id, lane, job_id, state, queue, rank_at, run_at, waits_until, of_schedule, doc)
 """
+# Only what can be made without waiting for anybody: of jobs that nobody is changing, at the version that they are at, in lanes
+# that are there. Names those that were made.
+PUT_PLAIN_RUNS = """
+    WITH still AS MATERIALIZED (
+        SELECT id FROM job WHERE id = ANY($2::text[]) ORDER BY id FOR KEY SHARE SKIP LOCKED
+    )
+    INSERT INTO run_live (
+        id, lane, job_id, state, queue, rank_at, run_at, waits_until, of_schedule, attempt, cancel_requested, doc
+    )
+    SELECT new.id, lane.id, job_id, state, new.queue, rank_at, run_at, waits_until, of_schedule, 0, false, doc
+    FROM unnest(
+        $1::text[], $2::text[], $3::int[], $4::text[], $5::text[], $6::text[], $7::timestamptz[], $8::timestamptz[],
+        $9::timestamptz[], $10::bool[], $11::json[]
+    ) AS new (id, job_id, version, queue, labels, state, rank_at, run_at, waits_until, of_schedule, doc)
+    JOIN still ON still.id = new.job_id
+    JOIN queue ON queue.name = new.queue AND queue.mode <> 'draining'
+    JOIN lane ON lane.queue = new.queue AND lane.labels = new.labels AND lane.limit_key = ''
+    WHERE NOT EXISTS (
+        SELECT FROM job_version WHERE job_version.job_id = new.job_id AND job_version.version = new.version + 1
+    )
+    RETURNING id
+"""
 
 # The line must be as it was when the transition was decided, or nothing happens to it; unless all went, those that did are
 # named.
