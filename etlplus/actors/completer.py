@@ -23,6 +23,7 @@ from etlplus.actors.messages import (
 )
 from etlplus.actors.standing import Standing
 from etlplus.errors import Unavailable
+from etlplus.jobs.model import RunState
 from etlplus.runtime import Actor, Exit, Task
 from etlplus.store.contract import LeaseStore
 
@@ -85,4 +86,5 @@ class Completer(Actor[Completing]):
                 log.warning("stale_result", run=each.run_id, attempt=each.attempt)
         if runs := tuple(each.run for each in settled if each.run is not None):
             self.ctx.ref(BROADCASTER).offer(Announce(runs))
+        if any(each.freed or each.released or (each.run and each.run.state is RunState.QUEUED) for each in settled):
             self.ctx.ref(DISPATCHER).offer(Wake())

@@ -1,9 +1,9 @@
 """
 The dispatcher: claims runs when slots are free, and hands each to the runner that owns the slot.
 
-Woken by whoever enqueues, frees a slot or renews the lease; a slow poll catches what other nodes enqueue and what nobody
-announced. Runs that call functions of the program have room of their own beside the slots, and claims of their own. Of each
-kind, one claim is under way at a time, for no more runs than there is room for.
+Woken by whoever enqueues, makes the room that it waits for, or renews the lease; a slow poll catches what other nodes enqueue
+and what nobody announced. Runs that call functions of the program have room of their own beside the slots, and claims of their
+own. Of each kind, one claim is under way at a time, for no more runs than there is room for.
 
 A claim whose answer was lost (the store failed after it took effect, or this actor crashed) leaves runs that the store
 counts as ours and nobody carries. After any such doubt, the next claim that is answered is followed by a look at what the
@@ -11,6 +11,8 @@ store says we hold; what lies in no slot and in no outbox is given back.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
 
 import structlog
 
@@ -43,6 +45,8 @@ log = structlog.get_logger()
 RETRY_AFTER_S = 0.5
 HELD_MAX = 1000
 BATCH_MAX = 500
+KINDS = frozenset({False, True})
+"""Of runs, by whether they call functions."""
 
 
 class Dispatcher(Actor[Dispatching]):
@@ -59,11 +63,11 @@ class Dispatcher(Actor[Dispatching]):
 
     async def started(self) -> None:
         self.ctx.every(self._poll_s, Wake(), key="poll", jitter=0.2)
-        self._claim_both()
+        self._claim(KINDS)
 
     @Wake.handler
     def wake(self, message: Wake) -> None:
-        self._claim_both()
+        self._claim(KINDS if message.calls is None else {message.calls})
 
     @ClaimAnswered.handler
     def answered(self, message: ClaimAnswered) -> None:
@@ -78,9 +82,11 @@ class Dispatcher(Actor[Dispatching]):
                 self.ctx.ref(runner_name(slot.number)).tell(Carry())
         if message.claimed:
             self.ctx.ref(BROADCASTER).offer(Announce(tuple(each.run for each in message.claimed)))
-        if message.claimed or message.doubted or self._asked_meanwhile:
-            self._asked_meanwhile.clear()
-            self._claim_both()
+        again = set(KINDS) if message.doubted else set(self._asked_meanwhile)
+        if message.more:
+            again.add(message.calls)
+        self._asked_meanwhile.clear()
+        self._claim(again)
 
     @ClaimFailed.handler
     def failed(self, message: ClaimFailed) -> None:
@@ -97,14 +103,17 @@ class Dispatcher(Actor[Dispatching]):
         for run_id in self._standing.aboard.keys() & set(message.run_ids):
             self.ctx.ref(CREW).tell(LeaveBoard(run_id))
 
-    def _claim_both(self) -> None:
-        self._claim(calls=False)
-        self._claim(calls=True)
+    def _claim(self, kinds: Iterable[bool]) -> None:
+        for calls in sorted(kinds):
+            free = self._standing.calls_free if calls else len(self._standing.free_slots())
+            if free > 0:
+                self._claim_into(min(free, BATCH_MAX), calls)
+            else:
+                self._standing.full.add(calls)
 
-    def _claim(self, *, calls: bool) -> None:
-        free = self._standing.calls_free if calls else len(self._standing.free_slots())
+    def _claim_into(self, free: int, calls: bool) -> None:
         lease_left_s = self._standing.lease.deadline - self._standing.boottime_s()
-        if free <= 0 or lease_left_s < self._margin_s:
+        if lease_left_s < self._margin_s:
             return
         # In doubt, one claim at a time: what the other one takes meanwhile would look as if nobody carried it.
         if calls in self._under_way or (self._doubt and self._under_way):
@@ -113,8 +122,8 @@ class Dispatcher(Actor[Dispatching]):
         self._under_way.add(calls)
         doubted = self._doubt
         self.ctx.pipe(
-            self._ask_store(min(free, BATCH_MAX), calls),
-            lambda claimed: ClaimAnswered(claimed, calls, doubted),
+            self._ask_store(free, calls),
+            lambda claimed: ClaimAnswered(claimed, calls, _may_be_more(claimed, free), doubted),
             lambda error: ClaimFailed(str(error), calls),
         )
 
@@ -145,3 +154,8 @@ class Dispatcher(Actor[Dispatching]):
         if lost:
             self._standing.outbox.extend(lost)
             self.ctx.ref(COMPLETER).offer(Flush())
+
+
+def _may_be_more(claimed: Sequence[Claimed], wanted: int) -> bool:
+    """Whether another claim may find something: this one was filled, or looked at some of the keys only."""
+    return len(claimed) >= wanted or any(each.run.limit_key for each in claimed)

@@ -185,16 +185,19 @@ class Dispatching:
 
 
 class Wake(Tell[Dispatching]):
-    """A slot is free, or there may be something to claim."""
+    """There may be something to claim, or room for it: of runs that call functions, of all others, or (None) of both."""
+
+    calls: bool | None = None
 
 
 class ClaimAnswered(Tell[Dispatching]):
-    """The store gave these runs to this worker; with ``calls``, they call functions. ``doubted``: it was asked first what
-    the worker holds.
+    """The store gave these runs to this worker; with ``calls``, they call functions. ``more``: there may be more of them.
+    ``doubted``: it was asked first what the worker holds.
     """
 
     claimed: tuple[Claimed, ...]
     calls: bool
+    more: bool
     doubted: bool
 
 

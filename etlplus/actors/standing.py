@@ -46,7 +46,9 @@ class Standing:
     ``lease`` belongs to the present ``worker``; a worker that was found dead by others gets a new id and a new lease, and
     attempts that were carried under the old one end as returned. ``hurry`` is set when the stop shall not wait for attempts.
     ``aboard`` are the calls of functions in hand, by run, and ``boarding`` those that were claimed and not begun;
-    ``calls_max`` bounds them together. ``unwritten`` are the attempts with lines that the store has not got, by run.
+    ``calls_max`` bounds them together. ``full`` says of which kind of runs, those that call functions or the others, more may
+    be waiting than there is room for: who makes room wakes the dispatcher. ``unwritten`` are the attempts with lines that the
+    store has not got, by run.
     """
 
     worker: Worker
@@ -60,6 +62,7 @@ class Standing:
     aboard: dict[str, Carriage] = field(default_factory=lambda: dict[str, Carriage]())
     unwritten: dict[str, Unwritten] = field(default_factory=lambda: dict[str, Unwritten]())
     outbox: deque[Outcome] = field(default_factory=lambda: deque[Outcome]())
+    full: set[bool] = field(default_factory=lambda: set[bool]())
     stale_results: int = 0
     hurry: trio.Event = field(default_factory=trio.Event)
 

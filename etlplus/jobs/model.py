@@ -171,10 +171,12 @@ class NewRun(msgspec.Struct, frozen=True, kw_only=True):
     as long as a run with that key is unfinished, the answer is that run and no new one is made.
 
     ``run_at`` in the future makes the run wait as scheduled; None means now. ``interval`` is the stretch of data that it is
-    for, from the first moment on, up to but without the second.
+    for, from the first moment on, up to but without the second. With ``job_version`` it is made only if the job is at that
+    version still.
     """
 
     job_id: str
+    job_version: int | None = None
     params: dict[str, Any] = {}
     run_at: datetime | None = None
     cause: str = "manual"

@@ -14,6 +14,7 @@ import msgspec
 from etlplus.actors.messages import Announce, Wake
 from etlplus.errors import Invalid, NotFound, Problem
 from etlplus.jobs.ids import is_id
+from etlplus.jobs.kinds import calls_function
 from etlplus.jobs.model import Job, Run
 from etlplus.service.house import House
 from etlplus.service.permissions import Principal
@@ -60,7 +61,8 @@ class Facet:
         """Tell the watchers and the dispatcher that these runs were made or made a transition."""
         for start in range(0, len(runs), ANNOUNCED_AT_ONCE):
             await self.house.broadcaster.put(Announce(tuple(runs[start : start + ANNOUNCED_AT_ONCE])))
-        self.house.dispatcher.offer(Wake())
+        kinds = {calls_function(run.labels) for run in runs}
+        self.house.dispatcher.offer(Wake(kinds.pop() if len(kinds) == 1 else None))
 
 
 def checked_limit(limit: int, at_most: int = LIMIT_MAX) -> int:

@@ -17,11 +17,15 @@ from etlplus.actors.broadcaster import Newsroom
 from etlplus.actors.messages import Broadcasting, Dispatching, PoolKeeping
 from etlplus.actors.standing import Standing
 from etlplus.engines.workshop import Workshop
+from etlplus.jobs.model import Job
+from etlplus.jobs.recent import Recent
 from etlplus.runtime import Ref, TreeSnapshot
 from etlplus.service.bootstrap import Bootstrap
 from etlplus.service.passwords import Passwords
 from etlplus.service.tokens import TokenService
 from etlplus.store.contract import Store
+
+KNOWN_MAX = 1000
 
 
 @dataclass(slots=True)
@@ -34,7 +38,9 @@ class Ports:
 
 @dataclass(frozen=True, slots=True)
 class House:
-    """See the module. ``epoch`` names this daemon's life: positions of news count within it."""
+    """See the module. ``epoch`` names this daemon's life: positions of news count within it. ``known_jobs`` are jobs as they
+    were when somebody last asked for a run, by what they were called then.
+    """
 
     store: Store
     workshop: Workshop
@@ -54,6 +60,7 @@ class House:
     version: str
     started_at: datetime
     ports: Ports = field(default_factory=Ports)
+    known_jobs: Recent[Job] = field(default_factory=lambda: Recent[Job](KNOWN_MAX))
 
     @property
     def now(self) -> Callable[[], datetime]:

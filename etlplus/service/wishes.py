@@ -50,14 +50,21 @@ def problems_of(wish: RunOptions, place: str, idempotency_key: str | None) -> li
     return found
 
 
-def to_new_run(wish: RunOptions, job: Job, key: str | None) -> NewRun:
-    """What the store is asked for; ``key`` is the idempotency key as ``keys_for`` made it."""
-    if key is None:
-        return NewRun(
-            job_id=job.id, params=wish.params, run_at=wish.run_at, unique_key=wish.unique_key, unique=wish.unique
-        )
-    unique = Uniqueness(period_s=IDEMPOTENCY_S, states=tuple(RunState))
-    return NewRun(job_id=job.id, params=wish.params, run_at=wish.run_at, unique_key=key, unique=unique)
+def to_new_run(wish: RunOptions, job: Job, key: str | None, *, job_version: int | None = None) -> NewRun:
+    """What the store is asked for; ``key`` is the idempotency key as ``keys_for`` made it, ``job_version`` the version that the
+    job must be at still.
+    """
+    unique_key, unique = wish.unique_key, wish.unique
+    if key is not None:
+        unique_key, unique = key, Uniqueness(period_s=IDEMPOTENCY_S, states=tuple(RunState))
+    return NewRun(
+        job_id=job.id,
+        job_version=job_version,
+        params=wish.params,
+        run_at=wish.run_at,
+        unique_key=unique_key,
+        unique=unique,
+    )
 
 
 def keys_for(wishes: Sequence[RunOptions], idempotency_key: str | None, who: str) -> list[str | None]:

@@ -78,7 +78,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 class Settled(msgspec.Struct, frozen=True, kw_only=True):
     """What became of an outcome. Not ``applied``: a stale result; then ``run`` is None and nothing was changed.
 
-    ``released`` is a run that had waited for this one and goes on now.
+    ``released`` is a run that had waited for this one and goes on now. ``freed``: slots under a limit are free now.
     """
 
     run_id: str
@@ -86,6 +86,7 @@ class Settled(msgspec.Struct, frozen=True, kw_only=True):
     applied: bool
     run: Run | None = None
     released: Run | None = None
+    freed: bool = False
 
 
 class Beat(msgspec.Struct, frozen=True):
@@ -159,7 +160,8 @@ class WriteStore(Protocol):
         as its ``unique`` says. Ten thousand in one call are fine; a run whose ``run_at`` is ahead waits as scheduled.
 
         Raises:
-            Conflict: a key is taken and its wish wants to be refused then (code ``unique_key_taken``).
+            Conflict: a key is taken and its wish wants to be refused then (code ``unique_key_taken``), or a job is at another
+                version than the wish says (code ``stale_version``).
             NotFound: one of the jobs does not exist.
             Invalid: a wish cannot be accepted (codes ``queue_draining``, ``too_large``, ``bad_key``, ``limit_key``); each
                 problem points to its wish. Whatever is raised, nothing was stored.

@@ -23,6 +23,7 @@ from etlplus.jobs.checks import check_wish
 from etlplus.jobs.ids import Ids
 from etlplus.jobs.model import Job, NewRun, Run
 from etlplus.jobs.queues import QueueMode
+from etlplus.jobs.recent import Recent
 from etlplus.jobs.ticks import SCHEDULED
 from etlplus.store.postgres.bridge import Bridge
 from etlplus.store.postgres.records import columns, encode
@@ -54,17 +55,13 @@ class Gathering:
         self._bridge = bridge
         self._ids = ids
         self._made = made
-        self._jobs: dict[str, Job] = {}
+        self._jobs = Recent[Job](SEEN_MAX)
         self._waiting: deque[_Waiting] = deque()
         self._under_way = False
 
     def saw(self, job: Job) -> Job:
-        """Remember how a job is now; of many, those that were seen last."""
-        self._jobs.pop(job.id, None)
-        self._jobs[job.id] = job
-        if len(self._jobs) > SEEN_MAX:
-            del self._jobs[next(iter(self._jobs))]
-        return job
+        """Remember how a job is now."""
+        return self._jobs.put(job.id, job)
 
     async def make(self, wish: NewRun, now: datetime) -> Run | None:
         """The run that was made, or None if the wish needs more than a glance; then nothing was done.
@@ -72,7 +69,7 @@ class Gathering:
         Cancellation: a wish that is on its way already may be made.
         """
         job = self._jobs.get(wish.job_id)
-        if job is None or wish.unique_key is not None or job.limit is not None or check_wish(wish, job, QueueMode.OPEN):
+        if job is None or not _plain(wish, job):
             return None
         run, _ = transitions.enqueue(wish, job, self._ids.new(now), now)
         waiting = _Waiting(run)
@@ -112,6 +109,12 @@ class Gathering:
         for each in group:
             each.made = each.run.id in there
         self._made([each.run for each in group if each.made])
+
+
+def _plain(wish: NewRun, job: Job) -> bool:
+    if wish.unique_key is not None or job.limit is not None or wish.job_version not in (None, job.version):
+        return False
+    return not check_wish(wish, job, QueueMode.OPEN)
 
 
 def _row(run: Run) -> tuple[Any, ...]:
