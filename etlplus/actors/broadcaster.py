@@ -89,8 +89,11 @@ class Broadcaster(Actor[Broadcasting]):
         self._room.watchers.remove(message.watcher)
 
     def _announce(self, run: Run) -> None:
-        self._room.progress.pop(run.id, None)
-        self._tell(run.id, RunNews(n=self._room.next_number(), at=self._room.now(), run=run_view(run)))
+        room = self._room
+        room.progress.pop(run.id, None)
+        number = room.next_number()
+        if room.watchers.followed((ALL_RUNS, topic_of(run.id))):
+            self._tell(run.id, RunNews(n=number, at=room.now(), run=run_view(run)))
 
     def _tell(self, run_id: str, news: News) -> None:
         self._room.watchers.tell((ALL_RUNS, topic_of(run_id)), self._encoder.encode(news))

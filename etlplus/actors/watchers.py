@@ -63,6 +63,10 @@ class Watchers:
         if subscription := self._by_id.pop(watcher, None):
             subscription.close()
 
+    def followed(self, topics: Iterable[str]) -> bool:
+        """Whether anybody follows one of these topics."""
+        return any(not each.topics.isdisjoint(topics) for each in self._by_id.values())
+
     def tell(self, topics: Iterable[str], encoded: bytes) -> None:
         """Give one piece of news to everybody who follows one of its topics."""
         wanted = frozenset(topics)

@@ -88,7 +88,7 @@ class RunError(msgspec.Struct, frozen=True, omit_defaults=True):
     retry_after_s: float | None = None
 
 
-class Succeeded(msgspec.Struct, frozen=True, tag="succeeded"):
+class Succeeded(msgspec.Struct, frozen=True, tag="succeeded", gc=False):
     """The load is committed in every sink; ``figures`` reconcile."""
 
     figures: Figures

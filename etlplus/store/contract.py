@@ -59,14 +59,14 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     stale_results: int
 
 
-class Claimed(msgspec.Struct, frozen=True):
+class Claimed(msgspec.Struct, frozen=True, gc=False):
     """A run that the worker now holds, and the definition it was made from (of the run's own ``job_version``)."""
 
     run: Run
     job: Job
 
 
-class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+class Outcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """How an attempt ended, as told by the worker that carried it."""
 
     run_id: str
@@ -75,7 +75,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     result: Result
 
 
-class Settled(msgspec.Struct, frozen=True, kw_only=True):
+class Settled(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What became of an outcome. Not ``applied``: a stale result; then ``run`` is None and nothing was changed.
 
     ``released`` is a run that had waited for this one and goes on now. ``freed``: slots under a limit are free now.
