@@ -96,7 +96,7 @@ def bulk_s(url: str) -> float:
             made = await store.enqueue([NewRun(job_id=job.id)] * BULK, now=NOW)
             seconds = (time.perf_counter() - began) / BULK
             while claimed := await store.claim("w", limit=1000, now=NOW):
-                await _acknowledged(store, claimed)
+                await acknowledged(store, claimed)
             assert len(made) == BULK
             return seconds
 
@@ -183,7 +183,9 @@ def measure(figures: Figures) -> None:
                 lambda url=url: store_s(url), lambda url=url: limited_s(url), repetitions=REPETITIONS
             )
             figures.ratio(f"limit_cost_{name}", free, limited)
-            saturated(figures, name, url)
+            one, many = saturated_costs(url)
+            figures.note(f"saturated_key_cost_{name}", one)
+            figures.note(f"saturated_keys_2000_cost_{name}", many)
 
 
 async def _claims_s(store: Store, job: Job) -> float:
@@ -194,19 +196,20 @@ async def _claims_s(store: Store, job: Job) -> float:
         began = time.perf_counter()
         claimed = await store.claim("w", limit=BATCH, now=LATER)
         times.append(time.perf_counter() - began)
-        await _acknowledged(store, claimed)
+        await acknowledged(store, claimed)
     return min(times)
 
 
-async def _acknowledged(store: Store, claimed: Sequence[Claimed]) -> None:
+async def acknowledged(store: Store, claimed: Sequence[Claimed]) -> None:
+    """Tell of so many successes; each must count."""
     outcomes = [Outcome(run_id=each.run.id, attempt=each.run.attempt, worker_id="w", result=DONE) for each in claimed]
     assert all(each.applied for each in await store.acknowledge(outcomes, now=LATER))
 
 
-def saturated(figures: Figures, name: str, url: str) -> None:
-    """What a claim costs behind 200,000 runs of one key without a free slot, and behind 2,000 such keys."""
+def saturated_costs(url: str) -> tuple[float, float]:
+    """What a claim costs behind 200,000 runs of one key without a free slot, and behind 2,000 such keys, over behind none."""
 
-    async def main() -> None:
+    async def main() -> tuple[float, float]:
         async with open_store(url) as store:
             job = await prepared(store)
             await store.save_limit(LimitDraft(name="customer", slots=1), now=NOW)
@@ -216,14 +219,14 @@ def saturated(figures: Figures, name: str, url: str) -> None:
             for _ in range(20):
                 await store.enqueue([NewRun(job_id=limited.id, params={"id": 0})] * BULK, now=NOW)
             await store.claim("w", limit=BATCH, now=LATER)
-            figures.note(f"saturated_key_cost_{name}", await _claims_s(store, job) / none)
+            one = await _claims_s(store, job) / none
             wishes = [NewRun(job_id=limited.id, params={"id": key}) for key in range(2000) for _ in range(2)]
             await store.enqueue(wishes, now=NOW)
             while await store.claim("w", limit=1000, now=LATER):
                 pass
-            figures.note(f"saturated_keys_2000_cost_{name}", await _claims_s(store, job) / none)
+            return one, await _claims_s(store, job) / none
 
-    trio.run(main)
+    return trio.run(main)
 
 
 def limited_s(url: str) -> float:
