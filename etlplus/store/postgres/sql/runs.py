@@ -70,7 +70,7 @@ PUT_PLAIN_RUNS = """
     JOIN queue ON queue.name = new.queue AND queue.mode <> 'draining'
     JOIN lane ON lane.queue = new.queue AND lane.labels = new.labels AND lane.limit_key = ''
     WHERE NOT EXISTS (
-        SELECT FROM job_version WHERE job_version.job_id = new.job_id AND job_version.version = new.version + 1
+        SELECT FROM job_version WHERE job_version.job_id = new.job_id AND job_version.version > new.version
     )
     RETURNING id
 """
