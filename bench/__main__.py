@@ -7,11 +7,13 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from bench import runs, runtime, schedules, soak, store, ticks, zones
+from bench import history, runs, runtime, schedules, soak, store, ticks, zones
 from bench.measure import Figures
 from bench.peers import compare
 
-MEASURES = {each.__name__.rpartition(".")[2]: each.measure for each in (runs, runtime, schedules, store, ticks, zones)}
+MEASURES = {
+    each.__name__.rpartition(".")[2]: each.measure for each in (history, runs, runtime, schedules, store, ticks, zones)
+}
 MEASURES["peers"] = compare.measure
 SOAKS = {"soak": soak.measure, "soak-stories": soak.measure_stories, "soak-nights": soak.measure_nights}
 

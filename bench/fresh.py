@@ -25,21 +25,19 @@ def fresh_store(server: str) -> Generator[str]:
             yield f"sqlite:{Path(folder) / 'store.sqlite'}"
         return
     name = f"bench{next(_numbers)}"
-    execute(server, f"CREATE DATABASE {name}")
+    _execute(server, f"CREATE DATABASE {name}")
     try:
         yield server.replace("/postgres?", f"/{name}?")
     finally:
-        execute(server, f"DROP DATABASE {name} WITH (FORCE)")
+        _execute(server, f"DROP DATABASE {name} WITH (FORCE)")
 
 
-def execute(url: str, *statements: str) -> None:
-    """Statements on PostgreSQL, one after the other, each committed."""
+def _execute(url: str, statement: str) -> None:
     asyncpg_: Any = asyncpg
 
     async def main() -> None:
-        db = await asyncpg_.connect(url, server_settings={"search_path": "etlplus"})
-        for statement in statements:
-            await db.execute(statement)
+        db = await asyncpg_.connect(url)
+        await db.execute(statement)
         await db.close()
 
     asyncio.run(main())

@@ -2,8 +2,8 @@
 Whole runs through the whole engine: no-op functions, from the queue to the stored outcome, acknowledgement included.
 
 One process with default settings, called in process, against the store's own claim and acknowledgement called one after the
-other; and what else is asked of runs, on the same store: how soon they start, how much limits, saturated keys, schedules, old
-snapshots and a long history cost. Peers are in ``bench peers``.
+other; and what else is asked of runs, on the same store: how soon they start, how much limits, saturated keys, schedules and a
+long history cost. Peers are in ``bench peers``; what the past costs on PostgreSQL is in ``bench history``.
 """
 
 from __future__ import annotations
@@ -160,11 +160,11 @@ def measure(figures: Figures, store: str) -> None:
     """All figures of runs on one store, "postgres" or "sqlite"; peers have a bench of their own."""
     if store == "sqlite":
         _measure(figures, "")
+        figures.ratio("claim_growth", *claim_growth())
     else:
         # A server that has run for a while reuses its log files; filling new ones with zeros is not what we measure.
         with private_postgres(wal_init_zero="off") as server:
             _measure(figures, server)
-            _pinned(figures, server)
 
 
 def _measure(figures: Figures, server: str) -> None:
@@ -188,12 +188,3 @@ def _measure(figures: Figures, server: str) -> None:
     with fresh_store(server) as url:
         late_ms, _ = trio.run(ticks.lateness_ms, url)
         figures.note("schedules_100k_tick_ms", ticks.p99(late_ms), [statistics.median(late_ms), max(late_ms)])
-    figures.ratio("claim_growth", *claim_growth(server))
-
-
-def _pinned(figures: Figures, server: str) -> None:
-    with fresh_store(server) as url:
-        free, held = best_times(
-            lambda: stores.pinned_s(url, pinned=False), lambda: stores.pinned_s(url, pinned=True), repetitions=3
-        )
-    figures.note("pinned_snapshot_loss", 1 - min(free) / min(held))

@@ -50,7 +50,7 @@ def tell_story(seed: int) -> None:
 def play_night(seed: int) -> None:
     """One night of a staff."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
-    _imported("actors", "test_simulation").assert_holds(_imported("actors", "simulation").play(seed), seed)
+    _imported("actors", "night.promises").assert_holds(_imported("actors", "night.world").play(seed), seed)
 
 
 def _imported(room: str, module: str) -> Any:

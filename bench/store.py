@@ -26,13 +26,15 @@ from etlplus.jobs.model import Job, JobDraft, NewRun, Worker
 from etlplus.jobs.outcome import Figures as Balance
 from etlplus.jobs.outcome import Succeeded
 from etlplus.jobs.queues import HOUSE, LimitDraft, LimitUse
+from etlplus.jobs.rates import Rate
 from etlplus.store.contract import Claimed, Outcome, Store
 from etlplus.store.opening import open_store
-from etlplus.store.postgres.bridge import Db, open_bridge
 from etlplus.testing.servers import private_postgres
 
 RUNS = 8_000
 BATCH = 200
+GENEROUS = Rate(count=1_000_000)
+"""More than any machine asks for."""
 BULK = 10_000
 CLAIMS = 15
 REPETITIONS = 5
@@ -64,7 +66,7 @@ async def burn(store: Store, amount: int) -> float:
     left = amount
     while left:
         now = NOW + timedelta(seconds=time.perf_counter() - began)  # the store has duties that fall due once a second
-        claimed = await store.claim("w", limit=BATCH, now=now)
+        claimed = (await store.claim("w", limit=BATCH, now=now)).claimed
         outcomes = [
             Outcome(run_id=each.run.id, attempt=each.run.attempt, worker_id="w", result=DONE) for each in claimed
         ]
@@ -95,7 +97,7 @@ def bulk_s(url: str) -> float:
             began = time.perf_counter()
             made = await store.enqueue([NewRun(job_id=job.id)] * BULK, now=NOW)
             seconds = (time.perf_counter() - began) / BULK
-            while claimed := await store.claim("w", limit=1000, now=NOW):
+            while claimed := (await store.claim("w", limit=1000, now=NOW)).claimed:
                 await acknowledged(store, claimed)
             assert len(made) == BULK
             return seconds
@@ -171,18 +173,18 @@ def measure(figures: Figures) -> None:
     # A server that has run for a while reuses its log files; filling new ones with zeros is not what we measure.
     with private_postgres(wal_init_zero="off") as postgres, tempfile.TemporaryDirectory() as folder:
         compare(figures, "postgres", lambda: store_s(postgres), lambda: plain_postgres_s(postgres))
-        free, held = best_times(
-            lambda: pinned_s(postgres, pinned=False), lambda: pinned_s(postgres, pinned=True), repetitions=3
-        )
-        figures.note("pinned_snapshot_loss", 1 - min(free) / min(held))
         file = f"sqlite:{Path(folder) / 'store'}"
         compare(figures, "sqlite", lambda: store_s(file), lambda: plain_sqlite_s(Path(folder) / "plain"))
         for name, url in (("postgres", postgres), ("sqlite", file)):
             figures.note(f"bulk_enqueue_per_s_{name}", 1 / min(bulk_s(url) for _ in range(REPETITIONS)))
-            free, limited = best_times(
-                lambda url=url: store_s(url), lambda url=url: limited_s(url), repetitions=REPETITIONS
+            free, limited, paced = best_times(
+                lambda url=url: store_s(url),
+                lambda url=url: limited_s(url, LimitDraft(name=HOUSE, slots=BATCH)),
+                lambda url=url: limited_s(url, LimitDraft(name=HOUSE, rate=GENEROUS)),
+                repetitions=REPETITIONS,
             )
             figures.ratio(f"limit_cost_{name}", free, limited)
+            figures.ratio(f"rate_cost_{name}", free, paced)
             one, many = saturated_costs(url)
             figures.note(f"saturated_key_cost_{name}", one)
             figures.note(f"saturated_keys_2000_cost_{name}", many)
@@ -194,16 +196,16 @@ async def _claims_s(store: Store, job: Job) -> float:
     for _ in range(CLAIMS):
         await store.enqueue([NewRun(job_id=job.id, run_at=NOW)] * BATCH, now=LATER)
         began = time.perf_counter()
-        claimed = await store.claim("w", limit=BATCH, now=LATER)
+        claimed = (await store.claim("w", limit=BATCH, now=LATER)).claimed
         times.append(time.perf_counter() - began)
         await acknowledged(store, claimed)
     return min(times)
 
 
-async def acknowledged(store: Store, claimed: Sequence[Claimed]) -> None:
-    """Tell of so many successes; each must count."""
+async def acknowledged(store: Store, claimed: Sequence[Claimed], now: datetime = LATER) -> None:
+    """Have the success of these attempts settled; each must count."""
     outcomes = [Outcome(run_id=each.run.id, attempt=each.run.attempt, worker_id="w", result=DONE) for each in claimed]
-    assert all(each.applied for each in await store.acknowledge(outcomes, now=LATER))
+    assert all(each.applied for each in await store.acknowledge(outcomes, now=now))
 
 
 def saturated_costs(url: str) -> tuple[float, float]:
@@ -222,54 +224,24 @@ def saturated_costs(url: str) -> tuple[float, float]:
             one = await _claims_s(store, job) / none
             wishes = [NewRun(job_id=limited.id, params={"id": key}) for key in range(2000) for _ in range(2)]
             await store.enqueue(wishes, now=NOW)
-            while await store.claim("w", limit=1000, now=LATER):
+            while (await store.claim("w", limit=1000, now=LATER)).claimed:
                 pass
             return one, await _claims_s(store, job) / none
 
     return trio.run(main)
 
 
-def limited_s(url: str) -> float:
-    """Seconds per run under a limit of the house that is as large as a batch."""
+def limited_s(url: str, limit: LimitDraft) -> float:
+    """Seconds per run under a limit that holds nothing up."""
 
     async def main() -> float:
         async with open_store(url) as store:
             job = await prepared(store)
-            await store.save_limit(LimitDraft(name=HOUSE, slots=BATCH), now=NOW)
+            await store.save_limit(limit, now=NOW)
             await store.enqueue([NewRun(job_id=job.id)] * RUNS, now=NOW)
             seconds = await burn(store, RUNS)
-            await store.delete_limit(HOUSE, now=NOW)
+            await store.delete_limit(limit.name, now=NOW)
             return seconds
-
-    return trio.run(main)
-
-
-PINNED_ROUNDS = 6
-
-
-def pinned_s(url: str, *, pinned: bool) -> float:
-    """Seconds per run of several rounds, perhaps while somebody holds an old snapshot."""
-
-    async def main() -> float:
-        async with open_store(url) as store, open_bridge(url, "etlplus") as other, trio.open_nursery() as nursery:
-            job = await prepared(store)
-            held = trio.Event()
-
-            async def hold(db: Db) -> None:
-                await db.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-                await db.execute("SELECT count(*) FROM lane")
-                held.set()
-                await asyncio.Event().wait()
-
-            if pinned:
-                nursery.start_soon(other.run, hold)
-                await held.wait()
-            seconds = 0.0
-            for _ in range(PINNED_ROUNDS):
-                await store.enqueue([NewRun(job_id=job.id)] * RUNS, now=NOW)
-                seconds += await burn(store, RUNS)
-            nursery.cancel_scope.cancel()
-        return seconds / PINNED_ROUNDS
 
     return trio.run(main)
 

@@ -71,6 +71,12 @@ class Conflict(EtlplusError):
     code = "conflict"
 
 
+class Stale(Conflict):
+    """Somebody else changed the thing since the version that the request names: look at it anew, then ask again."""
+
+    code = "stale_version"
+
+
 class Unauthenticated(EtlplusError):
     """No credential, or one that no longer counts. The caller must sign in."""
 

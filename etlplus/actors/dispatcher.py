@@ -1,9 +1,10 @@
 """
 The dispatcher: claims runs when slots are free, and hands each to the runner that owns the slot.
 
-Woken by whoever enqueues, makes the room that it waits for, or renews the lease; a slow poll catches what other nodes enqueue
-and what nobody announced. Runs that call functions of the program have room of their own beside the slots, and claims of their
-own. Of each kind, one claim is under way at a time, for no more runs than there is room for.
+Woken by whoever enqueues, makes the room that it waits for, or renews the lease, and by the clock when runs wait for the token
+of a rate; a slow poll catches what other nodes enqueue and what nobody announced. Runs that call functions of the program have
+room of their own beside the slots, and claims of their own. Of each kind, one claim is under way at a time, for no more runs
+than there is room for.
 
 A claim whose answer was lost (the store failed after it took effect, or this actor crashed) leaves runs that the store
 counts as ours and nobody carries. After any such doubt, the next claim that is answered is followed by a look at what the
@@ -38,11 +39,13 @@ from etlplus.actors.standing import Standing
 from etlplus.jobs.model import Run, RunState
 from etlplus.jobs.outcome import Returned
 from etlplus.runtime import Actor
-from etlplus.store.contract import Claimed, Outcome, RunFilter, Store
+from etlplus.store.contract import Claimed, Outcome, RunFilter, Store, Taken
 
 log = structlog.get_logger()
 
 RETRY_AFTER_S = 0.5
+TOKEN_S = 0.001
+"""Tokens that come faster than this are not waited for one by one."""
 HELD_MAX = 1000
 BATCH_MAX = 500
 KINDS = frozenset({False, True})
@@ -82,11 +85,12 @@ class Dispatcher(Actor[Dispatching]):
                 self.ctx.ref(runner_name(slot.number)).tell(Carry())
         if message.claimed:
             self.ctx.ref(BROADCASTER).offer(Announce(tuple(each.run for each in message.claimed)))
-        again = set(KINDS) if message.doubted else set(self._asked_meanwhile)
         if message.more:
-            again.add(message.calls)
-        self._asked_meanwhile.clear()
-        self._claim(again)
+            self._asked_meanwhile.add(message.calls)
+        if message.next_at is not None:
+            wait_s = (message.next_at - self._standing.now()).total_seconds()
+            self.ctx.after(max(wait_s, TOKEN_S), Wake(message.calls), key=f"token {message.calls}")
+        self._claim(self._asked_meanwhile - self._under_way)
 
     @ClaimFailed.handler
     def failed(self, message: ClaimFailed) -> None:
@@ -120,27 +124,27 @@ class Dispatcher(Actor[Dispatching]):
             self._asked_meanwhile.add(calls)  # what woke us may have come too late for the claim under way
             return
         self._under_way.add(calls)
-        doubted = self._doubt
+        self._asked_meanwhile.discard(calls)
         self.ctx.pipe(
             self._ask_store(free, calls),
-            lambda claimed: ClaimAnswered(claimed, calls, _may_be_more(claimed, free), doubted),
+            lambda taken: ClaimAnswered(tuple(taken.claimed), taken.next_at, calls, _may_be_more(taken.claimed, free)),
             lambda error: ClaimFailed(str(error), calls),
         )
 
-    async def _ask_store(self, free: int, calls: bool) -> tuple[Claimed, ...]:
+    async def _ask_store(self, free: int, calls: bool) -> Taken:
         worker = self._standing.worker.id
-        claimed = tuple(await self._store.claim(worker, limit=free, now=self._standing.now(), calls=calls))
+        taken = await self._store.claim(worker, limit=free, now=self._standing.now(), calls=calls)
         if self._doubt:
-            self._give_back(await self._held(worker), worker, claimed)
+            self._give_back(await self._held(worker), worker, taken.claimed)
             self._doubt = False
-        return claimed
+        return taken
 
     async def _held(self, worker: str) -> list[Run]:
         """What the store counts as this worker's; read after a claim, so that no earlier claim can still take effect."""
         running = await self._store.runs(RunFilter(states=(RunState.RUNNING,)), limit=HELD_MAX)
         return [run for run in running if run.worker_id == worker]
 
-    def _give_back(self, held: list[Run], worker: str, claimed: tuple[Claimed, ...]) -> None:
+    def _give_back(self, held: list[Run], worker: str, claimed: Sequence[Claimed]) -> None:
         """Return what is held and neither carried, nor ended, nor claimed just now."""
         known = {each.run.id for each in claimed}
         known |= {carriage.run_id for carriage in self._standing.carried()}

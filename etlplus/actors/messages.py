@@ -24,10 +24,11 @@ class PoolKeeping:
 
 
 class PoolView(msgspec.Struct, frozen=True):
-    """How the store was when it was last looked at. ``up`` is False during an outage, and ``error`` says why."""
+    """How the store was when it was last looked at: ``up``, or out for the reason that ``error`` gives, ``since`` when."""
 
     up: bool
-    latency_s: float
+    since: datetime
+    latency_s: float = 0.0
     error: str = ""
     outages: int = 0
     horizon: Horizon = Horizon()
@@ -42,11 +43,11 @@ class Probe(Tell[PoolKeeping]):
 
 
 class Probed(Tell[PoolKeeping]):
-    """The store answered after ``latency_s``; with ``error`` it did not."""
+    """The store answered after ``latency_s``; with ``error`` it did not. Without ``horizon``, that was not to be seen."""
 
     latency_s: float
     error: str = ""
-    horizon: Horizon = Horizon()
+    horizon: Horizon | None = None
 
 
 class Broadcasting:
@@ -191,14 +192,14 @@ class Wake(Tell[Dispatching]):
 
 
 class ClaimAnswered(Tell[Dispatching]):
-    """The store gave these runs to this worker; with ``calls``, they call functions. ``more``: there may be more of them.
-    ``doubted``: it was asked first what the worker holds.
+    """The store gave these runs to this worker; with ``calls``, they call functions. ``next_at``: others wait for a token that
+    comes then. ``more``: others may be waiting for nothing.
     """
 
     claimed: tuple[Claimed, ...]
+    next_at: datetime | None
     calls: bool
     more: bool
-    doubted: bool
 
 
 class ClaimFailed(Tell[Dispatching]):

@@ -4,15 +4,18 @@ Where each metric of the catalog is read.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from datetime import datetime
 
 import trio
 
 from etlplus.actors.pool import StoreWatch
 from etlplus.runtime import System
 from etlplus.service.house import House
+from etlplus.store.contract import AdminStore
 from etlplus.telemetry import Lateness, Meters, catalog
+from etlplus.telemetry.meters import Reading
 
 
 @asynccontextmanager
@@ -50,10 +53,25 @@ def connect_runtime(meters: Meters, system: System) -> None:
     meters.read(catalog.MESSAGES_UNACCOUNTED, lambda: system.statistics().unaccounted)
 
 
-def connect_store(meters: Meters, watch: StoreWatch) -> None:
+def connect_store(meters: Meters, watch: StoreWatch, now: Callable[[], datetime]) -> None:
     """How the store was when its keeper last looked."""
+    meters.read(catalog.STORE_OUTAGE, lambda: 0.0 if watch.view.up else (now() - watch.view.since).total_seconds())
     meters.read(catalog.STORE_UP, lambda: float(watch.view.up))
     meters.read(catalog.STORE_LATENCY, lambda: watch.view.latency_s)
     meters.read(catalog.STORE_OUTAGES, lambda: watch.view.outages)
     meters.read(catalog.STORE_OLDEST_SNAPSHOT, lambda: {watch.view.horizon.culprit or "": watch.view.horizon.oldest_s})
     meters.read(catalog.STORE_DEAD_ROWS, lambda: watch.view.horizon.dead_ratio)
+
+
+def connect_lanes(meters: Meters, store: AdminStore) -> None:
+    """The connections to the store, by lane."""
+
+    def each(figure: str) -> Reading:
+        return lambda: {lane: getattr(figures, figure) for lane, figures in store.lanes().items()}
+
+    meters.read(catalog.STORE_CONNECTIONS_IN_USE, each("in_use"))
+    meters.read(catalog.STORE_CONNECTIONS_IDLE, each("idle"))
+    meters.read(catalog.STORE_CONNECTIONS_OPENED, each("opened"))
+    meters.read(catalog.STORE_CONNECTIONS_CLOSED, each("closed"))
+    meters.read(catalog.STORE_UNITS_WAITING, each("waiting"))
+    meters.read(catalog.STORE_CONNECTION_WAIT, each("waits"))

@@ -11,6 +11,7 @@ from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import structlog
 import trio
 from prometheus_client import CollectorRegistry
@@ -20,7 +21,8 @@ from etlplus.actors.broadcaster import Newsroom
 from etlplus.actors.messages import BROADCASTER, DISPATCHER, POOL
 from etlplus.actors.pool import StoreWatch
 from etlplus.actors.standing import Standing
-from etlplus.app.meters import connect_house, connect_runtime, connect_store, measured
+from etlplus.app import place
+from etlplus.app.meters import connect_house, connect_lanes, connect_runtime, connect_store, measured
 from etlplus.app.staff import EDGE, STOP_MARGIN_S, log_crash, log_dead_letter, new_standing, staff
 from etlplus.engines.commands import Commands
 from etlplus.engines.functions import Function, Functions
@@ -37,6 +39,7 @@ from etlplus.service.tokens import TokenService, kept_secret
 from etlplus.settings import Settings
 from etlplus.store.contract import Store
 from etlplus.store.opening import open_store
+from etlplus.store.pooling import Pooling
 from etlplus.telemetry import Lateness, Meters
 
 log = structlog.get_logger()
@@ -80,15 +83,15 @@ async def _keep_house(
     settings: Settings, functions: Functions, edge: bool, leave: trio.Event, *, task_status: trio.TaskStatus[Service]
 ) -> None:
     """The house's one task: open, shield, serve, close in reverse."""
-    data_dir = _data_dir(settings)
+    data_dir, url = place.data_dir(settings), place.store_url(settings)
     slots = settings.engine.slots or os.cpu_count() or 1
     options = LocalOptions(data_dir=data_dir, slots=slots, memory_limit_bytes=settings.engine.memory_limit_bytes)
-    url = settings.store.url or f"sqlite:{data_dir / 'store.sqlite'}"
+    pooling = msgspec.convert(settings.store.postgres, Pooling, from_attributes=True)
     with trio.CancelScope() as scope, hold(data_dir), ExitStack() as closing:
-        async with measured() as lateness, open_store(url) as store, open_local(options) as loads:
+        async with measured() as lateness, open_store(url, pooling=pooling) as store, open_local(options) as loads:
             workshop = Workshop(loads, functions, Commands(data_dir / "children"))
             standing = _standing(settings, slots, functions)
-            newsroom, watch = Newsroom(standing.now), StoreWatch()
+            newsroom, watch = Newsroom(standing.now), StoreWatch(standing.now())
             await _store_jobs(store, functions, standing)
             tree = staff(
                 store, workshop, standing, newsroom, settings, dead=await _predecessors(store, url), watch=watch
@@ -106,10 +109,6 @@ async def _keep_house(
                 task_status.started(service)
                 await leave.wait()
             await store.leave(standing.worker.id, now=standing.now())
-
-
-def _data_dir(settings: Settings) -> Path:
-    return Path(settings.data_dir).absolute()
 
 
 def _standing(settings: Settings, slots: int, functions: Functions) -> Standing:
@@ -166,7 +165,7 @@ def _furnish(
     newsroom: Newsroom,
     system: System,
 ) -> House:
-    secret = settings.auth.secret or kept_secret(data_dir / "token-secret")
+    secret = settings.auth.secret or kept_secret(data_dir / place.SECRET)
     return House(
         store=store,
         workshop=workshop,
@@ -192,4 +191,5 @@ def _measure(house: House, system: System, lateness: Lateness, watch: StoreWatch
     meters = Meters(house.registry)
     connect_house(meters, house, lateness)
     connect_runtime(meters, system)
-    connect_store(meters, watch)
+    connect_store(meters, watch, house.now)
+    connect_lanes(meters, house.store)

@@ -124,9 +124,9 @@ def staff(
     Mailboxes, slots and the outbox outlive crashes, so one_for_one will do, but for the dispatcher: it hands runs to the
     carriers, and starts again whenever they do.
     """
-    lease = settings.lease
+    lease, watch = settings.lease, watch or StoreWatch(standing.now())
     return Supervisor(
-        child(POOL, lambda: PoolKeeper(store, watch or StoreWatch(), every_s=rhythm.probe_s, timeout_s=rhythm.probe_s)),
+        child(POOL, lambda: PoolKeeper(store, watch, standing.now, every_s=rhythm.probe_s, timeout_s=rhythm.probe_s)),
         child(BROADCASTER, lambda: Broadcaster(newsroom)),
         child(HEARTBEAT, lambda: Heartbeat(store, standing, beat_s=lease.beat_s, expiry_s=lease.expiry_s)),
         child(COMPLETER, lambda: Completer(store, standing), shutdown=STOP_MARGIN_S),

@@ -1,5 +1,5 @@
 """
-``etlplus queues`` and ``etlplus limits``: where runs wait in the running daemon, and how many are carried at once.
+``etlplus queues`` and ``etlplus limits``: where runs wait in the running daemon, and what limits them.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from etlplus.cli.arguments import Commands
     from etlplus.client import Client
     from etlplus.jobs.queues import QueueCounts
+    from etlplus.jobs.rates import Rate
 
 
 def add_to(commands: Commands) -> None:
@@ -37,9 +38,11 @@ def add_to(commands: Commands) -> None:
 def _add_limits(commands: Commands) -> None:
     group = add_group(commands, "limits", "list, make and delete limits in the running daemon")
     add_daemon_command(group, "list", "list all limits", _list_limits)
-    change = add_daemon_command(group, "set", "make a limit, or change how many slots each of its keys has", _set_limit)
+    change = add_daemon_command(group, "set", "make a limit, or change what each of its keys allows", _set_limit)
     change.add_argument("limit", metavar="LIMIT", help="its name; * is the limit over all runs")
-    change.add_argument("--slots", type=int, metavar="N", required=True, help="so many runs at once for each key")
+    change.add_argument("--slots", type=int, metavar="N", help="so many runs at once for each key")
+    change.add_argument("--rate", metavar="N/PERIOD", help="so many runs begin in that time, such as 5/s or 100/1m")
+    change.add_argument("--burst", type=int, metavar="N", help="so many of them at once after a lull (without: N)")
     delete = add_daemon_command(group, "delete", "forget a limit that nothing uses", _delete_limit)
     delete.add_argument("limit", metavar="LIMIT", help="its name")
 
@@ -113,18 +116,32 @@ async def _list_limits(client: Client, chosen: argparse.Namespace) -> int:
     from etlplus.cli.connection import columns, show
 
     page = await client.limits.list()
-    rows = [(limit.name, limit.slots) for limit in page.items]
-    show(page, as_json=chosen.json, text=columns(("NAME", "SLOTS"), rows))
+    rows = [(limit.name, limit.slots, limit.rate and _paced(limit.rate)) for limit in page.items]
+    show(page, as_json=chosen.json, text=columns(("NAME", "SLOTS", "RATE"), rows))
     return 0
 
 
 async def _set_limit(client: Client, chosen: argparse.Namespace) -> int:
     from etlplus.cli.connection import show
+    from etlplus.cli.rates import rate_of
+    from etlplus.errors import Invalid, Problem
     from etlplus.jobs.queues import LimitDraft
 
-    limit = await client.limits.save(LimitDraft(name=chosen.limit, slots=chosen.slots))
-    show(limit, as_json=chosen.json, text=f"{limit.name}: up to {limit.slots} at once for each key")
+    rate = rate_of(chosen.rate, chosen.burst)
+    if chosen.slots is None and rate is None:
+        problem = Problem("the limit limits nothing", suggestion="give --slots, --rate, or both")
+        raise Invalid("The command line was not understood.", [problem])
+    limit = await client.limits.save(LimitDraft(name=chosen.limit, slots=chosen.slots, rate=rate))
+    bounds = [f"up to {limit.slots} at once"] if limit.slots is not None else []
+    bounds += [_paced(limit.rate)] if limit.rate is not None else []
+    show(limit, as_json=chosen.json, text=f"{limit.name}: {', '.join(bounds)} for each key")
     return 0
+
+
+def _paced(rate: Rate) -> str:
+    from etlplus.cli.rates import period
+
+    return f"{rate.count} in {period(rate.per_s)}, {rate.size} in a burst"
 
 
 async def _delete_limit(client: Client, chosen: argparse.Namespace) -> int:

@@ -50,6 +50,7 @@ def _add_start(group: Commands) -> None:
     start.add_argument("job", metavar="JOB", help="its name or id")
     start.add_argument("--param", metavar="NAME=VALUE", action="append", default=[], help="a parameter of the run")
     start.add_argument("--at", metavar="TIME", help="not before this moment, such as 2030-01-31T18:00:00Z")
+    start.add_argument("--priority", type=int, metavar="N", help="0 to 1000, smaller first (without: the job's)")
     start.add_argument("--key", help="while a run with this key is unfinished, the answer is that run")
     start.add_argument("--once", metavar="KEY", help="asking again with this key within a day gives the same run")
     start.add_argument("--follow", action="store_true", help="watch it to its end; its outcome is the exit status")
@@ -71,7 +72,12 @@ async def _start(client: Client, chosen: argparse.Namespace) -> int:
 
     run_at = moment("--at", chosen.at) if chosen.at else None
     run = await client.runs.start(
-        chosen.job, parameters(chosen.param), run_at=run_at, key=chosen.key, idempotency_key=chosen.once
+        chosen.job,
+        parameters(chosen.param),
+        run_at=run_at,
+        priority=chosen.priority,
+        key=chosen.key,
+        idempotency_key=chosen.once,
     )
     if chosen.follow:
         return await _to_the_end(client, run, as_json=chosen.json)

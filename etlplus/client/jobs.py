@@ -19,7 +19,7 @@ class ClientJobs:
         self._wire = wire
 
     async def create(self, draft: JobDraft) -> JobView:
-        return await self._wire.ask(JobView, "POST", path_of("jobs"), body=draft)
+        return await self._wire.act(JobView, path_of("jobs"), body=draft)
 
     async def list(self, *, limit: int = 50, cursor: str | None = None) -> Page[JobView]:
         return await self._wire.ask(Page[JobView], "GET", path_of("jobs"), query={"limit": limit, "cursor": cursor})

@@ -37,8 +37,8 @@ class ClientLetters:
         self, which: Letters, *, edit: Edit | None = None, dry_run: bool = False, limit: int = 1000
     ) -> Replays:
         body = {"which": which, "edit": edit or {}, "dry_run": dry_run, "limit": limit}
-        return await self._wire.ask(Replays, "POST", path_of("dead-letters", "replay"), body=body)
+        return await self._wire.act(Replays, path_of("dead-letters", "replay"), body=body)
 
     async def discard(self, which: Letters, *, reason: str, limit: int = 1000) -> Discarded:
         body = {"which": which, "reason": reason, "limit": limit}
-        return await self._wire.ask(Discarded, "POST", path_of("dead-letters", "discard"), body=body)
+        return await self._wire.act(Discarded, path_of("dead-letters", "discard"), body=body)

@@ -28,13 +28,13 @@ class ClientQueues:
         await self._wire.ask(None, "DELETE", path_of("queues", queue))
 
     async def pause(self, queue: str) -> Queue:
-        return await self._wire.ask(Queue, "POST", path_of("queues", queue, "pause"))
+        return await self._wire.act(Queue, path_of("queues", queue, "pause"))
 
     async def resume(self, queue: str) -> Queue:
-        return await self._wire.ask(Queue, "POST", path_of("queues", queue, "resume"))
+        return await self._wire.act(Queue, path_of("queues", queue, "resume"))
 
     async def drain(self, queue: str) -> Queue:
-        return await self._wire.ask(Queue, "POST", path_of("queues", queue, "drain"))
+        return await self._wire.act(Queue, path_of("queues", queue, "drain"))
 
 
 class ClientLimits:
@@ -47,7 +47,8 @@ class ClientLimits:
         return await self._wire.ask(Page[Limit], "GET", path_of("limits"))
 
     async def save(self, draft: LimitDraft) -> Limit:
-        return await self._wire.ask(Limit, "PUT", path_of("limits", draft.name), body={"slots": draft.slots})
+        body = {"slots": draft.slots, "rate": draft.rate}
+        return await self._wire.ask(Limit, "PUT", path_of("limits", draft.name), body=body)
 
     async def delete(self, limit: str) -> None:
         await self._wire.ask(None, "DELETE", path_of("limits", limit))

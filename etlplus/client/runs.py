@@ -29,17 +29,19 @@ class ClientRuns:
         params: dict[str, Any] | None = None,
         *,
         run_at: datetime | None = None,
+        priority: int | None = None,
         key: str | None = None,
         unique: Uniqueness | None = None,
         idempotency_key: str | None = None,
     ) -> RunView:
-        wish = RunOptions(params=params or {}, run_at=run_at, unique_key=key, unique=unique or Uniqueness())
+        wish = RunOptions(
+            params=params or {}, run_at=run_at, priority=priority, unique_key=key, unique=unique or Uniqueness()
+        )
         path = path_of("jobs", job, "runs")
-        return await self._wire.ask(RunView, "POST", path, body=wish, headers=_once(idempotency_key))
+        return await self._wire.act(RunView, path, body=wish, key=idempotency_key)
 
     async def start_many(self, wishes: Sequence[RunWish], *, idempotency_key: str | None = None) -> RunsMade:
-        body = {"runs": wishes}
-        return await self._wire.ask(RunsMade, "POST", path_of("runs"), body=body, headers=_once(idempotency_key))
+        return await self._wire.act(RunsMade, path_of("runs"), body={"runs": wishes}, key=idempotency_key)
 
     async def list(
         self,
@@ -63,7 +65,7 @@ class ClientRuns:
         return await self._wire.ask(Why, "GET", path_of("runs", run, "why"))
 
     async def cancel(self, run: str) -> RunView:
-        return await self._wire.ask(RunView, "POST", path_of("runs", run, "cancel"))
+        return await self._wire.act(RunView, path_of("runs", run, "cancel"))
 
     async def log(
         self,
@@ -98,7 +100,3 @@ class ClientRuns:
         if run is None:
             return follow(self._wire, "runs")
         return follow(self._wire, f"run:{run}", *([f"log:{run}"] if log else []))
-
-
-def _once(idempotency_key: str | None) -> dict[str, str]:
-    return {"Idempotency-Key": idempotency_key} if idempotency_key is not None else {}

@@ -31,7 +31,7 @@ class ClientSchedules:
         return await self._wire.ask(Page[Tick], "GET", path_of("jobs", job, "schedule", "ticks"), query=query)
 
     async def pause(self, job: str) -> JobView:
-        return await self._wire.ask(JobView, "POST", path_of("jobs", job, "schedule", "pause"))
+        return await self._wire.act(JobView, path_of("jobs", job, "schedule", "pause"))
 
     async def resume(self, job: str) -> JobView:
-        return await self._wire.ask(JobView, "POST", path_of("jobs", job, "schedule", "resume"))
+        return await self._wire.act(JobView, path_of("jobs", job, "schedule", "resume"))

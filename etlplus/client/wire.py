@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 from urllib.parse import quote, urlsplit
+from uuid import uuid4
 
 import httpx2
 import msgspec
@@ -21,6 +22,7 @@ from etlplus.errors import (
     Invalid,
     NotFound,
     Problem,
+    Stale,
     TooMany,
     Unauthenticated,
     Unavailable,
@@ -31,6 +33,14 @@ T = TypeVar("T")
 API = "/api/v1"
 TRIES_MAX = 30
 WAITED_S_MAX = 2.0
+PAUSES_S = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
+"""Between tries of a request whose connection was lost; a daemon that starts again is back within a few seconds."""
+
+
+class ConnectionLost(Unavailable):
+    """The connection ended before the answer; whether the request took effect is unknown."""
+
+    code = "connection_lost"
 
 
 class ProblemBody(msgspec.Struct, frozen=True):
@@ -66,8 +76,6 @@ class Wire:
     ) -> T:
         """One request; the decoded answer, or the error that the daemon told.
 
-        Asked too often, the daemon carries nothing out and says when it will: up to two seconds are waited, some times.
-
         Raises:
             Unavailable: there is no daemon, or it does not answer.
             TooMany: it was asked too often for too long.
@@ -80,13 +88,47 @@ class Wire:
             sent["Content-Type"] = "application/json"
         content = msgspec.json.encode(body) if body is not None else None
         given = {name: str(value) for name, value in (query or {}).items() if value is not None}
+        return await self._send(
+            kind, self._http.build_request(method, path, content=content, params=given, headers=sent)
+        )
+
+    async def act(self, kind: type[T] | Any, path: str, *, body: Any = None, key: str | None = None) -> T:
+        """A POST that takes effect once: if its connection is lost, it is asked again with the same key, for some seconds.
+
+        Args:
+            key: The idempotency key; without one, a new one.
+
+        Raises:
+            Unavailable: the daemon stays away; whether the request took effect is unknown if it was lost on the way.
+            EtlplusError: what it answered.
+        """
+        once = {"Idempotency-Key": key or str(uuid4())}
+        lost = False
+        for pause_s in PAUSES_S:
+            try:
+                return await self.ask(kind, "POST", path, body=body, headers=once)
+            except ConnectionLost:
+                lost = True
+            except Unavailable:
+                if not lost:
+                    raise
+            except Conflict as error:
+                if error.reason != "idempotency_under_way":
+                    raise
+            await trio.sleep(pause_s)
+        return await self.ask(kind, "POST", path, body=body, headers=once)
+
+    async def _send(self, kind: Any, request: httpx2.Request) -> Any:
+        """Asked too often, the daemon carries nothing out and says when it will: up to two seconds are waited, some times."""
         for tries_left in reversed(range(TRIES_MAX)):
             try:
-                answer = await self._http.request(method, path, content=content, params=given, headers=sent)
+                answer = await self._http.send(request)
+            except (httpx2.ReadError, httpx2.WriteError, httpx2.CloseError, httpx2.RemoteProtocolError) as error:
+                raise ConnectionLost(f"the daemon at {self._url} went away before it answered: {error}") from error
             except httpx2.TransportError as error:
                 raise Unavailable(f"no daemon answers at {self._url}: {error}") from error
             if answer.is_success:
-                return msgspec.json.decode(answer.content, type=kind) if kind is not None else None  # type: ignore[return-value]  # no kind asked, no value given
+                return msgspec.json.decode(answer.content, type=kind) if kind is not None else None
             error = _error(answer)
             if not isinstance(error, TooMany) or error.retry_after_s > WAITED_S_MAX or not tries_left:
                 raise error
@@ -132,7 +174,9 @@ def _error(answer: httpx2.Response) -> EtlplusError:
             return Forbidden(said.detail, scope=said.scope)
         case 404:
             return NotFound(said.detail, code=said.code)
-        case 409 | 412 | 428:
+        case 412:
+            return Stale(said.detail, code=said.code)
+        case 409 | 428:
             return Conflict(said.detail, code=said.code)
         case 429:
             return TooMany(said.detail, retry_after_s=float(answer.headers.get("Retry-After", "1")))

@@ -1,5 +1,5 @@
 """
-Who lives in a data directory, and on which machine: one service at a time.
+Who lives in a data directory, where it answers, and on which machine: one service at a time.
 """
 
 from __future__ import annotations
@@ -11,8 +11,20 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
+
 from etlplus.errors import Conflict, Misconfigured, Problem
 from etlplus.jobs.model import Worker
+
+ADDRESS_FILE = "address.json"
+
+
+class Address(msgspec.Struct, frozen=True):
+    """Where the service of a data directory answers; ports of the loopback or of the host that it was told."""
+
+    pid: int
+    rest: int
+    monitoring: int
 
 
 @contextmanager
@@ -42,6 +54,28 @@ def hold(data_dir: Path) -> Generator[None]:
         ) from None
     finally:
         os.close(lock)
+
+
+@contextmanager
+def announced(data_dir: Path, rest: int, monitoring: int) -> Generator[None]:
+    """Say in the data directory on which ports its service answers, until the block is left."""
+    note, draft = data_dir / ADDRESS_FILE, data_dir / f"{ADDRESS_FILE}.new"
+    draft.write_bytes(msgspec.json.encode(Address(os.getpid(), rest, monitoring)))
+    draft.replace(note)
+    try:
+        yield
+    finally:
+        note.unlink(missing_ok=True)
+
+
+def address_of(data_dir: Path) -> Address | None:
+    """Where the service of a data directory said it answers. One that was killed could not take its word back: compare
+    the ``pid``.
+    """
+    try:
+        return msgspec.json.decode((data_dir / ADDRESS_FILE).read_bytes(), type=Address)
+    except FileNotFoundError:
+        return None
 
 
 def is_gone(worker: Worker) -> bool:

@@ -14,6 +14,7 @@ import msgspec
 
 from etlplus.jobs.model import Run, RunState, Worker
 from etlplus.jobs.queues import QueueMode
+from etlplus.jobs.rates import Bucket, Rate, next_token_at, refilled
 
 HOLDERS_MAX = 20
 """So many holders of slots are named; the number is exact."""
@@ -58,6 +59,15 @@ class SlotsTaken(msgspec.Struct, frozen=True, tag="slots_taken", tag_field="kind
     held_by: tuple[str, ...]
 
 
+class RateSpent(msgspec.Struct, frozen=True, tag="rate_spent", tag_field="kind"):
+    """So many runs of the house or of its limit key have begun of late that no token is left; the next one comes then."""
+
+    of: Literal["house", "limit"]
+    key: str
+    rate: Rate
+    next_at: datetime
+
+
 class NoWorker(msgspec.Struct, frozen=True, tag="no_worker", tag_field="kind"):
     """No live worker has all labels that it asks for; ``workers`` are alive at all."""
 
@@ -77,7 +87,7 @@ class Behind(msgspec.Struct, frozen=True, tag="behind", tag_field="kind"):
     ahead: int
 
 
-Fact = Over | InHand | NotDue | WaitsForRuns | QueuePaused | SlotsTaken | NoWorker | WorkersBusy | Behind
+Fact = Over | InHand | NotDue | WaitsForRuns | QueuePaused | SlotsTaken | RateSpent | NoWorker | WorkersBusy | Behind
 
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,6 +109,14 @@ class Cap(msgspec.Struct, frozen=True):
     holders: tuple[str, ...]
 
 
+class Pace(msgspec.Struct, frozen=True):
+    """A rate on the way of a run, and the tokens that are left of it."""
+
+    of: Literal["house", "limit"]
+    key: str
+    bucket: Bucket
+
+
 class Situation(msgspec.Struct, frozen=True, kw_only=True):
     """What a store knows about a run and what stands around it. ``carrying`` counts the runs in hand of each worker."""
 
@@ -106,6 +124,7 @@ class Situation(msgspec.Struct, frozen=True, kw_only=True):
     claimed_at: datetime | None = None
     mode: QueueMode = QueueMode.OPEN
     caps: tuple[Cap, ...] = ()
+    paces: tuple[Pace, ...] = ()
     workers: tuple[Worker, ...] = ()
     carrying: dict[str, int] = {}
     ahead: int = 0
@@ -134,6 +153,10 @@ def _facts(here: Situation, now: datetime) -> Iterator[Fact]:
     for cap in here.caps:
         if len(cap.holders) >= cap.slots:
             yield SlotsTaken(cap.of, cap.key, cap.slots, len(cap.holders), cap.holders[:HOLDERS_MAX])
+    for pace in here.paces:
+        present = refilled(pace.bucket, now)
+        if not present.tokens:
+            yield RateSpent(pace.of, pace.key, present.rate, next_token_at(present))
     yield from _about_workers(here, now)
     if here.ahead and run.state is RunState.QUEUED:
         yield Behind(here.ahead)

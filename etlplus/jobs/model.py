@@ -118,7 +118,8 @@ class JobDraft(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 class Job(msgspec.Struct, frozen=True, kw_only=True):
     """A stored definition. ``version`` grows by one with each save, and a run keeps the version it was made from.
 
-    ``next_at`` is when the schedule will make the next run; None without a schedule, or while paused.
+    ``next_at`` is when the schedule will make the next run; None without a schedule, or while paused. ``fault`` is why what is
+    stored of the job cannot be used; see ``reading``.
     """
 
     id: str
@@ -142,6 +143,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
     updated_at: datetime
     next_at: datetime | None = None
+    fault: str | None = None
 
     @property
     def kind(self) -> Kind:
@@ -172,15 +174,16 @@ class NewRun(msgspec.Struct, frozen=True, kw_only=True):
     """A wish for a run. While its ``unique_key`` is somebody's, ``unique`` says what becomes of it: unless told otherwise,
     as long as a run with that key is unfinished, the answer is that run and no new one is made.
 
-    ``run_at`` in the future makes the run wait as scheduled; None means now. ``interval`` is the stretch of data that it is
-    for, from the first moment on, up to but without the second. With ``job_version`` it is made only if the job is at that
-    version still.
+    ``run_at`` in the future makes the run wait as scheduled; None means now. ``priority`` is the job's unless given.
+    ``interval`` is the stretch of data that it is for, from the first moment on, up to but without the second. With
+    ``job_version`` it is made only if the job is at that version still.
     """
 
     job_id: str
     job_version: int | None = None
     params: dict[str, Any] = {}
     run_at: datetime | None = None
+    priority: Priority | None = None
     cause: str = "manual"
     unique_key: str | None = None
     unique: Uniqueness = Uniqueness()

@@ -1,5 +1,5 @@
 """
-Queues and limits: how many runs may be carried at once, and where they wait until they may.
+Queues and limits: how many runs may be carried at once, how many may begin in a while, and where they wait until they may.
 
 A run waits in one *lane*: the runs of one queue that ask for the same labels and count against the same limit key. Whether a
 worker may take from a lane depends on the lane alone, never on the single run, so a claim looks at lanes and not at the runs
@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import msgspec
 
 from etlplus.jobs.names import Name
+from etlplus.jobs.rates import Rate
 
 Slots = Annotated[int, msgspec.Meta(ge=1, le=10_000)]
 """So many runs at once."""
@@ -68,19 +69,30 @@ COUNTED_MAX = 10_000
 
 
 class LimitDraft(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A limit as a person writes it: at most ``slots`` runs at once for each of its keys. The limit named ``*`` is the one
-    over all runs of the house.
+    """A limit as a person writes it: for each of its keys, at most ``slots`` runs at once, no more of them begun than ``rate``
+    allows, or both. The limit named ``*`` is the one over all runs of the house.
     """
 
     name: Name
-    slots: Slots
+    slots: Slots | None = None
+    rate: Rate | None = None
+
+    def __post_init__(self) -> None:
+        check_limit(self.slots, self.rate)
+
+
+def check_limit(slots: int | None, rate: Rate | None) -> None:
+    """Raises ValueError for a limit that limits nothing."""
+    if slots is None and rate is None:
+        raise ValueError("a limit has slots, a rate, or both")
 
 
 class Limit(msgspec.Struct, frozen=True, kw_only=True):
     """A stored limit."""
 
     name: str
-    slots: int
+    slots: int | None = None
+    rate: Rate | None = None
     created_at: datetime
     updated_at: datetime
 
@@ -99,6 +111,11 @@ def limit_key(use: LimitUse | None, params: dict[str, Any]) -> str:
     if use is None:
         return ""
     return use.name if use.by is None else f"{use.name}/{params.get(use.by)}"
+
+
+def limit_of(key: str) -> str:
+    """The name of the limit that a key is of."""
+    return key.partition("/")[0]
 
 
 def queue_key(queue: str) -> str:

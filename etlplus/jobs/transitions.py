@@ -34,7 +34,7 @@ def enqueue(wish: NewRun, job: Job, run_id: str, now: datetime, *, blocked: bool
         job_version=job.version,
         state=RunState.BLOCKED if blocked else RunState.SCHEDULED if waits else RunState.QUEUED,
         queue=job.queue,
-        priority=job.priority,
+        priority=job.priority if wish.priority is None else wish.priority,
         labels=job.demands,
         limit=job.limit.name if job.limit else None,
         limit_key=limit_key(job.limit, wish.params),

@@ -9,6 +9,9 @@ from enum import Enum
 
 from etlplus.jobs.model import LIVE_STATES, NewRun, Run, RunState
 
+IDEMPOTENT = "idempotency/"
+"""Begins the unique keys that are made from an idempotency key, and are nobody's business but the one's who gave it."""
+
 
 class Verdict(Enum):
     """What to do with a wish."""

@@ -9,15 +9,21 @@ from typing import Any
 
 import msgspec
 
+from etlplus.jobs.kinds import CALLS
 from etlplus.jobs.model import Run
 from etlplus.jobs.outcome import Figures, Progress, RunError
+from etlplus.jobs.unique import IDEMPOTENT
 
 FINISHED = frozenset({"succeeded", "failed", "cancelled", "skipped"})
 """The states after which no transition follows."""
 
 
 class RunView(msgspec.Struct, frozen=True):
-    """A run as it stands. ``version`` grows with every transition; of two views the one with the larger version is newer."""
+    """A run as it stands. ``version`` grows with every transition; of two views the one with the larger version is newer.
+
+    ``interval`` is the stretch of data that it is for, from the first moment on, up to but without the second; ``replay_of``
+    the failed run that it was made from again.
+    """
 
     id: str
     job_id: str
@@ -39,6 +45,10 @@ class RunView(msgspec.Struct, frozen=True):
     error: RunError | None
     figures: Figures | None
     progress: Progress | None = None
+    labels: tuple[str, ...] = ()
+    interval: tuple[datetime, datetime] | None = None
+    unique_key: str | None = None
+    replay_of: str | None = None
 
     @property
     def finished(self) -> bool:
@@ -49,4 +59,6 @@ class RunView(msgspec.Struct, frozen=True):
 def run_view(run: Run, progress: Progress | None = None) -> RunView:
     """What a person sees of a run; ``progress`` is the newest report of the attempt in hand."""
     view = msgspec.convert(run, RunView, from_attributes=True)
-    return msgspec.structs.replace(view, progress=progress) if progress else view
+    labels = tuple(label for label in run.labels if not label.startswith(CALLS))
+    key = None if run.unique_key is None or run.unique_key.startswith(IDEMPOTENT) else run.unique_key
+    return msgspec.structs.replace(view, progress=progress, labels=labels, unique_key=key)

@@ -151,7 +151,8 @@ class Task(Own):
         if self._ended:
             await trio.lowlevel.checkpoint()
             return
-        self._over = self._over or trio.Event()
+        if self._over is None:
+            self._over = trio.Event()
         await self._over.wait()
 
     def end(self) -> None:

@@ -2,16 +2,20 @@
 The identity facet: who is who, and what makes a token stop counting.
 
 A token carries the user's epoch. Signing out, a changed password or role, or disabling a user raises the epoch, and every
-token of an older epoch is refused from then on.
+token of an older epoch is refused from then on. While the store is out none of this can happen, and a token counts if it
+counted when the store was last asked.
 """
 
 from __future__ import annotations
 
-from etlplus.errors import Conflict, NotFound, Unauthenticated
+from etlplus.errors import Conflict, NotFound, StoreUnavailable, Unauthenticated
 from etlplus.jobs.model import User, UserDraft
 from etlplus.service.facet import Facet
 from etlplus.service.permissions import ROLES, Principal
 from etlplus.service.views import Grant, UserView
+
+SEEN_MAX = 1000
+"""Users that are remembered for an outage; those who were seen last."""
 
 
 class IdentityFacet(Facet):
@@ -49,13 +53,28 @@ class IdentityFacet(Facet):
 
     async def authenticate(self, token: str) -> Principal:
         claims = self.house.tokens.verify(token, now=self.house.now())
-        try:
-            user = await self.house.store.user(claims.user_id)
-        except NotFound:
-            raise Unauthenticated("the user is gone", code="invalid_token") from None
+        user = await self._present(claims.user_id)
         if user.disabled or claims.epoch != user.auth_epoch:
             raise Unauthenticated("the token was revoked", code="invalid_token")
         return Principal(user.id, user.name, user.role, ROLES[user.role], claims.expires_at)
+
+    async def _present(self, user_id: str) -> User:
+        """The user as he is now; while the store is out, as he was when last seen, so that its outage can be looked at."""
+        seen = self.house.seen
+        try:
+            user = await self.house.store.user(user_id)
+        except NotFound:
+            seen.pop(user_id, None)
+            raise Unauthenticated("the user is gone", code="invalid_token") from None
+        except StoreUnavailable:
+            if user_id not in seen:
+                raise
+            return seen[user_id]
+        seen.pop(user_id, None)
+        seen[user_id] = user
+        if len(seen) > SEEN_MAX:
+            del seen[next(iter(seen))]
+        return user
 
 
 def _user_view(user: User) -> UserView:

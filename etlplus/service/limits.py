@@ -1,5 +1,5 @@
 """
-The limits facet: how many runs may be carried at once.
+The limits facet: how many runs may be carried at once, and begun in a while.
 """
 
 from __future__ import annotations

@@ -4,8 +4,9 @@ The service in process: all facets over one house, for one principal.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from etlplus.jobs.receipts import Once
 from etlplus.service.events import EventsFacet
 from etlplus.service.house import House
 from etlplus.service.identity import IdentityFacet
@@ -14,6 +15,7 @@ from etlplus.service.letters import LettersFacet
 from etlplus.service.limits import LimitsFacet
 from etlplus.service.permissions import OWNER, Principal
 from etlplus.service.queues import QueuesFacet
+from etlplus.service.receipts import ReceiptsFacet
 from etlplus.service.runs import RunsFacet
 from etlplus.service.schedules import SchedulesFacet
 from etlplus.service.system import SystemFacet
@@ -62,6 +64,14 @@ class Service:
     def events(self) -> EventsFacet:
         return EventsFacet(self.house, self.who)
 
+    @property
+    def receipts(self) -> ReceiptsFacet:
+        return ReceiptsFacet(self.house, self.who)
+
     def acting_as(self, who: Principal) -> Service:
         """The same service, as somebody else."""
         return Service(self.house, who)
+
+    def once(self, request: Once) -> Service:
+        """The same service, for the deed of one request that takes effect once."""
+        return Service(replace(self.house, store=self.house.store.once(request)), self.who)

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -17,7 +16,7 @@ from etlplus.errors import Conflict, Invalid, NotFound, Problem
 from etlplus.jobs.model import Job, NewRun, Run, RunState, Uniqueness
 from etlplus.jobs.views import RunView, run_view
 from etlplus.service.facet import Facet, checked, checked_limit
-from etlplus.service.rejects import offset_of, read_rejects
+from etlplus.service.rejects import offset_of, place_of, read_rejects
 from etlplus.service.views import LogPage, Page, Reject, RunDetail, RunsMade, Why
 from etlplus.service.why import why
 from etlplus.service.wishes import RunOptions, RunWish, keys_for, moved, problems_of, refuse_other, to_new_run
@@ -37,12 +36,21 @@ class RunsFacet(Facet):
         params: dict[str, Any] | None = None,
         *,
         run_at: datetime | None = None,
+        priority: int | None = None,
         key: str | None = None,
         unique: Uniqueness | None = None,
         idempotency_key: str | None = None,
     ) -> RunView:
         self.who.must("runs:start")
-        wish = checked(RunOptions(params=params or {}, run_at=run_at, unique_key=key, unique=unique or Uniqueness()))
+        wish = checked(
+            RunOptions(
+                params=params or {},
+                run_at=run_at,
+                priority=priority,
+                unique_key=key,
+                unique=unique or Uniqueness(),
+            )
+        )
         _refuse(problems_of(wish, "", idempotency_key))
         (own,) = keys_for([wish], idempotency_key, self.who.id)
         run = await self._start_known(job, wish, own)
@@ -155,7 +163,8 @@ class RunsFacet(Facet):
         file = found.figures.rejects_file if found.figures else ""
         if found.state is not RunState.SUCCEEDED or not file:
             return Page([])
-        return await trio.to_thread.run_sync(read_rejects, Path(file), offset_of(cursor), checked_limit(limit))
+        place = place_of(file, self.house.data_dir)
+        return await trio.to_thread.run_sync(read_rejects, place, offset_of(cursor), checked_limit(limit))
 
     async def _start_known(self, job: str, wish: RunOptions, key: str | None) -> Run | None:
         """A run of the job as it was when it was last asked for, if it is like that still; else None, and nothing was done.

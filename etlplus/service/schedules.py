@@ -8,7 +8,7 @@ from datetime import datetime
 
 import msgspec
 
-from etlplus.errors import Invalid, NotFound, Problem
+from etlplus.errors import Conflict, Invalid, NotFound, Problem, Stale
 from etlplus.jobs.model import JobDraft
 from etlplus.jobs.occurrences import PREVIEW_MAX, preview
 from etlplus.jobs.schedules import Schedule, describe
@@ -51,16 +51,21 @@ class SchedulesFacet(Facet):
 
     async def _set(self, job: str, *, paused: bool) -> JobView:
         self.who.must("schedules:pause")
-        found = await self.find_job(job)
-        if found.paused == paused:
-            return job_view(found)
-        draft = JobDraft(**{name: getattr(found, name) for name in JobDraft.__struct_fields__})
-        changed = msgspec.structs.replace(draft, paused=paused)
-        return job_view(
-            await self.house.store.save_job(
-                changed, now=self.house.now(), job_id=found.id, expected_version=found.version
-            )
-        )
+        while True:
+            found = await self.find_job(job)
+            if found.fault is not None and not paused:
+                raise Conflict(f"the job {found.name!r} has to be defined anew: {found.fault}", code="job_fault")
+            if found.paused == paused:
+                return job_view(found)
+            draft = JobDraft(**{name: getattr(found, name) for name in JobDraft.__struct_fields__})
+            changed = msgspec.structs.replace(draft, paused=paused)
+            try:
+                saved = await self.house.store.save_job(
+                    changed, now=self.house.now(), job_id=found.id, expected_version=found.version
+                )
+            except Stale:
+                continue  # somebody changed the job in between, which says nothing about pausing it
+            return job_view(saved)
 
 
 def _line(cursor: str | None) -> tuple[datetime, str] | None:

@@ -8,9 +8,10 @@ import msgspec
 import prometheus_client
 
 from etlplus.actors.messages import GetPool, PoolView
+from etlplus.errors import StoreUnavailable
 from etlplus.runtime import ActorRestarted, ActorStopped, AskTimeout
 from etlplus.service.facet import Facet
-from etlplus.service.views import CheckView, HealthView, HorizonView, StatusView
+from etlplus.service.views import CheckView, HealthView, HorizonView, LaneView, StatusView, StoreView
 from etlplus.store.contract import Horizon
 
 HEALTH_WITHIN_S = 1.0
@@ -36,7 +37,10 @@ class SystemFacet(Facet):
 
     async def status(self) -> StatusView:
         self.who.must("system:read")
-        standing, counts, pool = self.house.standing, await self.house.store.counts(), await self._pool()
+        standing, pool = self.house.standing, await self._pool()
+        if pool is None:
+            raise StoreUnavailable("the keeper of the store's connections does not answer")
+        counts = await self.house.store.counts() if pool.up else None
         return StatusView(
             node=self.house.node,
             worker_id=standing.worker.id,
@@ -44,10 +48,11 @@ class SystemFacet(Facet):
             uptime_s=self._uptime_s(),
             slots=len(standing.slots),
             slots_busy=standing.busy,
-            runs=counts.runs,
+            runs=counts.runs if counts else None,
             watchers=len(self.house.newsroom.watchers),
-            stale_results=counts.stale_results,
-            horizon=msgspec.convert(pool.horizon if pool else Horizon(), HorizonView, from_attributes=True),
+            stale_results=counts.stale_results if counts else None,
+            store=self._store_view(pool),
+            horizon=msgspec.convert(pool.horizon, HorizonView, from_attributes=True),
             engine=msgspec.to_builtins(self.house.workshop.statistics()),
             tree=msgspec.to_builtins(self.house.tree()),
         )
@@ -63,6 +68,17 @@ class SystemFacet(Facet):
         except (AskTimeout, ActorStopped, ActorRestarted):
             return None
 
+    def _store_view(self, pool: PoolView) -> StoreView:
+        lanes = self.house.store.lanes()
+        return StoreView(
+            state="available" if pool.up else "outage",
+            since=pool.since,
+            reason=pool.error,
+            latency_s=pool.latency_s,
+            outages=pool.outages,
+            lanes=msgspec.convert(lanes, dict[str, LaneView], from_attributes=True),
+        )
+
     def _lease_check(self) -> CheckView:
         left_s = self.house.standing.lease.deadline - self.house.standing.boottime_s()
         if left_s > LEASE_MARGIN_S:
@@ -76,7 +92,9 @@ class SystemFacet(Facet):
 def _store_check(pool: PoolView | None) -> CheckView:
     if pool is None:
         return CheckView("store", "fail", "its keeper does not answer")
-    return CheckView("store", "pass" if pool.up else "fail", pool.error)
+    if pool.up:
+        return CheckView("store", "pass")
+    return CheckView("store", "fail", f"outage since {pool.since:%Y-%m-%d %H:%M:%SZ}: {pool.error}")
 
 
 def _horizon_check(horizon: Horizon) -> CheckView:

@@ -13,6 +13,7 @@ from etlplus.jobs.explaining import (
     NoWorker,
     Over,
     QueuePaused,
+    RateSpent,
     SlotsTaken,
     WaitsForRuns,
     WorkersBusy,
@@ -49,6 +50,10 @@ def sentence(fact: Fact) -> str:
             return f"The queue {queue!r} is paused; somebody has to open it (etlplus queues resume {queue})."
         case SlotsTaken():
             return _slots_taken(fact)
+        case RateSpent(of, key, rate, next_at):
+            whose = "the whole house" if of == "house" else f"the limit key {key!r}"
+            pace = f"{rate.count:,} in {rate.per_s:g} s"
+            return f"The rate of {whose} ({pace}) is used up; the next token comes at {next_at:%Y-%m-%d %H:%M:%S.%fZ}."
         case NoWorker(labels, workers):
             return _no_worker(labels, workers)
         case WorkersBusy(worker_ids):

@@ -13,7 +13,9 @@ import msgspec
 
 from etlplus.errors import Invalid, Problem
 from etlplus.jobs.model import Job, NewRun, Run, RunState, Uniqueness
+from etlplus.jobs.names import Priority
 from etlplus.jobs.refusal import FIRST_YEAR, LAST_YEAR
+from etlplus.jobs.unique import IDEMPOTENT
 
 IDEMPOTENCY_S = 86_400.0
 """For so long, asking again with the same idempotency key is the same question."""
@@ -22,12 +24,14 @@ UniqueKey = Annotated[str, msgspec.Meta(min_length=1, max_length=300, pattern=r"
 
 
 class RunOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A run that somebody wants. ``run_at`` ahead makes it wait until then. While ``unique_key`` is some run's, ``unique``
-    says what becomes of the wish; unless told otherwise, that run is the answer as long as it is unfinished.
+    """A run that somebody wants. ``run_at`` ahead makes it wait until then; ``priority`` takes the place of the job's. While
+    ``unique_key`` is some run's, ``unique`` says what becomes of the wish; unless told otherwise, that run is the answer as
+    long as it is unfinished.
     """
 
     params: dict[str, Any] = {}
     run_at: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
+    priority: Priority | None = None
     unique_key: UniqueKey | None = None
     unique: Uniqueness = Uniqueness()
 
@@ -54,15 +58,14 @@ def to_new_run(wish: RunOptions, job: Job, key: str | None, *, job_version: int 
     """What the store is asked for; ``key`` is the idempotency key as ``keys_for`` made it, ``job_version`` the version that the
     job must be at still.
     """
-    unique_key, unique = wish.unique_key, wish.unique
-    if key is not None:
-        unique_key, unique = key, Uniqueness(period_s=IDEMPOTENCY_S, states=tuple(RunState))
+    unique = wish.unique if key is None else Uniqueness(period_s=IDEMPOTENCY_S, states=tuple(RunState))
     return NewRun(
         job_id=job.id,
         job_version=job_version,
         params=wish.params,
         run_at=wish.run_at,
-        unique_key=unique_key,
+        priority=wish.priority,
+        unique_key=wish.unique_key if key is None else key,
         unique=unique,
     )
 
@@ -76,7 +79,7 @@ def keys_for(wishes: Sequence[RunOptions], idempotency_key: str | None, who: str
     """
     if idempotency_key is None:
         return [None] * len(wishes)
-    own = f"idempotency/{who}/{idempotency_key}"
+    own = f"{IDEMPOTENT}{who}/{idempotency_key}"
     if len(wishes) == 1:
         return [own]
     asked = sha256(msgspec.json.encode(wishes)).hexdigest()[:32]

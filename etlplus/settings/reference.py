@@ -42,7 +42,8 @@ _VARIABLES_HEAD = """
 
 
 def _row(option: Option) -> str:
-    default = "empty" if option.default == "" else f"`{option.default}`"
+    value = str(option.default).lower() if isinstance(option.default, bool) else option.default
+    default = "empty" if value == "" else f"`{value}`"
     return f"| `{option.key}` | {default} | {option.unit} | {option.accepts} | {option.sentence} |\n"
 
 

@@ -73,6 +73,68 @@ class Monitoring(Section, frozen=True, kw_only=True):
     websocket: MonitoringSocket = field(default_factory=MonitoringSocket)
 
 
+class Postgres(Section, frozen=True, kw_only=True):
+    """Connections to a store on PostgreSQL."""
+
+    connections_min: Annotated[
+        int,
+        Meta(ge=0, le=1000, description="Ordinary connections that are kept open.", extra={"unit": "count"}),
+    ] = 1
+    connections_max: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=1000,
+            description="Ordinary connections at a time; heartbeat, claim and acknowledgement have one each beside them.",
+            extra={"unit": "count"},
+        ),
+    ] = 4
+    lifetime_s: Annotated[
+        float,
+        Meta(
+            gt=0,
+            le=7 * 86_400,
+            description="Age at which a connection is replaced when nobody uses it; up to a fifth earlier, by chance.",
+            extra={"unit": "s"},
+        ),
+    ] = 1800.0
+    idle_s: Annotated[
+        float,
+        Meta(
+            gt=0,
+            le=86_400,
+            description="Time without use after which a connection above the minimum is closed.",
+            extra={"unit": "s"},
+        ),
+    ] = 300.0
+    check_s: Annotated[
+        float,
+        Meta(
+            gt=0,
+            le=3600,
+            description="Time without a word after which an idle connection is asked whether it still works.",
+            extra={"unit": "s"},
+        ),
+    ] = 30.0
+    acquire_timeout_s: Annotated[
+        float,
+        Meta(
+            gt=0,
+            le=300,
+            description="Time that a unit of work waits for a free connection before it gives up.",
+            extra={"unit": "s"},
+        ),
+    ] = 10.0
+    pgbouncer: Annotated[
+        bool,
+        Meta(
+            description="Whether the address is that of a pooler in transaction mode, such as PgBouncer; then nothing is "
+            "kept in a session.",
+            extra={"unit": "yes or no", "accepts": "true or false"},
+        ),
+    ] = False
+
+
 class Store(Section, frozen=True, kw_only=True):
     """Where jobs, runs and users are kept."""
 
@@ -103,6 +165,7 @@ class Store(Section, frozen=True, kw_only=True):
             extra={"unit": "bytes"},
         ),
     ] = 0
+    postgres: Postgres = field(default_factory=Postgres)
 
 
 class Engine(Section, frozen=True, kw_only=True):
@@ -236,6 +299,15 @@ def contradictions(settings: Settings) -> list[Problem]:
                 f"lease.expiry_s is {settings.lease.expiry_s:g} s, too short for a beat of {settings.lease.beat_s:g} s",
                 pointer="/lease/expiry_s",
                 suggestion=f"at least three beats, {3 * settings.lease.beat_s:g} s, so that one lost beat costs no run",
+            )
+        )
+    most, least = settings.store.postgres.connections_max, settings.store.postgres.connections_min
+    if least > most:
+        found.append(
+            Problem(
+                f"store.postgres.connections_min is {least}, more than the {most} of store.postgres.connections_max",
+                pointer="/store/postgres/connections_min",
+                suggestion=f"at most {most}, or a larger store.postgres.connections_max",
             )
         )
     return found

@@ -36,8 +36,10 @@ from etlplus.jobs.model import (
 )
 from etlplus.jobs.outcome import Result
 from etlplus.jobs.queues import Limit, LimitDraft, Queue, QueueCounts, QueueDraft, QueueMode
+from etlplus.jobs.receipts import Answer, Once, Receipt
 from etlplus.jobs.retention import Keep, Tidied
 from etlplus.jobs.ticks import Tick
+from etlplus.store.pooling import LaneFigures
 
 
 class RunFilter(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,6 +66,15 @@ class Claimed(msgspec.Struct, frozen=True, gc=False):
 
     run: Run
     job: Job
+
+
+class Taken(msgspec.Struct, frozen=True):
+    """The answer to a claim: what was taken, best rank first. ``next_at``: runs wait for tokens of a rate, and the first of
+    these comes then; None if none do.
+    """
+
+    claimed: list[Claimed]
+    next_at: datetime | None = None
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -130,6 +141,18 @@ class Horizon(msgspec.Struct, frozen=True, kw_only=True):
 class WriteStore(Protocol):
     """What people and programs change."""
 
+    def once(self, request: Once) -> Store:
+        """The same store for the deed of one request: the unit that writes leaves the receipt of the request, or changes
+        nothing and raises Conflict (code ``already_done``) because the key has one. Runs that it makes are named there.
+        """
+        ...
+
+    async def keep_answer(self, request: Once, answer: Answer) -> None:
+        """Keep what a request was answered. Of several, the first is kept; a request that changed nothing has no receipt
+        yet, and gets one.
+        """
+        ...
+
     async def save_job(
         self, draft: JobDraft, *, now: datetime, job_id: str | None = None, expected_version: int | None = None
     ) -> Job:
@@ -139,8 +162,8 @@ class WriteStore(Protocol):
         into the ledger; the runs are made of the new version. If that is paused or has no schedule, they were missed.
 
         Raises:
-            Conflict: another job has the name (code ``name_taken``), or the job is not at ``expected_version`` any more
-                (code ``stale_version``).
+            Conflict: another job has the name (code ``name_taken``).
+            Stale: the job is not at ``expected_version`` any more.
             NotFound: there is no ``job_id``.
             Invalid: it names a queue or a limit that does not exist (codes ``unknown_queue``, ``unknown_limit``).
         """
@@ -150,7 +173,8 @@ class WriteStore(Protocol):
         """Forget a job; its finished runs stay.
 
         Raises:
-            Conflict: it has unfinished runs (code ``job_in_use``), or ``expected_version`` is stale.
+            Conflict: it has unfinished runs (code ``job_in_use``).
+            Stale: the job is not at ``expected_version`` any more.
             NotFound: there is no such job.
         """
         ...
@@ -203,7 +227,9 @@ class WriteStore(Protocol):
         ...
 
     async def save_limit(self, draft: LimitDraft, *, now: datetime) -> Limit:
-        """Store a new limit, or change how many slots each of its keys has. Lowered, it counts what is in hand."""
+        """Store a new limit, or change how many slots and tokens each of its keys has. Fewer slots count what is in hand; at
+        another rate, each key keeps the tokens that it has.
+        """
         ...
 
     async def delete_limit(self, name: str, *, now: datetime) -> None:
@@ -258,6 +284,10 @@ class WriteStore(Protocol):
 
 class ReadStore(Protocol):
     """What people and programs look at. Asked by id, a missing thing raises NotFound; asked by name, it is None."""
+
+    async def receipt(self, request: Once) -> Receipt | None:
+        """What is kept of a request with this key, whether it is the same or not; None if nothing is any more."""
+        ...
 
     async def job(self, job_id: str) -> Job: ...
 
@@ -347,13 +377,14 @@ class LeaseStore(Protocol):
         """Move the lease of a worker on, and hear what it should cancel."""
         ...
 
-    async def claim(self, worker_id: str, *, limit: int, now: datetime, calls: bool = False) -> list[Claimed]:
+    async def claim(self, worker_id: str, *, limit: int, now: datetime, calls: bool = False) -> Taken:
         """Take up to ``limit`` queued runs, best rank first; no run is ever given to two. With ``calls`` these are the runs
         that call a function of the worker's, otherwise all others: the two have room of their own in a worker.
 
         Passed over are runs of paused queues, runs that ask for labels which the worker lacks, and runs whose limit, queue
-        or house has no slot left: of no key are ever more runs in hand than it has slots. Of runs with limit keys, only
-        those of a few dozen keys are looked at in one claim, and these keys go to the back of the line.
+        or house has no slot or no token left: of no key are ever more runs in hand than it has slots, nor more begun than its
+        rate allows. Of runs with limit keys, only those of a few dozen keys are looked at in one claim, and these keys go to
+        the back of the line; one without a token is looked at again when that comes.
 
         Raises:
             Conflict: the worker has not joined, or its lease is over (code ``lease_lost``).
@@ -401,7 +432,8 @@ class LeaseStore(Protocol):
 
         What each schedule does is what ``etlplus.jobs.schedule.decide`` says: runs that are made or cancelled, lines in the
         tick ledger, and the next time, in one unit. Of any number of nodes ticking at once, one decides about a nominal time.
-        At most ``limit`` schedules and waiting runs are looked at; ``queued_hint`` tells whether more is due.
+        At most ``limit`` schedules and waiting runs are looked at; ``queued_hint`` tells whether more is due. A job that cannot
+        be read is set aside, and holds up no other.
         """
         ...
 
@@ -417,6 +449,20 @@ class AdminStore(Protocol):
         """Return once the store has answered; this is the health check."""
         ...
 
+    async def tend(self) -> None:
+        """Look after connections that nobody uses: those too old or too many are closed, those silent for long are asked
+        whether they still work, missing ones are opened. An embedded store has none.
+        """
+        ...
+
+    async def distrust(self) -> None:
+        """The store did not answer: whatever connections nobody uses are dropped, since they may lead nowhere."""
+        ...
+
+    def lanes(self) -> Mapping[str, LaneFigures]:
+        """The connections of each lane, by its name; an embedded store has none."""
+        ...
+
     async def statistics(self) -> Statistics: ...
 
     async def horizon(self) -> Horizon:
@@ -426,7 +472,8 @@ class AdminStore(Protocol):
     async def tidy(self, keep: Keep, *, now: datetime, limit: int = 1000) -> Tidied:
         """Remove history that is too old or too much, oldest first, and make room for what comes.
 
-        Lines of the tick ledger go by their age, up to ``limit`` a call. SQLite removes up to ``limit`` runs a call.
+        Lines of the tick ledger go by their age and their number, receipts by their age, versions of jobs once no run needs
+        them, up to ``limit`` of each a call. SQLite removes up to ``limit`` runs a call.
         PostgreSQL drops whole weeks, never the present one, and none in which there is an unfinished run or an open dead
         letter; its size is that of the history, SQLite's that of everything.
         Any number of nodes may tidy at once.
@@ -434,7 +481,8 @@ class AdminStore(Protocol):
         ...
 
     async def migrate(self) -> int:
-        """Bring the schema to this version of the program (done when opening, too). Returns the schema version.
+        """Bring the schema to this version of the program, and try again to read jobs that the last one could not (done when
+        opening, too). Returns the schema version.
 
         Raises:
             Misconfigured: the schema is newer than this program (code ``schema_newer``).

@@ -64,6 +64,35 @@ STORE_LATENCY = Metric("etlplus_store_latency_seconds", "gauge", "s", "How long 
 STORE_OUTAGES = Metric(
     "etlplus_store_outages_total", "counter", "outages", "How often the store stopped answering since the start."
 )
+STORE_OUTAGE = Metric(
+    "etlplus_store_outage_seconds", "gauge", "s", "How long the store has not answered; 0 while it does."
+)
+STORE_CONNECTIONS_IN_USE = Metric(
+    "etlplus_store_connections_in_use", "gauge", "connections", "Connections to the store in use now.", label="lane"
+)
+STORE_CONNECTIONS_IDLE = Metric(
+    "etlplus_store_connections_idle", "gauge", "connections", "Connections that wait for use.", label="lane"
+)
+STORE_CONNECTIONS_OPENED = Metric(
+    "etlplus_store_connections_opened_total", "counter", "connections", "Connections opened so far.", label="lane"
+)
+STORE_CONNECTIONS_CLOSED = Metric(
+    "etlplus_store_connections_closed_total",
+    "counter",
+    "connections",
+    "Connections that have ended, whoever ended them.",
+    label="lane",
+)
+STORE_UNITS_WAITING = Metric(
+    "etlplus_store_units_waiting", "gauge", "units", "Units of work that wait for a connection now.", label="lane"
+)
+STORE_CONNECTION_WAIT = Metric(
+    "etlplus_store_connection_wait_seconds",
+    "histogram",
+    "s",
+    "How long units of work waited for a connection.",
+    label="lane",
+)
 STORE_OLDEST_SNAPSHOT = Metric(
     "etlplus_store_oldest_snapshot_seconds",
     "gauge",
@@ -95,17 +124,26 @@ METRICS: tuple[Metric, ...] = (
     STORE_UP,
     STORE_LATENCY,
     STORE_OUTAGES,
+    STORE_OUTAGE,
+    STORE_CONNECTIONS_IN_USE,
+    STORE_CONNECTIONS_IDLE,
+    STORE_CONNECTIONS_OPENED,
+    STORE_CONNECTIONS_CLOSED,
+    STORE_UNITS_WAITING,
+    STORE_CONNECTION_WAIT,
     STORE_OLDEST_SNAPSHOT,
     STORE_DEAD_ROWS,
 )
 
 EVENTS: dict[str, str] = {
     "actor_crashed": "An actor raised something it did not declare; its supervisor restarts it by rule.",
+    "answer_not_kept": "The store took a deed and not its answer; asked again with the same key, it is said to be done.",
     "bootstrap_token_issued": "There is no user yet; the named file holds the one-time token that makes the first admin.",
     "bounds_wait": "The store did not take what an attempt found in its sources; asked again shortly.",
     "child_did_not_start": "A child process ended before it could take an order; the attempt failed and may be retried.",
     "claim_failed": "The dispatcher could not claim runs; tried again after a pause.",
     "connection_failed": "A client's connection ended in a way we did not foresee; told once per kind, then counted.",
+    "connections_not_kept": "The store answers, but not all connections could be looked after; tried again shortly.",
     "draining": "The daemon was asked to stop: runs in hand may finish within the drain budget.",
     "draining_skipped": "A second signal came: what is in hand goes back to its queue now.",
     "engine_broke": "The engine raised something it never should; the attempt failed and may be retried.",
@@ -115,6 +153,7 @@ EVENTS: dict[str, str] = {
     "log_not_written": "An attempt ended while the store was out; the last lines of its log are lost, its outcome is not.",
     "logs_wait": "The store did not take what attempts log; it is kept, up to a bound, and offered again.",
     "message_not_handled": "An actor was told something while it stopped, or before; told ten times in five minutes at most.",
+    "old_store_damaged": "The store that a restore replaces could not be read; it is kept aside as it was.",
     "outcomes_not_settled": "The daemon stops with outcomes that the store never took; a rescue will repeat those runs.",
     "outcomes_wait": "The store did not take outcomes; they are kept and offered again.",
     "progress_not_told": "Watchers were too busy for one report of progress; the next one will do.",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from math import inf
+from typing import Any
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
@@ -17,9 +18,9 @@ from prometheus_client.registry import Collector
 from etlplus.telemetry.catalog import Metric
 from etlplus.telemetry.histogram import Histogram
 
-Value = float | Mapping[str, float] | Histogram
+Value = float | Histogram | Mapping[str, float] | Mapping[str, Histogram]
 Reading = Callable[[], Value]
-"""Gives the present value; by the label's value for a metric that has a label; a histogram whole. Called from the daemon's
+"""Gives the present value; by the label's value for a metric that has a label; histograms whole. Called from the daemon's
 own thread."""
 
 
@@ -46,12 +47,20 @@ class Meters(Collector):
             yield _family(metric, reading())
 
 
+_FAMILIES: dict[str, Any] = {
+    "gauge": GaugeMetricFamily,
+    "counter": CounterMetricFamily,
+    "histogram": HistogramMetricFamily,
+}
+
+
 def _family(metric: Metric, value: Value) -> Family:
-    if isinstance(value, Histogram):
-        buckets = [("+Inf" if bound == inf else str(bound), count) for bound, count in value.cumulative()]
-        return HistogramMetricFamily(metric.name, metric.sentence, buckets=buckets, sum_value=value.sum)
-    kind = CounterMetricFamily if metric.kind == "counter" else GaugeMetricFamily
-    family = kind(metric.name, metric.sentence, labels=[metric.label] if metric.label else [])
-    for label, number in value.items() if isinstance(value, Mapping) else [("", value)]:
-        family.add_metric([label] if metric.label else [], number)
+    family = _FAMILIES[metric.kind](metric.name, metric.sentence, labels=[metric.label] if metric.label else [])
+    for label, one in value.items() if isinstance(value, Mapping) else [("", value)]:
+        labels = [label] if metric.label else []
+        if isinstance(one, Histogram):
+            buckets = [("+Inf" if bound == inf else str(bound), count) for bound, count in one.cumulative()]
+            family.add_metric(labels, buckets, one.sum)
+        else:
+            family.add_metric(labels, one)
     return family

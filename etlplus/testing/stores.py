@@ -53,7 +53,7 @@ async def a_worker(store: Store, name: str = "w", expires_s: float = 20, labels:
 
 async def a_claim(store: Store, *, worker: str = "w", limit: int = 1, seconds: float = 0) -> list[Claimed]:
     """What a worker gets."""
-    return await store.claim(worker, limit=limit, now=at(seconds))
+    return (await store.claim(worker, limit=limit, now=at(seconds))).claimed
 
 
 async def told(store: Store, claimed: Claimed, result: Result, *, worker: str = "w", seconds: float = 1) -> Settled:

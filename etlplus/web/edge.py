@@ -16,6 +16,7 @@ from typing import cast
 import trio
 from hypercorn.trio.worker_context import WorkerContext
 
+from etlplus.engines.tenancy import announced
 from etlplus.runtime import Actor, Exit, Name, Ref, Spawn, Spawner, Tell, child
 from etlplus.service.local import Service
 from etlplus.web.body_limit import Application, BodyLimit
@@ -87,14 +88,16 @@ class Listener(Actor[Listening]):
 
 
 async def open_edge(service: Service, edge: Ref[Spawner], options: EdgeOptions, closing: ExitStack) -> None:
-    """Listen for REST and for the live monitoring; the ports that were taken are noted in the house.
+    """Listen for REST and for the live monitoring; the ports that were taken are noted in the house and, once there is an
+    answer, in the data directory.
 
     ``closing`` closes the listening sockets once the tree is gone.
     """
     ports = service.house.ports
     rest_socket = closing.enter_context(open_socket(options.host, options.port))
     live_socket = closing.enter_context(open_socket(options.monitoring_host, options.monitoring_port))
-    ports.rest, ports.monitoring = rest_socket.getsockname()[1], live_socket.getsockname()[1]
+    rest_port, live_port = rest_socket.getsockname()[1], live_socket.getsockname()[1]
+    ports.rest, ports.monitoring = rest_port, live_port
     await edge.ask(
         Spawn(child(Name[Listening]("rest"), _rest(service, rest_socket, options), shutdown=CLOSE_WITHIN_S + 1))
     )
@@ -105,6 +108,7 @@ async def open_edge(service: Service, edge: Ref[Spawner], options: EdgeOptions, 
             )
         )
     )
+    closing.enter_context(announced(service.house.data_dir, rest_port, live_port))
 
 
 def _rest(service: Service, listening: socket.socket, options: EdgeOptions) -> Callable[[], Listener]:

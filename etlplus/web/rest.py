@@ -20,10 +20,12 @@ from werkzeug.exceptions import HTTPException
 
 import etlplus
 from etlplus.errors import EtlplusError, Invalid, NotFound, Problem, TooMany, Unauthenticated
+from etlplus.jobs.receipts import Answer
 from etlplus.service.contract import Contract
 from etlplus.service.facet import problem_of
 from etlplus.web import openapi
 from etlplus.web.limits import RateLimit, Verdict
+from etlplus.web.once import answer_once
 from etlplus.web.problems import CONTENT_TYPE, HttpError, body, of_error
 from etlplus.web.routes import ROUTES, Request, Route
 
@@ -41,6 +43,7 @@ PER_S = 100.0
 SIGN_IN_BURST = 10
 SIGN_IN_PER_S = 0.2
 KEY_MAX = 200
+METRICS_TEXT = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class Rest:
@@ -111,13 +114,20 @@ class Rest:
         if any("\0" in part for part in path.values()):
             raise NotFound("nothing of ours has a NUL character in its name")
         asked = Request(path, _query(route), await self._body(route), _key(route), _version(route))
-        answer = await route.call(service, asked)
-        if isinstance(answer, bytes):
-            return _response(200, answer, "text/plain; version=0.0.4; charset=utf-8", request_id, headers)
-        if route.etag:
-            headers = headers | {"ETag": f'"{answer.version}"'}
-        data = b"" if route.status == 204 else msgspec.json.encode(answer)
-        return _response(route.status, data, "application/json", request_id, headers)
+        answer = await self._answer_of(route, service, asked)
+        content_type = METRICS_TEXT if route.answer is bytes else "application/json"
+        return _response(answer.status, answer.body, content_type, request_id, headers | answer.headers)
+
+    async def _answer_of(self, route: Route, service: Contract, asked: Request) -> Answer:
+        async def carry_out(service: Contract) -> Answer:
+            value = await route.call(service, asked)
+            headers = {"ETag": f'"{value.version}"'} if route.etag else {}
+            body = value if isinstance(value, bytes) else b"" if route.status == 204 else msgspec.json.encode(value)
+            return Answer(status=route.status, headers=headers, body=body)
+
+        if asked.key is None:
+            return await carry_out(service)
+        return await answer_once(service, route, asked, asked.key, carry_out)
 
     def _count(self, route: Route) -> Verdict:
         """Open doors that take a password are limited far more strictly; the key is the client's address."""
@@ -153,11 +163,13 @@ def _query(route: Route) -> dict[str, str]:
 def _key(route: Route) -> str | None:
     if not route.keyed:
         return None
-    key = request.headers.get("Idempotency-Key")
-    if key is not None and not 1 <= len(key) <= KEY_MAX:
-        raise Invalid(
-            "the Idempotency-Key is not accepted", [Problem("its length is wrong", suggestion=f"1 to {KEY_MAX}")]
-        )
+    given = request.headers.get("Idempotency-Key")
+    if given is None:
+        return None
+    key = given[1:-1] if len(given) > 1 and given[0] == given[-1] == '"' else given
+    if not 1 <= len(key) <= KEY_MAX or not (key.isascii() and key.isprintable()):
+        wrong = Problem(f"{key[:KEY_MAX]!r} is no key", suggestion=f"1 to {KEY_MAX} printable ASCII characters")
+        raise Invalid("the Idempotency-Key is not accepted", [wrong])
     return key
 
 

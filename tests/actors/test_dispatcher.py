@@ -12,14 +12,16 @@ import trio
 from trio.testing import MockClock
 
 from etlplus.actors.broadcaster import Newsroom
-from etlplus.actors.messages import DISPATCHER, Dispatching, Wake
+from etlplus.actors.messages import DISPATCHER, Wake
+from etlplus.actors.standing import Standing
 from etlplus.app.staff import Rhythm, new_standing, staff
 from etlplus.engines.contract import Lease, Reports, Work
 from etlplus.engines.inline import Inline
-from etlplus.jobs.model import JobDraft, NewRun, RunState
+from etlplus.jobs.model import Job, JobDraft, NewRun, RunState
 from etlplus.jobs.outcome import Figures, Result, Succeeded
 from etlplus.jobs.queues import LimitDraft, LimitUse
-from etlplus.runtime import Ref, open_system
+from etlplus.jobs.rates import Rate
+from etlplus.runtime import System, open_system
 from etlplus.settings import Settings
 from etlplus.store.sqlite.body import SqliteStore, open_sqlite
 
@@ -28,21 +30,34 @@ ANSWER_S = 0.5
 NEVER = Rhythm(poll_s=1e6, tick_s=1e6)
 
 
+def virtual_now() -> datetime:
+    return EPOCH + timedelta(seconds=trio.current_time())
+
+
 async def done(work: Work, lease: Lease, reports: Reports) -> Result:
     return Succeeded(Figures())
 
 
-@asynccontextmanager
-async def house(slots: int) -> AsyncGenerator[tuple[SqliteStore, Ref[Dispatching], list[bool]]]:
-    """A store, the dispatcher of its only worker, which nobody wakes but the test, and the claims so far, by their kind."""
-    standing, claims = new_standing(slots), list[bool]()
-    standing.now = lambda: EPOCH + timedelta(seconds=trio.current_time())
+def virtual(slots: int = 1, calls_max: int = 0) -> Standing:
+    """So much room, under the virtual clock."""
+    standing = new_standing(slots, calls_max=calls_max)
+    standing.now = virtual_now
     standing.boottime_s = trio.current_time
     standing.lease = Lease(float("-inf"), trio.current_time)
+    return standing
+
+
+@asynccontextmanager
+async def slow_house(*, slots: int = 1, calls_max: int = 0) -> AsyncGenerator[tuple[SqliteStore, System, list[bool]]]:
+    """A staff that claims when it is woken, and at no other time, from a store whose answers to claims take ``ANSWER_S``; with
+    the claims that were made so far, of each whether it was for calls.
+    """
+    standing = virtual(slots, calls_max)
+    claims: list[bool] = []
     async with open_sqlite(None, Random(1)) as store:
         claim = store.claim
 
-        async def slow_claim(*args: Any, calls: bool = False, **kwargs: Any) -> Any:
+        async def slow_claim(*args: Any, calls: bool, **kwargs: Any) -> Any:
             claims.append(calls)
             claimed = await claim(*args, calls=calls, **kwargs)
             await trio.sleep(ANSWER_S)
@@ -51,58 +66,98 @@ async def house(slots: int) -> AsyncGenerator[tuple[SqliteStore, Ref[Dispatching
         store.claim = slow_claim  # type: ignore[method-assign]  # the real one, whose answers take their time
         tree = staff(store, Inline(done), standing, Newsroom(standing.now), Settings(), rhythm=NEVER)
         async with open_system(tree, seed=1) as system:
-            await trio.sleep(10)
-            claims.clear()
-            yield store, system.ref(DISPATCHER), claims
+            yield store, system, claims
 
 
-def now() -> datetime:
-    return EPOCH + timedelta(seconds=trio.current_time())
+async def test_a_wake_during_a_claim_is_followed_by_another_claim(autojump_clock: MockClock) -> None:
+    """What is enqueued while an empty claim waits for its answer starts right after it, and not at the next poll."""
+    async with slow_house() as (store, system, _):
+        job = await store.save_job(JobDraft(name="job", pipeline={}), now=virtual_now())
+        await trio.sleep(10)
+        system.ref(DISPATCHER).tell(Wake())
+        await trio.sleep(ANSWER_S / 2)
+        (run,) = await store.enqueue([NewRun(job_id=job.id)], now=virtual_now())
+        system.ref(DISPATCHER).tell(Wake())
+        await trio.sleep(2 * ANSWER_S)
+        assert (await store.run(run.id)).state is RunState.SUCCEEDED
+
+
+async def test_who_finds_nothing_asks_no_more(autojump_clock: MockClock) -> None:
+    """Two claims that run side by side do not keep each other going: each is made once for the wakes before it, and once more
+    for those that came while it was under way.
+    """
+    async with slow_house(calls_max=1) as (_, system, claims):
+        await trio.sleep(10)
+        claims.clear()
+        system.ref(DISPATCHER).tell(Wake())
+        await trio.sleep(ANSWER_S / 2)
+        system.ref(DISPATCHER).tell(Wake())
+        await trio.sleep(100 * ANSWER_S)
+        assert sorted(claims) == [False, False, True, True]
+
+
+async def test_runs_that_wait_for_a_token_begin_when_it_comes(autojump_clock: MockClock) -> None:
+    """To the second, though nobody polls and nobody wakes anybody; in between, the store is not asked."""
+    standing = virtual()
+    asked: list[float] = []
+    async with open_sqlite(None, Random(1)) as store:
+        claim = store.claim
+
+        async def noted_claim(*args: Any, **kwargs: Any) -> Any:
+            asked.append(round(trio.current_time()))
+            return await claim(*args, **kwargs)
+
+        store.claim = noted_claim  # type: ignore[method-assign]  # the real one, and when it is called
+        await store.save_limit(LimitDraft(name="api", rate=Rate(count=1, per_s=100)), now=standing.now())
+        job = await store.save_job(JobDraft(name="job", pipeline={}, limit=LimitUse("api")), now=standing.now())
+        await store.enqueue([NewRun(job_id=job.id)] * 4, now=standing.now())
+        tree = staff(store, Inline(done), standing, Newsroom(standing.now), Settings(), rhythm=NEVER)
+        async with open_system(tree, seed=1):
+            await trio.sleep(350)
+            runs = await store.runs()
+    begun = [(run.started_at - EPOCH).total_seconds() for run in runs if run.started_at is not None]
+    assert sorted(map(round, begun)) == [0, 100, 200, 300]
+    assert set(asked) == {0, 100, 200, 300}
 
 
 async def succeeded(store: SqliteStore) -> int:
     return (await store.counts()).runs[RunState.SUCCEEDED]
 
 
-async def test_a_wake_during_a_claim_is_followed_by_another_claim(autojump_clock: MockClock) -> None:
-    """What is enqueued while an empty claim waits for its answer starts right after it, and not at the next poll."""
-    async with house(1) as (store, dispatcher, _):
-        job = await store.save_job(JobDraft(name="job", pipeline={}), now=now())
-        dispatcher.tell(Wake())
-        await trio.sleep(ANSWER_S / 2)
-        await store.enqueue([NewRun(job_id=job.id)], now=now())
-        dispatcher.tell(Wake())
-        await trio.sleep(2 * ANSWER_S)
-        assert await succeeded(store) == 1
+async def a_job(store: SqliteStore, **options: Any) -> Job:
+    return await store.save_job(JobDraft(name="job", pipeline={}, **options), now=virtual_now())
 
 
 async def test_a_wake_for_one_kind_of_runs_is_one_claim(autojump_clock: MockClock) -> None:
     """A claim that was not filled has left nothing, so neither its answer nor the end of its run is followed by another."""
-    async with house(2) as (store, dispatcher, claims):
-        job = await store.save_job(JobDraft(name="job", pipeline={}), now=now())
-        await store.enqueue([NewRun(job_id=job.id)], now=now())
-        dispatcher.tell(Wake(calls=False))
+    async with slow_house(slots=2, calls_max=1) as (store, system, claims):
+        job = await a_job(store)
+        await trio.sleep(10)
+        claims.clear()
+        await store.enqueue([NewRun(job_id=job.id)], now=virtual_now())
+        system.ref(DISPATCHER).tell(Wake(calls=False))
         await trio.sleep(10 * ANSWER_S)
         assert (await succeeded(store), claims) == (1, [False])
 
 
 async def test_room_that_was_wanted_is_filled_as_soon_as_it_is_made(autojump_clock: MockClock) -> None:
     """With more in the queue than slots, each end of a run makes room for the next, and nobody has to wake anybody."""
-    async with house(2) as (store, dispatcher, _):
-        job = await store.save_job(JobDraft(name="job", pipeline={}), now=now())
-        await store.enqueue([NewRun(job_id=job.id)] * 7, now=now())
-        dispatcher.tell(Wake(calls=False))
+    async with slow_house(slots=2) as (store, system, _):
+        job = await a_job(store)
+        await trio.sleep(10)
+        await store.enqueue([NewRun(job_id=job.id)] * 7, now=virtual_now())
+        system.ref(DISPATCHER).tell(Wake(calls=False))
         await trio.sleep(10 * ANSWER_S)
         assert await succeeded(store) == 7
 
 
 async def test_a_slot_of_a_limit_that_becomes_free_is_taken_at_once(autojump_clock: MockClock) -> None:
     """Of runs that count against one slot, the next is claimed when the outcome of the one before is stored."""
-    async with house(2) as (store, dispatcher, _):
-        await store.save_limit(LimitDraft(name="one", slots=1), now=now())
-        draft = JobDraft(name="job", pipeline={}, limit=LimitUse("one"))
-        job = await store.save_job(draft, now=now())
-        await store.enqueue([NewRun(job_id=job.id)] * 4, now=now())
-        dispatcher.tell(Wake(calls=False))
+    async with slow_house(slots=2) as (store, system, _):
+        await store.save_limit(LimitDraft(name="one", slots=1), now=virtual_now())
+        job = await a_job(store, limit=LimitUse("one"))
+        await trio.sleep(10)
+        await store.enqueue([NewRun(job_id=job.id)] * 4, now=virtual_now())
+        system.ref(DISPATCHER).tell(Wake(calls=False))
         await trio.sleep(20 * ANSWER_S)
         assert await succeeded(store) == 4

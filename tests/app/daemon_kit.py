@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -16,7 +15,7 @@ from pathlib import Path
 import trio
 
 from etlplus.client import Client, connect
-from etlplus.errors import Unavailable
+from etlplus.engines.tenancy import address_of
 
 ROWS = 600_000
 PASSWORD = "correct horse battery"
@@ -36,19 +35,21 @@ class Daemon:
 
     def __init__(self, folder: Path, *more: str) -> None:
         self.folder = folder
-        self.rest, self.monitoring = _free_port(), _free_port()
         self._log = (folder / "daemon.log").open("ab")
         command = [sys.executable, "-m", "etlplus", "serve"]
         for option in (
-            f"data_dir={folder / 'data'}", f"server.port={self.rest}", f"monitoring.websocket.port={self.monitoring}",
-            "log.format=json", *more,
+            f"data_dir={folder / 'data'}", "server.port=0", "monitoring.websocket.port=0", "log.format=json", *more,
         ):  # fmt: skip
             command += ["--set", option]
         self.process = subprocess.Popen(command, stdout=self._log, stderr=self._log, stdin=subprocess.DEVNULL)
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.rest}"
+        """Where it answers, once it is ready."""
+        address = address_of(self.folder / "data")
+        assert address is not None
+        assert address.pid == self.process.pid
+        return f"http://127.0.0.1:{address.rest}"
 
     def children(self) -> set[int]:
         """The engine's children that live now."""
@@ -69,15 +70,9 @@ class Daemon:
 
     async def wait_ready(self) -> None:
         with trio.fail_after(30):
-            async with connect(self.url) as client:
-                while True:
-                    try:
-                        await client.system.health()
-                    except Unavailable:
-                        assert self.process.poll() is None, (self.folder / "daemon.log").read_text()
-                        await trio.sleep(0.02)
-                    else:
-                        return
+            while (address := address_of(self.folder / "data")) is None or address.pid != self.process.pid:
+                assert self.process.poll() is None, (self.folder / "daemon.log").read_text()
+                await trio.sleep(0.02)
 
     @asynccontextmanager
     async def client(self) -> AsyncGenerator[Client]:
@@ -117,9 +112,3 @@ def _lives(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except (ProcessLookupError, FileNotFoundError):
         return False
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]

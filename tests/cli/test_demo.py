@@ -14,11 +14,13 @@ import httpx2
 import msgspec
 import pyarrow as pa
 import pytest
+import trio
 from pyarrow import parquet
 from websockets.sync.client import connect
 
 from etlplus.cli.demo import truth
-from etlplus.cli.demo.daemon import Kept
+from etlplus.cli.demo.daemon import Kept, started
+from etlplus.engines.tenancy import address_of
 from etlplus.jobs.outcome import Figures, SinkOutcome
 
 ROOT = Path(__file__).parents[2]
@@ -104,6 +106,32 @@ def test_a_kept_daemon_answers_until_it_is_stopped(tmp_path):
     with pytest.raises(httpx2.TransportError):
         httpx2.get(f"{kept.rest}/api/health")
     assert demo("--stop", "--dir", str(folder)).stdout == "demo: no daemon is running\n"
+
+
+async def test_demos_that_want_the_same_ports_each_reach_their_own_daemon(tmp_path):
+    """Whoever comes second to the usual ports listens on free ones, and is not taken for the first."""
+    folders = [tmp_path / name for name in ("one", "two")]
+    for folder in folders:
+        folder.mkdir()
+    addresses: list[str] = []
+
+    async def show(folder: Path, both: trio.Event) -> None:
+        async with started(folder) as daemon:
+            health = httpx2.get(f"{daemon.rest}/api/health")
+            assert health.status_code == 200
+            assert daemon.bootstrap_token
+            addresses.append(daemon.rest)
+            if len(addresses) == len(folders):
+                both.set()
+            await both.wait()
+
+    both = trio.Event()
+    with trio.fail_after(60):
+        async with trio.open_nursery() as nursery:
+            for folder in folders:
+                nursery.start_soon(show, folder, both)
+    assert len(set(addresses)) == 2
+    assert [address_of(folder / "data") for folder in folders] == [None, None]
 
 
 def test_the_data_is_found_by_the_record_of_its_package():

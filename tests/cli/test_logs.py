@@ -47,7 +47,7 @@ class Writer:
             slots=1, labels=("other",),
         )  # fmt: skip
         await self.store.join(worker, now=now)
-        (claimed,) = await self.store.claim("w", limit=1, now=now)
+        (claimed,) = (await self.store.claim("w", limit=1, now=now)).claimed
         self.run = claimed.run
         await self.service.house.broadcaster.put(Announce((self.run,)))
 

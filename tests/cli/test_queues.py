@@ -35,6 +35,19 @@ def test_queues_are_made_steered_and_forgotten(shell: Shell) -> None:
 def test_limits_are_made_and_forgotten(shell: Shell) -> None:
     """The limit over all runs is called *, like any other."""
     assert shell.said("limits", "set", "*", "--slots", "8") == "*: up to 8 at once for each key\n"
-    assert shell.said("limits", "list").split() == ["NAME", "SLOTS", "*", "8"]
+    assert shell.said("limits", "list").split() == ["NAME", "SLOTS", "RATE", "*", "8", "-"]
     assert shell.said("limits", "delete", "*") == ""
     assert shell("limits", "delete", "*").returncode == Exit.NOT_FOUND
+
+
+def test_a_limit_has_slots_a_rate_or_both(shell: Shell) -> None:
+    """The rate is written as people say it; what is none is refused with what would be one."""
+    assert shell.said("limits", "set", "crm", "--rate", "5/s") == "crm: 5 in 1s, 5 in a burst for each key\n"
+    both = shell.said("limits", "set", "crm", "--slots", "2", "--rate", "1000/24h", "--burst", "9")
+    assert both == "crm: up to 2 at once, 1000 in 1d, 9 in a burst for each key\n"
+    (crm,) = json.loads(shell.said("limits", "list", "--json"))["items"]
+    assert crm["rate"] == {"count": 1000, "per_s": 86_400, "burst": 9}
+    for wrong in (["--rate", "quick"], ["--rate", "5/0s"], ["--rate", "0/s"], ["--burst", "3"], []):
+        refused = shell("limits", "set", "crm", *wrong)
+        assert refused.returncode == Exit.INVALID, refused.stderr
+    assert "100/1m" in shell("limits", "set", "crm", "--rate", "quick").stderr

@@ -33,6 +33,15 @@ def test_a_run_can_be_asked_for_later_and_once(shell: Shell) -> None:
     assert shell("runs", "list", "--queue", "nowhere").returncode == Exit.INVALID
 
 
+def test_a_run_can_be_asked_for_with_a_priority_of_its_own(shell: Shell) -> None:
+    """Out of bounds, it is refused with the field."""
+    shell.said("jobs", "create", "people.yaml", "--name", "urgent")
+    words = ("runs", "start", "urgent", "--at", "2150-01-01T00:00:00Z", "--json", "--priority")
+    assert json.loads(shell.said(*words, "7"))["priority"] == 7
+    refused = shell(*words, "-1")
+    assert (refused.returncode, "/priority" in refused.stderr) == (Exit.INVALID, True)
+
+
 @pytest.mark.parametrize("words", [("runs", "--follow"), ("runs", "list", "--follow", "--job", "live")])
 def test_all_runs_can_be_followed_live(shell: Shell, words: tuple[str, ...]) -> None:
     """One line for each transition, until interrupted."""

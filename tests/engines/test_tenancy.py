@@ -1,11 +1,12 @@
 """A data directory serves one daemon at a time."""
 
+import os
 import subprocess
 import sys
 
 import pytest
 
-from etlplus.engines.tenancy import hold, machine
+from etlplus.engines.tenancy import Address, address_of, announced, hold, machine
 from etlplus.errors import Conflict, Misconfigured
 
 HOLDER = """
@@ -45,6 +46,14 @@ def test_a_directory_that_cannot_be_made_is_the_operators_to_mend(tmp_path):
     with pytest.raises(Misconfigured) as refused, hold(tmp_path / "file" / "data"):
         pass
     assert refused.value.problems[0].pointer == "/data_dir"
+
+
+def test_the_address_of_a_directory_is_told_while_somebody_answers(tmp_path):
+    """With the process that said so, since one that was killed leaves its word behind."""
+    assert address_of(tmp_path) is None
+    with announced(tmp_path, 1, 2):
+        assert address_of(tmp_path) == Address(os.getpid(), 1, 2)
+    assert address_of(tmp_path) is None
 
 
 def test_a_machine_has_a_name():

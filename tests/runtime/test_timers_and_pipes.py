@@ -229,6 +229,21 @@ async def test_the_last_hook_may_wait_for_piped_work_and_is_not_cut_by_its_crash
     assert crashes == ["OSError('bad')"]
 
 
+async def test_who_lost_patience_may_wait_for_piped_work_again(autojump_clock: MockClock) -> None:
+    """A wait that was cut short takes nothing from the next one, nor from others who wait at the same time."""
+    log: list[str] = []
+    tasks: list[Task] = []
+    async with open_system(Supervisor(notebook(A, log))) as system:
+        await do(system, lambda me: tasks.append(me.ctx.pipe(_work(5), Note, lambda error: Note(repr(error)))))
+        with trio.move_on_after(1) as patience:
+            await tasks[0].wait_ended()
+        assert patience.cancelled_caught
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(tasks[0].wait_ended)
+            nursery.start_soon(tasks[0].wait_ended)
+        assert trio.current_time() == pytest.approx(5)
+
+
 async def test_watchers_hear_of_the_end_once(autojump_clock: MockClock) -> None:
     """Not of restarts, only of the final end; at once if it has come."""
     log: list[str] = []

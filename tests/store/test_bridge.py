@@ -13,9 +13,11 @@ import trio
 from etlplus.errors import Invalid, Misconfigured, StoreUnavailable
 from etlplus.jobs.model import JobDraft
 from etlplus.store.opening import open_store
+from etlplus.store.pooling import USUAL
 from etlplus.store.postgres import bridge as bridge_module
-from etlplus.store.postgres.bridge import CONNECTIONS, Bridge, Db, Lane, open_bridge
+from etlplus.store.postgres.bridge import OWN_CONNECTIONS, Bridge, Db, Lane, open_bridge
 
+CONNECTIONS = {lane: OWN_CONNECTIONS.get(lane, USUAL.connections_max) for lane in Lane}
 HANG_S = 10.0
 """Far more than anything here takes: who is still waiting then would wait for ever."""
 

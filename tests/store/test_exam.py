@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import trio
 
-from etlplus.errors import Conflict, NotFound, StoreUnavailable
+from etlplus.errors import Conflict, NotFound, Stale, StoreUnavailable
 from etlplus.jobs.model import JobDraft, NewRun, RetryPolicy, RunState, UserDraft
 from etlplus.jobs.outcome import Cancelled, Failed, Returned, RunError
 from etlplus.jobs.schedules import CalendarSchedule, CronSchedule, IntervalSchedule, OnceSchedule, Schedule
@@ -33,7 +33,7 @@ async def test_a_job_has_versions_and_a_run_keeps_its_own(store: Store) -> None:
 async def test_a_stale_version_and_a_taken_name_are_conflicts(store: Store) -> None:
     """Who did not see the newest version does not overwrite it."""
     job = await a_job(store)
-    with pytest.raises(Conflict) as stale:
+    with pytest.raises(Stale) as stale:
         await store.save_job(JobDraft(name="job", pipeline={}), now=NOW, job_id=job.id, expected_version=7)
     with pytest.raises(Conflict) as taken:
         await a_job(store)

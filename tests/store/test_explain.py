@@ -50,10 +50,10 @@ async def test_it_tells_of_the_workers(store: Store) -> None:
     await a_worker(store, "strong", labels=["gpu"])
     assert await facts(store, run.id) == []
     assert await facts(store, run.id, seconds=20) == [NoWorker(("gpu",), 0)]
-    assert len(await store.claim("strong", limit=1, now=NOW)) == 1
+    assert len((await store.claim("strong", limit=1, now=NOW)).claimed) == 1
     (again,) = await some_runs(store, await a_job(store, name="c", labels=("gpu",)))
     assert await facts(store, again.id) == []
-    assert {each.run.id for each in await store.claim("strong", limit=1, now=NOW)} == {others[0].id}
+    assert {each.run.id for each in (await store.claim("strong", limit=1, now=NOW)).claimed} == {others[0].id}
     assert await facts(store, again.id) == [WorkersBusy(("strong",))]
 
 

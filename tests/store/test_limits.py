@@ -144,7 +144,7 @@ async def test_however_many_claim_at_once_no_limit_is_exceeded(store: Store) -> 
     async def work(name: str) -> None:
         await a_worker(store, name, expires_s=1000)
         while len(done) < 60:
-            claimed = await store.claim(name, limit=3, now=at(1))
+            claimed = (await store.claim(name, limit=3, now=at(1))).claimed
             note(claimed)
             await trio.lowlevel.checkpoint()
             for each in claimed:
@@ -200,3 +200,15 @@ async def test_rank_goes_over_lanes(store: Store) -> None:
     await a_worker(store, expires_s=1000)
     order = [each.run.id for _ in range(3) for each in await a_claim(store, seconds=61)]
     assert order == [early.id, late.id, last.id]
+
+
+async def test_the_priority_of_a_run_takes_the_place_of_its_jobs(store: Store) -> None:
+    """It ranks by its own, before or behind the others of its job."""
+    job = await a_job(store, priority=5)
+    (plain,) = await some_runs(store, job)
+    (first,) = await some_runs(store, job, priority=0, seconds=1)
+    (last,) = await some_runs(store, job, priority=9)
+    assert [run.priority for run in (plain, first, last)] == [5, 0, 9]
+    await a_worker(store, expires_s=1000)
+    order = [each.run.id for _ in range(3) for each in await a_claim(store, seconds=1)]
+    assert order == [first.id, plain.id, last.id]

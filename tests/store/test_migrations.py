@@ -159,7 +159,7 @@ async def everything_is_there(store: Store) -> None:
     assert abs((in_hand.started_at - at(0)).total_seconds()) < 0.01
     assert [letter.run.id for letter in await store.dead_letters(LetterFilter(code="data_error"))] == ["c"]
     await a_worker(store, "w")
-    (claimed,) = await store.claim("w", limit=9, now=at(1))
+    (claimed,) = (await store.claim("w", limit=9, now=at(1))).claimed
     assert claimed.run.id == "a"
     carried = type(claimed)(await store.run("b"), claimed.job)
     for each in (claimed, carried):

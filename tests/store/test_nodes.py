@@ -37,7 +37,7 @@ class Crowd:
         turn = 0
         while len(self.done) < RUNS:
             turn += 1
-            claimed = await store.claim(name, limit=1 + turn % 4, now=at(1))
+            claimed = (await store.claim(name, limit=1 + turn % 4, now=at(1))).claimed
             self.take(claimed)
             await trio.lowlevel.checkpoint()
             results = [Returned("again") if (turn + place) % 7 == 0 else DONE for place in range(len(claimed))]
@@ -109,7 +109,7 @@ async def test_nodes_that_rescue_settle_and_cancel_at_once_agree(new_database: C
         for turn in range(10):
             (run,) = await some_runs(one, job)
             await a_worker(one, f"w{turn}", expires_s=1e6)
-            (claimed,) = await one.claim(f"w{turn}", limit=1, now=NOW)
+            (claimed,) = (await one.claim(f"w{turn}", limit=1, now=NOW)).claimed
             outcome = Outcome(run_id=run.id, attempt=claimed.run.attempt, worker_id=f"w{turn}", result=DONE)
             dead = Outcome(
                 run_id=run.id, attempt=1, worker_id=f"w{turn}", result=Failed(RunError("x", "x", retryable=False))

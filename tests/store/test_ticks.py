@@ -435,7 +435,7 @@ async def test_of_many_nodes_one_makes_the_run_of_a_nominal_time(url: str) -> No
             runs = [each.run_id for each in await store.ticks(job.id) if each.run_id is not None]
             made = [run for run in await store.runs(limit=1000) if run.job_id == job.id]
             assert sorted(runs) == sorted(run.id for run in made)
-        while claimed := await store.claim("w", limit=100, now=at(700)):
+        while claimed := (await store.claim("w", limit=100, now=at(700))).claimed:
             for each in claimed:
                 await told(store, each, DONE, seconds=701)
         assert {run.state for run in await store.runs(limit=1000)} <= {RunState.SUCCEEDED, RunState.CANCELLED}
@@ -449,7 +449,7 @@ async def _tick_together(nodes: list[Store], worker: Store) -> None:
             await node.tick(now=at(seconds), limit=7)
 
     async def work(seconds: float) -> None:
-        for each in await worker.claim("w", limit=6, now=at(seconds)):
+        for each in (await worker.claim("w", limit=6, now=at(seconds))).claimed:
             await told(worker, each, DONE, seconds=seconds)
 
     for minute in range(1, 11):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from house_kit import House
 
 from etlplus.actors.messages import GetPool, Probed
@@ -34,6 +36,7 @@ async def test_an_outage_of_the_store_fails_health_and_keeps_the_last_horizon(ho
     await house.service.house.pool.ask(GetPool())
     health = (await house.http.get("/api/health")).json()
     assert [check["status"] for check in health["checks"]] == ["fail", "pass", "pass"]
+    assert re.fullmatch(r"outage since [-\d]+ [:\d]+Z: no answer within 5.0 s", health["checks"][0]["detail"])
     metrics = (await house.http.get("/metrics", headers=house.signed_in)).text
     for line in ("etlplus_store_up 0.0", "etlplus_store_outages_total 1.0"):
         assert line in metrics

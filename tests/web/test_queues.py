@@ -59,6 +59,8 @@ async def test_a_limit_is_made_changed_and_forgotten(house: House) -> None:
     assert (await ask(house, "PUT", "/limits/warehouse", {"slots": 3})).json()["slots"] == 3
     listed = (await ask(house, "GET", "/limits")).json()["items"]
     assert {limit["name"]: limit["slots"] for limit in listed} == {"*": 9, "warehouse": 3}
+    paced = await ask(house, "PUT", "/limits/*", {"rate": {"count": 9, "per_s": 60}})
+    assert (paced.json()["slots"], paced.json()["rate"]) == (None, {"count": 9, "per_s": 60, "burst": None})
     job = {"name": "people", "pipeline": PIPELINE, "limit": {"name": "warehouse", "by": "day"}}
     assert (await ask(house, "POST", "/jobs", job)).status_code == 201
     assert (await ask(house, "DELETE", "/limits/warehouse")).json()["code"] == "limit_in_use"
@@ -74,6 +76,10 @@ REFUSED: list[tuple[str, str, Any, int, str | None]] = [
     ("PUT", "/queues/" + "n" * 201, {"slots": 1}, 422, "/name"),
     ("PUT", "/limits/warehouse", {}, 422, ""),
     ("PUT", "/limits/warehouse", {"slots": 10_001}, 422, "/slots"),
+    ("PUT", "/limits/warehouse", {"rate": {"count": 0}}, 422, "/rate/count"),
+    ("PUT", "/limits/warehouse", {"rate": {"count": 1, "per_s": 0.1}}, 422, "/rate/per_s"),
+    ("PUT", "/limits/warehouse", {"rate": {"count": 1, "burst": -1}}, 422, "/rate/burst"),
+    ("PUT", "/limits/warehouse", {"rate": {"count": 1, "per": "1m"}}, 422, "/rate"),
     ("PUT", "/queues/a%00b", {}, 404, None),
     ("POST", "/queues/nowhere/pause", None, 404, None),
     ("DELETE", "/queues/nowhere", None, 404, None),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,11 @@ from house_kit import House, open_house
 
 from etlplus.client import Client, connect
 from etlplus.errors import Invalid, NotFound
-from etlplus.jobs.model import JobDraft, Uniqueness
+from etlplus.jobs.kinds import Command
+from etlplus.jobs.model import JobDraft, NewRun, Uniqueness
 from etlplus.jobs.queues import QueueDraft
+from etlplus.jobs.rates import Rate
+from etlplus.service.choosing import Letters
 from etlplus.service.wishes import RunWish
 
 BODY_MAX = 12_000_000
@@ -53,6 +57,45 @@ async def test_a_run_can_be_asked_for_later(paused: House) -> None:
     assert why["sentences"][0] == "Its time has not come: it is due at 2150-01-01 00:00:00Z."
 
 
+async def test_a_run_may_have_a_priority_of_its_own(paused: House) -> None:
+    """It goes before the job's, and among many too; out of bounds, it names the field and the rule, and nothing is stored."""
+    runs = [(await start(paused, {"priority": priority})).json() for priority in (None, 0, 1000)]
+    assert [run["priority"] for run in runs] == [0, 0, 1000]
+    wishes = [{"job": "n", "priority": 7}, {"job": "n"}]
+    made = (await start(paused, {"runs": wishes}, path="/runs")).json()["run_ids"]
+    assert [(await paused.service.runs.get(run)).priority for run in made] == [7, 0]
+    for body, path, pointer in (
+        ({"priority": -1}, "/jobs/n/runs", "/priority"),
+        ({"priority": 1001}, "/jobs/n/runs", "/priority"),
+        ({"runs": [{"job": "n"}, {"job": "n", "priority": -1}]}, "/runs", "/runs/1/priority"),
+    ):
+        refused = await start(paused, body, path=path)
+        (problem,) = refused.json()["errors"]
+        assert (refused.status_code, problem["pointer"], "`int`" in problem["message"]) == (422, pointer, True)
+    with pytest.raises(Invalid) as refused:
+        await paused.service.runs.start("n", priority=-1)
+    assert refused.value.problems[0].pointer == "/priority"
+    assert await stored(paused) == 5
+
+
+async def test_a_run_shows_what_it_was_asked_with(paused: House) -> None:
+    """Its key, labels, interval and what it replays; and of an idempotency key nothing."""
+    await paused.service.jobs.create(
+        JobDraft(name="gpu", queue="still", labels=("gpu",), command=Command(argv=("true",)))
+    )
+    keyed = (await start(paused, {"unique_key": "k"}, path="/jobs/gpu/runs")).json()
+    assert (keyed["unique_key"], keyed["labels"], keyed["interval"], keyed["replay_of"]) == ("k", ["gpu"], None, None)
+    once = (await start(paused, {}, key="secret", path="/jobs/gpu/runs")).json()
+    assert once["unique_key"] is None
+    job = await paused.service.jobs.get("gpu")
+    stretch = (datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC))
+    wish = NewRun(job_id=job.id, interval=stretch, replay_of=once["id"])
+    (made,) = await paused.service.house.store.enqueue([wish], now=paused.service.house.now())
+    shown = (await paused.http.get(f"/api/v1/runs/{made.id}", headers=paused.signed_in)).json()
+    assert shown["interval"] == ["2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"]
+    assert shown["replay_of"] == once["id"]
+
+
 async def test_a_unique_key_answers_refuses_or_replaces(paused: House) -> None:
     """As the wish says; a refusal is a conflict."""
     first = (await start(paused, {"unique_key": "k", "params": {"n": 1}})).json()
@@ -65,16 +108,19 @@ async def test_a_unique_key_answers_refuses_or_replaces(paused: House) -> None:
 
 
 async def test_an_idempotency_key_makes_asking_again_harmless(paused: House) -> None:
-    """The same request has the same answer, even once the run has ended; another request with the key is refused."""
+    """The same request has the same answer, even once the run has ended; another request with the key is refused. It goes
+    together with a unique key.
+    """
     first = (await start(paused, {"params": {"n": 1}}, key="abc")).json()
     await paused.service.runs.cancel(first["id"])
     again = await start(paused, {"params": {"n": 1}}, key="abc")
-    assert (again.json()["id"], again.json()["state"]) == (first["id"], "cancelled")
+    assert again.json() == first
     other = await start(paused, {"params": {"n": 2}}, key="abc")
     assert (other.status_code, other.json()["code"]) == (422, "idempotency_mismatch")
-    both = await start(paused, {"unique_key": "k"}, key="abc")
-    assert (both.status_code, both.json()["errors"][0]["pointer"]) == (422, "/unique_key")
-    assert await stored(paused) == 1
+    strict = {"unique_key": "k", "unique": {"on_conflict": "reject"}}
+    both, once_more = [await start(paused, strict, key="def") for _ in range(2)]
+    assert (both.status_code, once_more.json()) == (202, both.json())
+    assert await stored(paused) == 2
 
 
 async def test_many_who_ask_at_once_with_one_key_get_one_run(paused: House) -> None:
@@ -92,19 +138,20 @@ async def test_many_who_ask_at_once_with_one_key_get_one_run(paused: House) -> N
 
 
 async def test_ten_thousand_runs_are_made_by_one_request(paused: House) -> None:
-    """All of them or none, with an answer of ids; asked again with the same key, none is made."""
+    """All of them or none, with an answer of ids; asked again with the same key, none is made and the answer is the same."""
     body = {"runs": [{"job": "n", "params": {"n": n}} for n in range(10_000)]}
     made = (await start(paused, body, key="bulk", path="/runs")).json()
     assert (made["made"], made["existing"], len(set(made["run_ids"]))) == (10_000, 0, 10_000)
     again = (await start(paused, body, key="bulk", path="/runs")).json()
-    assert (again["made"], again["existing"], again["run_ids"]) == (0, 10_000, made["run_ids"])
+    assert again == made
     assert (await paused.service.queues.get("still")).queued == 10_000
     last = await paused.service.runs.get(made["run_ids"][-1])
     assert last.params == {"n": 9_999}
 
 
 REFUSED: list[tuple[str, Any, int, str]] = [
-    ("/jobs/n/runs", {"priority": -1}, 422, ""),
+    ("/jobs/n/runs", {"priority": -1}, 422, "/priority"),
+    ("/jobs/n/runs", {"priorty": 1}, 422, ""),
     ("/jobs/n/runs", {"run_at": "2150-01-01T00:00:00"}, 422, "/run_at"),
     ("/jobs/n/runs", {"run_at": "9999-12-31T23:59:59Z"}, 422, "/run_at"),
     ("/jobs/n/runs", {"unique_key": ""}, 422, "/unique_key"),
@@ -211,7 +258,7 @@ async def _run_with_a_log(house: House, lines: int) -> str:
         expires_at=now + timedelta(hours=1), slots=1, labels=("other",),
     )  # fmt: skip
     await store.join(worker, now=now)
-    assert [claimed.run.id for claimed in await store.claim("other", limit=1, now=now)] == [run.id]
+    assert [claimed.run.id for claimed in (await store.claim("other", limit=1, now=now)).claimed] == [run.id]
     written = [NewLine(now, f"line {number}") for number in range(1, lines + 1)]
     await store.append_log(run.id, 1, "other", written, now=now)
     return run.id
@@ -238,6 +285,13 @@ def test_every_reason_has_a_plain_sentence() -> None:
         explaining.SlotsTaken("house", "*", 5, 5, ("a", "b", "c", "d", "e")): (
             "5 of 5 slots of the whole house are taken, by a, b, c and 2 more."
         ),
+        explaining.RateSpent("limit", "crm/7", Rate(count=1000, per_s=60), at): (
+            "The rate of the limit key 'crm/7' (1,000 in 60 s) is used up; the next token comes at "
+            "2030-01-02 03:04:05.000000Z."
+        ),
+        explaining.RateSpent("house", "*", Rate(count=1), at): (
+            "The rate of the whole house (1 in 1 s) is used up; the next token comes at 2030-01-02 03:04:05.000000Z."
+        ),
         explaining.NoWorker((), 0): "No worker is alive.",
         explaining.NoWorker(("gpu",), 1): "It asks for a worker with gpu; of 1 live worker, none has that.",
         explaining.WorkersBusy(("a", "b")): "Every slot is busy in 2 workers that may carry it.",
@@ -249,3 +303,33 @@ def test_every_reason_has_a_plain_sentence() -> None:
     nothing = why(explaining.Explanation(run_id="r", state=RunState.QUEUED))
     assert nothing.sentences == ["Nothing is in its way: the next free worker takes it."]
     assert msgspec.json.decode(msgspec.json.encode(nothing))["facts"] == []
+
+
+async def test_texts_that_cannot_be_kept_are_refused_before_anything_is_asked_of_them(paused: House) -> None:
+    """Half of a surrogate pair, which only a program can bring in, in parameters, definitions and edits: with its place."""
+    runs, jobs, letters = paused.service.runs, paused.service.jobs, paused.service.letters
+    half = "\ud800"
+    pointers: list[str] = []
+    for ask in (
+        lambda: runs.start("n", {"a": half}),
+        lambda: runs.start_many([RunWish(job="n"), RunWish(job="n", params={"a": half})], idempotency_key="k"),
+        lambda: jobs.create(JobDraft(name="x", pipeline={"name": half})),
+        lambda: jobs.check(JobDraft(name="x", command=Command(argv=("echo", half)))),
+        lambda: letters.replay(Letters(all=True), edit={"a": half}),
+    ):
+        with pytest.raises(Invalid) as refused:
+            await ask()
+        assert refused.value.reason == "bad_text"
+        pointers += [problem.pointer for problem in refused.value.problems]
+    assert pointers == ["/params/a", "/runs/1/params/a", "/pipeline/name", "/command/argv/1", "/edit/a"]
+    assert await stored(paused) == 0
+    with pytest.raises(Invalid) as refused:
+        await jobs.create(JobDraft(name="x", command=Command(argv=("true",), env={"A": "x\0"})))
+    assert refused.value.problems[0].pointer == "/command/env/A"
+
+
+async def test_a_definition_made_in_a_program_is_checked_like_one_that_came_over_the_wire(paused: House) -> None:
+    """A negative priority is refused with the field."""
+    with pytest.raises(Invalid) as refused:
+        await paused.service.jobs.create(JobDraft(name="x", priority=-1, command=Command(argv=("true",))))
+    assert refused.value.problems[0].pointer == "/priority"

@@ -6,19 +6,20 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import httpx2
 import msgspec
 import trio
 
+from etlplus.engines.tenancy import Address, address_of
 from etlplus.errors import Conflict, Unavailable
 
+USUAL_PORTS = (8080, 8081)  # REST, monitoring
+FREE_PORTS = (0, 0)
 READY_WITHIN_S = 30.0
 STOPPED_WITHIN_S = 20.0  # the drain budget, and room for an exit in order
 LOOK_EVERY_S = 0.05
@@ -60,23 +61,33 @@ class Daemon(msgspec.Struct, frozen=True):
         Raises:
             Unavailable: it did not end in time; it was killed.
         """
-        self.process.terminate()
-        with trio.move_on_after(STOPPED_WITHIN_S):
-            return await self.process.wait()
-        self.process.kill()
-        await self.process.wait()
-        raise Unavailable(f"the daemon did not stop within {STOPPED_WITHIN_S:g} s; see {_log(self.folder)}")
+        return await _stop(self.process, self.folder)
 
 
 @asynccontextmanager
 async def started(folder: Path) -> AsyncGenerator[Daemon]:
-    """A daemon that answers, in a fresh ``folder``; stopped on leaving if it was neither stopped nor kept.
+    """A daemon that answers, in a fresh ``folder``; stopped on leaving if it was neither stopped nor kept. Where the usual
+    ports are taken it listens on free ones.
 
     Raises:
         Conflict: a daemon that was kept still runs here.
         Unavailable: it ended, or did not answer in time; the sentence names its log.
     """
-    rest, websocket = _port(8080), _port(8081)
+    for ports in (USUAL_PORTS, FREE_PORTS):
+        process = await _spawn(folder, *ports)
+        try:
+            if address := await _address(process, folder):
+                urls = f"http://127.0.0.1:{address.rest}", f"ws://127.0.0.1:{address.monitoring}"
+                yield Daemon(process, folder, *urls)
+                return
+        finally:
+            if process.returncode is None and not _note(folder).exists():
+                with trio.CancelScope(shield=True):
+                    await _stop(process, folder)
+    raise Unavailable(f"the daemon ended with status {process.returncode}; its last words:\n{_last_words(folder)}")
+
+
+async def _spawn(folder: Path, rest: int, websocket: int) -> trio.Process:
     command = [sys.executable, "-m", "etlplus", "serve"]
     for option in (
         f"data_dir={folder / 'data'}",
@@ -87,32 +98,30 @@ async def started(folder: Path) -> AsyncGenerator[Daemon]:
         command += ["--set", option]
     with _log(folder).open("wb") as log:
         # A session of its own, so that Ctrl-C reaches the demo alone and the demo ends the daemon in order.
-        process = await trio.lowlevel.open_process(
+        return await trio.lowlevel.open_process(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
         )
-    daemon = Daemon(process, folder, f"http://127.0.0.1:{rest}", f"ws://127.0.0.1:{websocket}")
-    try:
-        await _ready(daemon)
-        yield daemon
-    finally:
-        if process.returncode is None and not _note(folder).exists():
-            with trio.CancelScope(shield=True):
-                await daemon.stop()
 
 
-async def _ready(daemon: Daemon) -> None:
-    async with httpx2.AsyncClient(base_url=daemon.rest) as client:
-        with trio.move_on_after(READY_WITHIN_S):
-            while daemon.process.poll() is None:
-                try:
-                    if (await client.get("/api/health")).status_code == 200:
-                        return
-                except httpx2.TransportError:
-                    pass  # it does not listen yet; whether it lives is looked at in each round
-                await trio.sleep(LOOK_EVERY_S)
-    ended = daemon.process.returncode
-    why = f"ended with status {ended}" if ended is not None else f"did not answer within {READY_WITHIN_S:g} s"
-    raise Unavailable(f"the daemon {why}; its last words:\n{_last_words(_log(daemon.folder))}")
+async def _address(process: trio.Process, folder: Path) -> Address | None:
+    """Where the daemon answers, as soon as it does; None if it ended instead."""
+    with trio.move_on_after(READY_WITHIN_S):
+        while process.poll() is None:
+            address = address_of(folder / "data")
+            if address and address.pid == process.pid:
+                return address
+            await trio.sleep(LOOK_EVERY_S)
+        return None
+    raise Unavailable(f"the daemon did not answer within {READY_WITHIN_S:g} s; its last words:\n{_last_words(folder)}")
+
+
+async def _stop(process: trio.Process, folder: Path) -> int:
+    process.terminate()
+    with trio.move_on_after(STOPPED_WITHIN_S):
+        return await process.wait()
+    process.kill()
+    await process.wait()
+    raise Unavailable(f"the daemon did not stop within {STOPPED_WITHIN_S:g} s; see {_log(folder)}")
 
 
 def refuse_if_kept(folder: Path) -> None:
@@ -151,19 +160,6 @@ def _runs(pid: int) -> bool:
     return "etlplus serve" in shown.stdout and not shown.stdout.lstrip().startswith("Z")
 
 
-def _port(wanted: int) -> int:
-    """The wanted port, or a free one when somebody has it."""
-    for port in (wanted, 0):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return probe.getsockname()[1]
-    raise Unavailable("this machine has no free port")
-
-
 def _log(folder: Path) -> Path:
     return folder / "daemon.log"
 
@@ -172,5 +168,5 @@ def _note(folder: Path) -> Path:
     return folder / "kept.json"
 
 
-def _last_words(log: Path) -> str:
-    return "\n".join(log.read_text("utf-8", "replace").splitlines()[-20:])
+def _last_words(folder: Path) -> str:
+    return "\n".join(_log(folder).read_text("utf-8", "replace").splitlines()[-20:])

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from etlplus.jobs.receipts import Once
 from etlplus.service.contract.definitions import Jobs, Schedules
-from etlplus.service.contract.house import Events, Feed, Identity, System
+from etlplus.service.contract.house import Events, Feed, Identity, Receipts, System
 from etlplus.service.contract.letters import DeadLetters
 from etlplus.service.contract.running import Runs
 from etlplus.service.contract.waiting import Limits, Queues
@@ -26,6 +27,7 @@ __all__ = [
     "Jobs",
     "Limits",
     "Queues",
+    "Receipts",
     "Runs",
     "Schedules",
     "System",
@@ -54,6 +56,15 @@ class Contract(Protocol):
     @property
     def events(self) -> Events: ...
 
+    @property
+    def receipts(self) -> Receipts: ...
+
     def acting_as(self, who: Principal) -> Contract:
         """The same service, as somebody else."""
+        ...
+
+    def once(self, request: Once) -> Contract:
+        """The same service, for the deed of one request that takes effect once: what writes raises Conflict (``already_done``)
+        if it was done before. (in process only)
+        """
         ...

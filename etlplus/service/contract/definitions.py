@@ -30,11 +30,13 @@ class Jobs(Protocol):
         ...
 
     async def replace(self, job: str, draft: JobDraft, *, expected_version: int) -> JobView:
-        """Change a definition; Conflict when somebody else changed it since ``expected_version``. (jobs:write)"""
+        """Change a definition; Stale when somebody else changed it since ``expected_version``. (jobs:write)"""
         ...
 
     async def delete(self, job: str, *, expected_version: int) -> None:
-        """Forget a job; its finished runs stay. Conflict while runs are unfinished. (jobs:write)"""
+        """Forget a job; its finished runs stay. Conflict while runs are unfinished, Stale when somebody else changed it since
+        ``expected_version``. (jobs:write)
+        """
         ...
 
     async def check(self, draft: JobDraft) -> list[Problem]:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
+from etlplus.jobs.receipts import Answer, Once, Receipt
 from etlplus.jobs.views import RunView
 from etlplus.service.permissions import Principal
 from etlplus.service.views import Grant, HealthView, StatusView, UserView
@@ -50,6 +51,22 @@ class System(Protocol):
 
     def metrics(self) -> bytes:
         """All metrics in the Prometheus text format. (metrics:read; in process only)"""
+        ...
+
+
+class Receipts(Protocol):
+    """Requests that take effect once. (in process only)"""
+
+    def request(self, key: str, route: str, fingerprint: str) -> Once:
+        """A request of this principal's, made now."""
+        ...
+
+    async def find(self, request: Once) -> Receipt | None:
+        """What is kept of a request with this key."""
+        ...
+
+    async def keep(self, request: Once, answer: Answer) -> None:
+        """Keep what a request was answered."""
         ...
 
 

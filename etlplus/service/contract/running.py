@@ -23,11 +23,12 @@ class Runs(Protocol):
         params: dict[str, Any] | None = None,
         *,
         run_at: datetime | None = None,
+        priority: int | None = None,
         key: str | None = None,
         unique: Uniqueness | None = None,
         idempotency_key: str | None = None,
     ) -> RunView:
-        """Ask for a run, now or at ``run_at``. (runs:start)
+        """Ask for a run, now or at ``run_at``, with the job's priority unless told. (runs:start)
 
         While ``key`` is some run's, ``unique`` says what becomes of the wish; without it, that run is the answer as long as
         it is unfinished. With ``idempotency_key`` instead, the same principal asking again within a day gets the same run

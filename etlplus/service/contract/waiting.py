@@ -43,14 +43,14 @@ class Queues(Protocol):
 
 
 class Limits(Protocol):
-    """How many runs may be carried at once, by whatever they have in common."""
+    """How many runs may be carried at once, and begun in a while, by whatever they have in common."""
 
     async def list(self) -> Page[Limit]:
         """Every limit by name. (queues:read)"""
         ...
 
     async def save(self, draft: LimitDraft) -> Limit:
-        """Make a limit, or change how many slots each of its keys has. (queues:write)"""
+        """Make a limit, or change how many slots each of its keys has, and at what rate its runs begin. (queues:write)"""
         ...
 
     async def delete(self, limit: str) -> None:

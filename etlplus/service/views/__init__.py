@@ -7,7 +7,7 @@ client only has to decode them.
 
 from __future__ import annotations
 
-from etlplus.service.views.house import CheckView, HealthView, HorizonView, StatusView
+from etlplus.service.views.house import CheckView, HealthView, HorizonView, LaneView, StatusView, StoreView
 from etlplus.service.views.jobs import JobView, job_view
 from etlplus.service.views.letters import Discarded, LetterView, Replays, ReplayView
 from etlplus.service.views.pages import Page
@@ -22,6 +22,7 @@ __all__ = [
     "HealthView",
     "HorizonView",
     "JobView",
+    "LaneView",
     "LetterView",
     "LogPage",
     "OccurrenceView",
@@ -33,6 +34,7 @@ __all__ = [
     "RunDetail",
     "RunsMade",
     "StatusView",
+    "StoreView",
     "UserView",
     "Why",
     "job_view",

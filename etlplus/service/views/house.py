@@ -4,6 +4,7 @@ What the service shows of itself.
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -35,8 +36,33 @@ class HorizonView(msgspec.Struct, frozen=True):
     dead_ratio: float
 
 
+class LaneView(msgspec.Struct, frozen=True):
+    """The connections of one lane to the store: in use, idle, units that wait for one; opened and closed since the start."""
+
+    in_use: int
+    idle: int
+    waiting: int
+    opened: int
+    closed: int
+
+
+class StoreView(msgspec.Struct, frozen=True):
+    """The store: ``available``, or in an ``outage`` for a ``reason``; since when; how long it took to answer; how many
+    outages there were since the start; and its connections by lane, if it has any.
+    """
+
+    state: str
+    since: datetime
+    reason: str
+    latency_s: float
+    outages: int
+    lanes: dict[str, LaneView]
+
+
 class StatusView(msgspec.Struct, frozen=True):
-    """The monitoring status: what runs, what waits, who works, and the tree of actors."""
+    """The monitoring status: what runs, what waits, who works, and the tree of actors. While the store is out, what is
+    counted there is not known: ``runs`` and ``stale_results`` are null.
+    """
 
     node: str
     worker_id: str
@@ -44,9 +70,10 @@ class StatusView(msgspec.Struct, frozen=True):
     uptime_s: float
     slots: int
     slots_busy: int
-    runs: dict[str, int]
+    runs: dict[str, int] | None
     watchers: int
-    stale_results: int
+    stale_results: int | None
+    store: StoreView
     horizon: HorizonView
     engine: dict[str, Any]
     tree: dict[str, Any]

@@ -16,7 +16,9 @@ from etlplus.jobs.schedules import Schedule
 
 
 class JobView(msgspec.Struct, frozen=True):
-    """A job as it is defined now. ``version`` counts its changes and is its ETag."""
+    """A job as it is defined now. ``version`` counts its changes and is its ETag. ``fault`` says why its schedule makes no runs,
+    though it should: what is stored of it cannot be read.
+    """
 
     id: str
     name: str
@@ -39,6 +41,7 @@ class JobView(msgspec.Struct, frozen=True):
     created_at: datetime
     updated_at: datetime
     next_at: datetime | None
+    fault: str | None = None
 
 
 def job_view(job: Job) -> JobView:

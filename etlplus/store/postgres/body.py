@@ -6,10 +6,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from copy import copy
 from datetime import datetime
 from random import Random
 from typing import Any, TypeVar
 
+import trio
 from asyncpg import LockNotAvailableError
 
 from etlplus.jobs.explaining import Explanation, explain
@@ -18,9 +20,11 @@ from etlplus.jobs.letters import DeadLetter, Edit, LetterFilter, Replay
 from etlplus.jobs.logs import LogLine, LogState, NewLine
 from etlplus.jobs.model import Attempt, Job, JobDraft, NewRun, Run, RunEvent, RunState, User, UserDraft, Worker
 from etlplus.jobs.queues import Limit, LimitDraft, Queue, QueueCounts, QueueDraft, QueueMode
+from etlplus.jobs.receipts import Answer, Once, Receipt
 from etlplus.jobs.retention import Keep, Tidied
 from etlplus.jobs.ticks import Tick
-from etlplus.store.contract import Beat, Claimed, Counts, Hint, Horizon, Outcome, RunFilter, Settled, Statistics
+from etlplus.store.contract import Beat, Counts, Hint, Horizon, Outcome, RunFilter, Settled, Statistics, Taken
+from etlplus.store.pooling import LaneFigures, Pooling
 from etlplus.store.postgres import (
     accounts,
     cancelling,
@@ -33,17 +37,19 @@ from etlplus.store.postgres import (
     logs,
     queues,
     reads,
+    receipts,
     schema,
     ticking,
     tidying,
     working,
 )
-from etlplus.store.postgres.bridge import Bridge, Lane, Unit, open_bridge
+from etlplus.store.postgres.bridge import Bridge, Db, Lane, Unit, open_bridge
 from etlplus.store.postgres.claiming import Claims
 from etlplus.store.postgres.gathering import Gathering
 from etlplus.store.postgres.marks import Marks
 from etlplus.store.postgres.settling import Settlements
 from etlplus.store.postgres.sql import admin as sql
+from etlplus.store.postgres.sql import definitions as definitions_sql
 
 T = TypeVar("T")
 
@@ -62,6 +68,23 @@ class PostgresStore:
         self._gathering = Gathering(bridge, self._ids, self._stirred)
         self._claims = Claims(self._known, self._marks)
         self._settlements = Settlements(self._known, rng, self._shard)
+        self._once: Once | None = None
+
+    def once(self, request: Once) -> PostgresStore:
+        store = copy(self)
+        store._once = request
+        return store
+
+    async def _write(self, unit: Unit[T]) -> T:
+        """A unit of somebody's; if it is a request's deed, it leaves the receipt."""
+        if (once := self._once) is None:
+            return await self._bridge.run(unit)
+
+        async def deed(db: Db) -> T:
+            await receipts.leave(db, once)
+            return await unit(db)
+
+        return await self._bridge.run(deed)
 
     async def _look(self, unit: Unit[T]) -> T:
         return await self._bridge.run(unit, atomic=False)
@@ -74,62 +97,75 @@ class PostgresStore:
     async def save_job(
         self, draft: JobDraft, *, now: datetime, job_id: str | None = None, expected_version: int | None = None
     ) -> Job:
-        saved, runs = await self._bridge.run(
+        saved, runs = await self._write(
             lambda db: ticking.save_job(db, self._ids, draft, now, job_id, expected_version, self._shard)
         )
         self._stirred(runs)
         return self._gathering.saw(saved)
 
     async def delete_job(self, job_id: str, *, now: datetime, expected_version: int | None = None) -> None:
-        await self._bridge.run(lambda db: definitions.delete_job(db, job_id, expected_version))
+        await self._write(lambda db: definitions.delete_job(db, job_id, expected_version))
 
     async def enqueue(self, runs: Sequence[NewRun], *, now: datetime) -> list[Run]:
-        if len(runs) == 1 and (run := await self._gathering.make(runs[0], now)) is not None:
+        if self._once is None and len(runs) == 1 and (run := await self._gathering.make(runs[0], now)) is not None:
             return [run]
-        made = await self._bridge.run(lambda db: enqueueing.enqueue(db, self._ids, runs, now, self._shard))
+
+        async def unit(db: Db) -> list[Run]:
+            made = await enqueueing.enqueue(db, self._ids, runs, now, self._shard)
+            if self._once is not None:
+                await receipts.name_made(db, self._once, [run.id for run in made])
+            return made
+
+        made = await self._write(unit)
         self._stirred(made)
         return made
 
     async def cancel(self, run_id: str, *, now: datetime) -> Run:
-        cancelled, *released = await self._bridge.run(lambda db: cancelling.cancel(db, run_id, now, self._shard))
+        cancelled, *released = await self._write(lambda db: cancelling.cancel(db, run_id, now, self._shard))
         self._stirred(released)
         return cancelled
 
     async def save_queue(self, draft: QueueDraft, *, now: datetime) -> Queue:
-        return await self._bridge.run(lambda db: queues.save_queue(db, draft, now))
+        return await self._write(lambda db: queues.save_queue(db, draft, now))
 
     async def set_queue_mode(self, name: str, mode: QueueMode, *, now: datetime) -> Queue:
-        return await self._bridge.run(lambda db: queues.set_queue_mode(db, name, mode, now))
+        return await self._write(lambda db: queues.set_queue_mode(db, name, mode, now))
 
     async def delete_queue(self, name: str, *, now: datetime) -> None:
-        await self._bridge.run(lambda db: queues.delete_queue(db, name))
+        await self._write(lambda db: queues.delete_queue(db, name))
 
     async def save_limit(self, draft: LimitDraft, *, now: datetime) -> Limit:
-        return await self._bridge.run(lambda db: limits.save_limit(db, draft, now))
+        return await self._write(lambda db: limits.save_limit(db, draft, now))
 
     async def delete_limit(self, name: str, *, now: datetime) -> None:
-        await self._bridge.run(lambda db: limits.delete_limit(db, name))
+        await self._write(lambda db: limits.delete_limit(db, name))
 
     async def replay(
         self, which: LetterFilter, *, now: datetime, edit: Edit | None = None, dry_run: bool = False, limit: int = 1000
     ) -> list[Replay]:
-        replayed = await self._bridge.run(
+        replayed = await self._write(
             lambda db: letters.replay(db, self._ids, which, edit or {}, dry_run, limit, now, self._shard)
         )
         self._stirred([each.run for each in replayed if each.run is not None])
         return replayed
 
     async def discard(self, which: LetterFilter, *, reason: str, now: datetime, limit: int = 1000) -> list[str]:
-        return await self._bridge.run(lambda db: letters.discard(db, which, reason, limit, now))
+        return await self._write(lambda db: letters.discard(db, which, reason, limit, now))
 
     async def save_user(self, draft: UserDraft, *, now: datetime, user_id: str | None = None) -> User:
-        return await self._bridge.run(lambda db: accounts.save_user(db, self._ids, draft, now, user_id))
+        return await self._write(lambda db: accounts.save_user(db, self._ids, draft, now, user_id))
 
     async def claim_bootstrap(self, draft: UserDraft, *, now: datetime) -> User:
-        return await self._bridge.run(lambda db: accounts.claim_bootstrap(db, self._ids, draft, now))
+        return await self._write(lambda db: accounts.claim_bootstrap(db, self._ids, draft, now))
 
     async def bump_epoch(self, user_id: str) -> User:
-        return await self._bridge.run(lambda db: accounts.bump_epoch(db, user_id))
+        return await self._write(lambda db: accounts.bump_epoch(db, user_id))
+
+    async def keep_answer(self, request: Once, answer: Answer) -> None:
+        await self._bridge.run(lambda db: receipts.keep_answer(db, request, answer))
+
+    async def receipt(self, request: Once) -> Receipt | None:
+        return await self._look(lambda db: receipts.find(db, request))
 
     async def job(self, job_id: str) -> Job:
         return self._gathering.saw(await self._look(lambda db: reads.job(db, job_id)))
@@ -202,13 +238,13 @@ class PostgresStore:
     async def beat(self, worker_id: str, *, now: datetime, expires_at: datetime) -> Beat:
         return await self._bridge.run(lambda db: working.beat(db, worker_id, now, expires_at), Lane.BEAT, atomic=False)
 
-    async def claim(self, worker_id: str, *, limit: int, now: datetime, calls: bool = False) -> list[Claimed]:
-        claimed, lines = await self._bridge.run(
+    async def claim(self, worker_id: str, *, limit: int, now: datetime, calls: bool = False) -> Taken:
+        taken, lines = await self._bridge.run(
             lambda db: self._claims.claim(db, worker_id, limit, now, calls), Lane.CLAIM
         )
         self._marks.end()
-        self._settlements.remember(claimed, lines)
-        return claimed
+        self._settlements.remember(taken.claimed, lines)
+        return taken
 
     async def freeze(self, run_id: str, attempt: int, bounds: Mapping[str, Any], *, now: datetime) -> bool:
         return await self._bridge.run(lambda db: working.freeze(db, run_id, attempt, bounds))
@@ -242,7 +278,17 @@ class PostgresStore:
         return await self._look(ticking.queued_hint)
 
     async def ping(self) -> None:
-        await self._look(lambda db: db.execute(sql.PING))
+        await self._bridge.run(lambda db: db.execute(sql.PING), Lane.BEAT, atomic=False)
+
+    async def tend(self) -> None:
+        await self._bridge.tend()
+
+    async def distrust(self) -> None:
+        await trio.lowlevel.checkpoint()
+        self._bridge.distrust()
+
+    def lanes(self) -> Mapping[str, LaneFigures]:
+        return self._bridge.lanes()
 
     async def statistics(self) -> Statistics:
         version: int = await self._look(lambda db: db.fetchval(sql.SCHEMA_VERSION))
@@ -262,18 +308,20 @@ class PostgresStore:
             return Tidied(more=True)  # somebody reads for long; the next round will find it done
 
     async def migrate(self) -> int:
-        return await self._bridge.run(schema.migrate)
+        version = await self._bridge.run(schema.migrate)
+        await self._look(lambda db: db.execute(definitions_sql.TRY_AGAIN))
+        return version
 
 
 @asynccontextmanager
-async def open_postgres(dsn: str, rng: Random) -> AsyncGenerator[PostgresStore]:
+async def open_postgres(dsn: str, rng: Random, rules: Pooling) -> AsyncGenerator[PostgresStore]:
     """The store in the PostgreSQL database at ``dsn``, its schema brought up to date.
 
     Raises:
-        Misconfigured: the address or the credentials are wrong, or the schema belongs to a newer program.
+        Misconfigured: the address, the credentials or ``rules`` are wrong, or the schema belongs to a newer program.
         StoreUnavailable: nobody answers there.
     """
-    async with open_bridge(dsn, schema.SCHEMA) as bridge:
+    async with open_bridge(dsn, schema.SCHEMA, rules, Random(rng.getrandbits(64))) as bridge:
         store = PostgresStore(bridge, rng)
         await store.migrate()
         yield store

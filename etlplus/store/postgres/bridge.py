@@ -9,61 +9,39 @@ place, each within a bound, or the connection is cut.
 The loop runs in a system task: no cancel scope of a caller or an embedder reaches it, so no query ever waits on a loop
 that is gone. Leaving ``open_bridge`` ends every crossing as StoreUnavailable, then the connections, then the loop.
 
-Heartbeat, claim and acknowledgement have connections of their own, so that a burst of one never delays another.
+Heartbeat, claim and acknowledgement have connections of their own, so that a burst of one never delays another; ``lanes``
+holds them.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from enum import StrEnum
+from functools import partial
+from random import Random
 from typing import Any, Protocol, TypeVar
 
 import asyncpg
 import trio
 
 from etlplus.errors import Invalid, Misconfigured, StoreUnavailable
+from etlplus.store.pooling import USUAL, LaneFigures, Pooling
+from etlplus.store.postgres.lanes import CLEAN_UP_WITHIN_S, Connections, Lane
 from etlplus.store.postgres.loop import Loop, open_loop
+from etlplus.store.postgres.sessions import Sessions, unexpected_pooler
 
 T = TypeVar("T")
 
-_asyncpg: Any = asyncpg
-"""It ships no types."""
-
 ANSWER_WITHIN_S = 30.0
-CONNECT_WITHIN_S = 10.0
-CLEAN_UP_WITHIN_S = 2.0
-"""What a rollback or a release may take, before the connection is cut. PostgreSQL ignores a request to cancel that overtakes
-its query on the way; nobody learns of that, so the query would go on, its locks held, and only cutting ends it."""
-GONE_AFTER_MS = 500
-"""How often the server looks, amid a query, whether we are still there; else a query that was cut would run to its end."""
 TRIES = 5
 """Of a unit that PostgreSQL refused only because of its neighbors (a deadlock): it has left no trace and may run again."""
 AGAIN_AFTER_S = 0.01
 """Then, so that whoever waited for its locks has them first; else the two of them would meet in the same way again."""
 
 
-class Lane(StrEnum):
-    """Which connections a unit travels on."""
-
-    BEAT = "beat"
-    CLAIM = "claim"
-    SETTLE = "settle"
-    GENERAL = "general"
-
-
-CONNECTIONS = {Lane.BEAT: 1, Lane.CLAIM: 1, Lane.SETTLE: 1, Lane.GENERAL: 4}
-
-
-FORCED_PLANS = {
-    "enable_seqscan": "off",
-    "enable_hashjoin": "off",
-    "enable_mergejoin": "off",
-    "plan_cache_mode": "force_generic_plan",
-}
-"""On the hot path every statement goes from a few given rows to their lines by an index. A plan made while the tables were
-small would say otherwise, and would be kept when they are not."""
+OWN_CONNECTIONS = {Lane.BEAT: 1, Lane.CLAIM: 1, Lane.SETTLE: 1}
+"""What these lanes have, always; how many the general lane has, the operator chooses."""
 
 
 class Db(Protocol):
@@ -93,20 +71,19 @@ _LOST: tuple[type[BaseException], ...] = (
 """What tells of the server or of the way to it, not of the unit; asyncpg has several classes for a lost connection."""
 
 
-class _Connection(asyncpg.Connection):
-    """A connection that needs no reset between units: they leave no session state, and an open transaction is rolled back
-    all the same."""
-
-    def get_reset_query(self) -> str:
-        return ""
+_REFUSED = (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError)
+"""Nobody may come in like that: for the operator to mend."""
 
 
 class Bridge:
     """Carries units over. Made by ``open_bridge``."""
 
-    def __init__(self, loop: Loop) -> None:
+    def __init__(self, loop: Loop, rules: Pooling, rng: Random) -> None:
         self._loop = loop
-        self._pools: dict[Lane, Any] = {}
+        self._rules = rules
+        self._rng = rng
+        self._lanes: dict[Lane, Connections] = {}
+        self._begin: dict[Lane, str] = {}
         self._crossings: set[trio.CancelScope] = set()
         self._quiet = trio.Event()
         self._closed = False
@@ -124,31 +101,58 @@ class Bridge:
         if self._closed:
             raise StoreUnavailable("the store is closed")
         self._units += 1
-        with self._crossing():
-            return await self._loop.run(self._carry(unit, lane, atomic))
-        raise StoreUnavailable(  # only our own scope ends here: a caller's Cancelled travels on
-            "the store is closed" if self._closed else f"the store did not answer within {ANSWER_WITHIN_S:g} s"
-        )
+        connections = self._lanes[lane]
+        with self._crossing() as scope:
+            await connections.admit()
+            scope.deadline = trio.current_time() + ANSWER_WITHIN_S
+            try:
+                return await self._loop.run(self._carry(unit, lane, atomic or self._rules.pgbouncer))
+            finally:
+                connections.leave()
+        raise self._unanswered()
+
+    def lanes(self) -> Mapping[str, LaneFigures]:
+        """How the connections of each lane are."""
+        return {lane.value: connections.figures() for lane, connections in self._lanes.items()}
 
     def statistics(self) -> dict[str, float]:
         """Units carried, tries after a deadlock, connections cut; connections open and idle."""
-        pools = list(self._pools.values())
-        size, idle = sum(pool.get_size() for pool in pools), sum(pool.get_idle_size() for pool in pools)
+        lanes = [connections.figures() for connections in self._lanes.values()]
+        size, idle = sum(each.opened - each.closed for each in lanes), sum(each.idle for each in lanes)
         figures = {"units": self._units, "tries_again": self._again, "connections_cut": self._cut}
         return {**figures, "connections": size, "connections_idle": idle}
+
+    async def tend(self) -> None:
+        """Look after connections that nobody uses: age, health, number. A lane that is wholly in use is left alone.
+
+        Raises:
+            StoreUnavailable: a connection that is missing cannot be opened.
+        """
+        for connections in self._lanes.values():
+            if not self._closed and connections.admit_nowait():
+                with self._crossing() as scope:
+                    scope.deadline = trio.current_time() + ANSWER_WITHIN_S
+                    try:
+                        await self._loop.run(connections.tend())
+                    finally:
+                        connections.leave()
+
+    def distrust(self) -> None:
+        """Drop all connections that nobody uses: the server or the way to it has gone since they were opened."""
+        for connections in self._lanes.values():
+            connections.distrust()
 
     async def connect(self, dsn: str, schema: str) -> None:
         """Open the lanes; the first connection of each is made now.
 
         Raises:
-            Misconfigured: the address or the credentials are wrong.
+            Misconfigured: the address or the credentials are wrong, or a pooler is there that nobody told of.
             StoreUnavailable: nobody answers there.
         """
-        try:
-            with self._crossing():
-                await self._loop.run(self._open_pools(dsn, schema))
-        except (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError, ValueError) as error:
-            raise Misconfigured(f"PostgreSQL refuses the store's address: {error}") from error
+        with self._crossing() as scope:
+            scope.deadline = trio.current_time() + ANSWER_WITHIN_S
+            return await self._loop.run(self._open_lanes(Sessions(dsn, schema, self._rules)))
+        raise self._unanswered()
 
     async def close(self) -> None:
         """End every crossing, then the connections. The caller shields this; it is bounded."""
@@ -157,7 +161,7 @@ class Bridge:
             scope.cancel()
         while self._crossings:
             await self._quiet.wait()
-        await self._loop.run(self._close_pools())
+        await self._loop.run(self._close_lanes())
 
     def _crossing(self) -> _Crossing:
         return _Crossing(self._crossings, self._left)
@@ -167,32 +171,33 @@ class Bridge:
             self._quiet.set()
             self._quiet = trio.Event()
 
-    async def _open_pools(self, dsn: str, schema: str) -> None:
-        # jit costs half a second for one claim; the schema keeps our names apart from the neighbors'.
-        settings = {
-            "jit": "off",
-            "search_path": schema,
-            "application_name": "etlplus",
-            "client_connection_check_interval": f"{GONE_AFTER_MS}ms",
-        }
-        for lane, amount in CONNECTIONS.items():
-            forced = FORCED_PLANS if lane in (Lane.CLAIM, Lane.SETTLE) else {}
-            self._pools[lane] = await _asyncpg.create_pool(
-                dsn,
-                min_size=1,
-                max_size=amount,
-                timeout=CONNECT_WITHIN_S,
-                connection_class=_Connection,
-                server_settings=settings | forced,
-            )
+    def _unanswered(self) -> StoreUnavailable:
+        """Why a crossing ended of itself; a caller's Cancelled travels on."""
+        return StoreUnavailable(
+            "the store is closed" if self._closed else f"the store did not answer within {ANSWER_WITHIN_S:g} s"
+        )
 
-    async def _close_pools(self) -> None:
-        for pool in self._pools.values():
-            try:
-                async with asyncio.timeout(CLEAN_UP_WITHIN_S):
-                    await pool.close()
-            except _LOST:
-                pool.terminate()
+    async def _open_lanes(self, sessions: Sessions) -> None:
+        try:
+            for lane in Lane:
+                most = OWN_CONNECTIONS.get(lane, self._rules.connections_max)
+                least = min(most, self._rules.connections_min)
+                connect = partial(sessions.open, lane)
+                connections = Connections(lane, connect, self._rules, self._rng, least=least, most=most)
+                self._lanes[lane], self._begin[lane] = connections, sessions.beginning(lane)
+                held = await connections.take()
+                try:
+                    await sessions.refuse_pooler(held.db)
+                finally:
+                    await connections.give_back(held)
+        except (*_REFUSED, ValueError) as error:
+            raise Misconfigured(f"PostgreSQL refuses the store's address: {error}") from error
+        except asyncpg.ProtocolViolationError as error:
+            raise unexpected_pooler(str(error)) from error
+
+    async def _close_lanes(self) -> None:
+        for connections in self._lanes.values():
+            await connections.close()
 
     async def _carry(self, unit: Unit[T], lane: Lane, atomic: bool) -> T:
         for _ in range(TRIES - 1):
@@ -204,59 +209,49 @@ class Bridge:
         return await self._try(unit, lane, atomic)
 
     async def _try(self, unit: Unit[T], lane: Lane, atomic: bool) -> T:
-        pool = self._pools[lane]
-        db = await pool.acquire()
+        connections = self._lanes[lane]
+        held = await connections.take()
         try:
-            return await (self._transaction(db, unit) if atomic else unit(db))
+            if not atomic:
+                return await unit(held.db)
+            await held.db.execute(self._begin[lane])
+            result = await unit(held.db)
+            await held.db.execute("COMMIT")
+        except BaseException:
+            await self._undo(held.db, "ROLLBACK" if atomic else "SELECT 1")
+            raise
+        else:
+            return result
         finally:
-            await self._give_back(pool, db)
+            await connections.give_back(held)
 
-    async def _transaction(self, db: Any, unit: Unit[T]) -> T:
-        transaction = db.transaction()
-        try:
-            await transaction.start()
-        except BaseException:
-            self._cut += 1
-            db.terminate()  # asyncpg cannot tell whether it began, and would refuse to take the connection back
-            raise
-        try:
-            result = await unit(db)
-        except BaseException:
-            await self._undo(db, transaction)
-            raise
-        await transaction.commit()
-        return result
+    async def _undo(self, db: Any, statement: str) -> None:
+        """Roll back, or at least wait until the server has heard that its query is cancelled.
 
-    async def _undo(self, db: Any, transaction: Any) -> None:
-        """Roll back; a connection that will not is cut, and the server rolls back for us."""
+        PostgreSQL ignores a request to cancel that overtakes its query on the way; nobody learns of that, so the query would
+        go on, its locks held. A connection that does not answer in time is cut, and the server rolls back for us.
+        """
         try:
             async with asyncio.timeout(CLEAN_UP_WITHIN_S):
-                await transaction.rollback()
-        except (asyncpg.PostgresError, *_LOST):
+                await db.execute(statement)
+        except BaseException as error:
             self._cut += 1
             db.terminate()
-
-    async def _give_back(self, pool: Any, db: Any) -> None:
-        """Release; asyncpg waits for a cancelled query's end within the bound, or cuts the connection and makes another
-        when it is needed."""
-        try:
-            await pool.release(db, timeout=CLEAN_UP_WITHIN_S)
-        except (asyncpg.PostgresError, *_LOST):
-            self._cut += 1
-            db.terminate()
+            if not isinstance(error, (asyncpg.PostgresError, *_LOST)):
+                raise
 
 
 class _Crossing:
-    """One call over the bridge: registered, bounded in time, and its errors told in our words."""
+    """One call over the bridge: registered, and its errors told in our words; whoever makes it sets the deadline."""
 
     def __init__(self, crossings: set[trio.CancelScope], left: Callable[[], None]) -> None:
         self._crossings = crossings
         self._left = left
-        self._scope = trio.CancelScope(deadline=trio.current_time() + ANSWER_WITHIN_S)
+        self._scope = trio.CancelScope()
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> trio.CancelScope:
         self._crossings.add(self._scope)
-        self._scope.__enter__()
+        return self._scope.__enter__()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> bool:
         swallowed = bool(self._scope.__exit__(kind, error, trace))
@@ -265,21 +260,27 @@ class _Crossing:
         if isinstance(error, asyncpg.DataError):
             raise Invalid(f"the store cannot keep this: {error}") from error
         # asyncio's own CancelledError means that the connection went while nobody cancelled its unit.
-        if isinstance(error, (asyncio.CancelledError, *_LOST)):
-            raise StoreUnavailable(f"the store does not answer: {error or type(error).__name__}") from error
+        if isinstance(error, (asyncio.CancelledError, *_LOST, *_REFUSED)):
+            raise StoreUnavailable(f"the store does not answer: {str(error) or type(error).__name__}") from error
         return swallowed
 
 
 @asynccontextmanager
-async def open_bridge(dsn: str, schema: str) -> AsyncGenerator[Bridge]:
+async def open_bridge(
+    dsn: str, schema: str, rules: Pooling = USUAL, rng: Random | None = None
+) -> AsyncGenerator[Bridge]:
     """A bridge to the server at ``dsn``; names without a schema mean those in ``schema``.
+
+    Args:
+        rules: How many connections there are, and how long they live.
+        rng: Source of the jitter of their lives.
 
     Raises:
         Misconfigured: the address or the credentials are wrong.
         StoreUnavailable: nobody answers there.
     """
     async with open_loop() as loop:
-        bridge = Bridge(loop)
+        bridge = Bridge(loop, rules, rng or Random())
         try:
             await bridge.connect(dsn, schema)
             yield bridge

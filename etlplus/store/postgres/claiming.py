@@ -2,9 +2,10 @@
 The claim on PostgreSQL.
 
 First the lanes that the worker may take from, then the runs at their heads. As long as no limit stands in the way, that is all:
-one statement locks, takes and returns the runs. Where slots count, the free ones are locked before, the study chooses how many
-to take from each lane, and the slots are given to the runs that were taken. Rows that others have locked are skipped
-throughout, so claims never wait for each other; slots are rows, so no two runs can hold one.
+one statement locks, takes and returns the runs. Where limits count, the buckets of their keys and the free slots are locked
+before, the study chooses how many to take from each lane, and slots and tokens are given to the runs that were taken. Rows
+that others have locked are skipped, so claims never wait for each other, but for the bucket of a rate; slots are rows, so no
+two runs can hold one.
 """
 
 from __future__ import annotations
@@ -14,17 +15,34 @@ from datetime import datetime
 from typing import Any
 
 from etlplus.errors import Conflict
-from etlplus.jobs.admission import Lane, Rank, assign, caps, choose, lane, room
-from etlplus.store.contract import Claimed
+from etlplus.jobs.admission import (
+    Lane,
+    Left,
+    Rank,
+    Rule,
+    assign,
+    caps,
+    choose,
+    lane,
+    next_token,
+    paced,
+    ready_at,
+    room,
+    used,
+)
+from etlplus.jobs.rates import Bucket, spent
+from etlplus.store.contract import Claimed, Taken
 from etlplus.store.kept import Kept
 from etlplus.store.postgres.bridge import Db
 from etlplus.store.postgres.definitions import Definitions
 from etlplus.store.postgres.marks import Marks
+from etlplus.store.postgres.rates import lock_buckets, set_buckets
 from etlplus.store.postgres.records import columns, kept
 from etlplus.store.postgres.sql import claims as sql
 
 LANES_MAX = 64
-"""Lanes with a limit key that one claim looks at; those it looked at go to the back of the line."""
+"""Lanes with a limit key that one claim looks at: so many that are open, which go to the back of the line, and so many for
+which a token has come."""
 
 Free = dict[str, list[int]]
 
@@ -36,28 +54,30 @@ class Claims:
         self._definitions = definitions
         self._marks = marks
 
-    async def claim(
-        self, db: Db, worker_id: str, limit: int, now: datetime, calls: bool
-    ) -> tuple[list[Claimed], list[Kept]]:
+    async def claim(self, db: Db, worker_id: str, limit: int, now: datetime, calls: bool) -> tuple[Taken, list[Kept]]:
         """What was taken, best rank first: as the worker sees it, and as the store keeps it."""
         rows = await db.fetch(sql.LANES, worker_id, now, LANES_MAX, calls)
         if not rows:
             raise Conflict("the worker has not joined, or its lease is over", code="lease_lost")
         lanes = [_lane(row) for row in rows if row["id"] is not None]
         self._marks.begin(now)
-        lines = await self._from(db, worker_id, lanes, limit, now)
-        if turned := [each.id for each in lanes if each.key]:
-            await db.execute(sql.LOCK_LANES, turned)
-            await db.execute(sql.TURN_LANES, turned, now)
+        buckets = await lock_buckets(db, paced(lanes), now)
+        lines = await self._from(db, worker_id, lanes, limit, now, buckets)
+        waiting = [rows[0]["next_at"], *await _turn(db, lanes, buckets, now)]
         jobs = await self._definitions.of(db, [line.run for line in lines])
-        return [Claimed(line.present, job) for line, job in zip(lines, jobs, strict=True)], lines
+        claimed = [Claimed(line.present, job) for line, job in zip(lines, jobs, strict=True)]
+        return Taken(claimed, next_token(lanes, buckets, waiting)), lines
 
-    async def _from(self, db: Db, worker_id: str, lanes: Sequence[Lane], limit: int, now: datetime) -> list[Kept]:
+    async def _from(
+        self, db: Db, worker_id: str, lanes: Sequence[Lane], limit: int, now: datetime, buckets: dict[str, Bucket]
+    ) -> list[Kept]:
+        """Take runs; ``buckets`` are afterwards as they were left."""
         free = await _lock_slots(db, caps(lanes), limit)
-        rooms = {each: amount for each in lanes if (amount := room(each, free, limit))}
+        left = Left(free, {key: bucket.tokens for key, bucket in buckets.items()})
+        rooms = {each: amount for each in lanes if (amount := room(each, left, limit))}
         amounts = {each.id: amount for each, amount in rooms.items()}
         if len(rooms) > 1:
-            amounts = choose(list(rooms), await self._heads(db, amounts), free, limit)
+            amounts = choose(list(rooms), await self._heads(db, amounts), left, limit)
         if not amounts:
             return []
         chosen = [(each, amounts[each.id]) for each in rooms if each.id in amounts]
@@ -65,10 +85,9 @@ class Claims:
         rows = await db.fetch(sql.TAKE, worker_id, now, *wanted)
         rows.sort(key=lambda row: (row["rank_at"], row["id"]))
         self._marks.passed({row["lane"]: (row["rank_at"], row["id"]) for row in rows})
-        if free and rows:
+        if rows and (free or buckets):
             of = {each.id: each for each in lanes}
-            given = assign([(row["id"], of[row["lane"]]) for row in rows], free)
-            await db.execute(sql.OCCUPY, *columns(given))
+            await _give(db, [(row["id"], of[row["lane"]]) for row in rows], free, buckets)
         return [kept(row) for row in rows]
 
     async def _heads(self, db: Db, amounts: Mapping[int, int]) -> dict[int, list[Rank]]:
@@ -79,11 +98,29 @@ class Claims:
         return heads
 
 
+async def _give(db: Db, taken: Sequence[tuple[str, Lane]], free: Free, buckets: dict[str, Bucket]) -> None:
+    """Give runs that were taken the slots and the tokens of the keys that they count against."""
+    if given := assign(taken, free):
+        await db.execute(sql.OCCUPY, *columns(given))
+    left_over = {key: spent(buckets[key], tokens) for key, tokens in used(each for _, each in taken).items()}
+    await set_buckets(db, left_over)
+    buckets |= left_over
+
+
+async def _turn(db: Db, lanes: Sequence[Lane], buckets: Mapping[str, Bucket], now: datetime) -> list[datetime | None]:
+    """Have the next claim look at other lanes with a key first; when those that lack a token have one."""
+    turned = [(each.id, ready_at(each, buckets)) for each in lanes if each.key]
+    if not turned:
+        return []
+    ids, moments = columns(turned)
+    await db.execute(sql.LOCK_LANES, ids)
+    return [row["ready_at"] for row in await db.fetch(sql.TURN_LANES, ids, moments, now)]
+
+
 def _lane(row: Any) -> Lane:
-    return lane(
-        row["id"], row["queue"], row["limit_key"], house=row["house_slots"], of_queue=row["queue_slots"],
-        of_key=row["key_slots"],
-    )  # fmt: skip
+    house = Rule(row["house_slots"], paced=row["house_paced"])
+    of_key = Rule(row["key_slots"], paced=row["key_paced"])
+    return lane(row["id"], row["queue"], row["limit_key"], house=house, of_queue=row["queue_slots"], of_key=of_key)
 
 
 async def _lock_slots(db: Db, counting: Mapping[str, int], limit: int) -> Free:

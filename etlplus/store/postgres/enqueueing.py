@@ -9,14 +9,14 @@ from datetime import datetime
 from typing import Any
 
 from etlplus.jobs.ids import Ids
-from etlplus.jobs.model import Job, NewRun, Run
+from etlplus.jobs.model import NewRun, Run
 from etlplus.jobs.ticks import SCHEDULED
 from etlplus.store.granting import Batch
 from etlplus.store.kept import Kept
 from etlplus.store.postgres.bridge import Db
 from etlplus.store.postgres.queues import modes
 from etlplus.store.postgres.recording import record
-from etlplus.store.postgres.records import columns, decode, encode, kept, many
+from etlplus.store.postgres.records import columns, decode, encode, kept, many_jobs
 from etlplus.store.postgres.sql import definitions
 from etlplus.store.postgres.sql import runs as sql
 from etlplus.store.refusals import refuse_wishes
@@ -25,7 +25,7 @@ from etlplus.store.refusals import refuse_wishes
 async def enqueue(db: Db, ids: Ids, wishes: Sequence[NewRun], now: datetime, shard: int) -> list[Run]:
     holders = await _holders(db, wishes)
     wanted = sorted({wish.job_id for wish in wishes})
-    jobs = {job.id: job for job in await many(db, Job, definitions.JOBS_FOR_RUNS, wanted)}
+    jobs = {job.id: job for job in await many_jobs(db, definitions.JOBS_FOR_RUNS, wanted)}
     refuse_wishes(wishes, jobs, await modes(db, sorted({job.queue for job in jobs.values()})))
     batch = Batch(jobs, holders, lambda: ids.new(now), now)
     answers = [batch.grant(wish) for wish in wishes]

@@ -6,11 +6,12 @@ from __future__ import annotations
 
 from typing import Literal
 
-from etlplus.jobs.explaining import Cap, Situation
+from etlplus.jobs.explaining import Cap, Pace, Situation
 from etlplus.jobs.model import Run
 from etlplus.jobs.queues import COUNTED_MAX, HOUSE, QueueMode, queue_key
 from etlplus.store.postgres import reads
 from etlplus.store.postgres.bridge import Db
+from etlplus.store.postgres.rates import bucket
 from etlplus.store.postgres.records import kept
 from etlplus.store.postgres.sql import explaining as sql
 
@@ -33,6 +34,7 @@ async def situation(db: Db, run_id: str) -> Situation:
         claimed_at=line.claimed_at,
         mode=QueueMode(around["mode"] or QueueMode.PAUSED),  # a queue that is gone gives nothing
         caps=tuple(cap for cap in caps if cap is not None),
+        paces=await _paces(db, run.limit_key),
         workers=tuple(await reads.workers(db)),
         carrying=carrying,
         ahead=await _ahead(db, row["lane"], run),
@@ -44,6 +46,12 @@ async def _cap(db: Db, of: Literal["house", "queue", "limit"], key: str, slots: 
         return None
     holders = tuple(row["run_id"] for row in await db.fetch(sql.HOLDERS, key))
     return Cap(of, key, slots, holders)
+
+
+async def _paces(db: Db, key: str) -> tuple[Pace, ...]:
+    """Only of keys that somebody has used: the others have every token."""
+    rows = await db.fetch(sql.BUCKETS, HOUSE, key)
+    return tuple(Pace("house" if row["key"] == HOUSE else "limit", row["key"], bucket(row)) for row in rows)
 
 
 async def _ahead(db: Db, lane: int, run: Run) -> int:

@@ -1,5 +1,5 @@
 """
-Limits on PostgreSQL: what they are, and the slots that their keys have.
+Limits on PostgreSQL: what they are, and the slots and tokens that their keys have.
 """
 
 from __future__ import annotations
@@ -7,21 +7,23 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-import msgspec
-
 from etlplus.errors import Conflict
 from etlplus.jobs.queues import HOUSE, Limit, LimitDraft
+from etlplus.jobs.rates import Rate
 from etlplus.store.postgres.bridge import Db
+from etlplus.store.postgres.rates import change_rate
 from etlplus.store.postgres.recording import open_lanes
-from etlplus.store.postgres.records import found
+from etlplus.store.postgres.records import decode, encode, found
 from etlplus.store.postgres.sql import queues as sql
 
 
 async def save_limit(db: Db, draft: LimitDraft, now: datetime) -> Limit:
-    limit = _limit(await db.fetchrow(sql.PUT_LIMIT, draft.name, draft.slots, now))
+    rate = encode(draft.rate) if draft.rate else None
+    limit = _limit(await db.fetchrow(sql.PUT_LIMIT, draft.name, draft.slots, now, rate))
     keys = await _keys(db, draft.name)
-    await db.execute(sql.ADD_SLOTS, keys, draft.slots)
-    await db.execute(sql.DROP_SLOTS, keys, draft.slots)
+    await change_rate(db, draft.name, draft.rate, now)
+    await db.execute(sql.ADD_SLOTS, keys, draft.slots or 0)
+    await db.execute(sql.DROP_SLOTS, keys, draft.slots or 0)
     await open_lanes(db, keys, [], now)
     return limit
 
@@ -30,6 +32,7 @@ async def delete_limit(db: Db, name: str) -> None:
     found(await db.fetchval(sql.LIMIT_FOR_CHANGE, name), "limit", name)
     if await db.fetchval(sql.LIMIT_IS_USED, name):
         raise Conflict("unfinished runs count against the limit, or a job names it", code="limit_in_use")
+    await db.execute(sql.DROP_BUCKETS, name)
     await db.execute(sql.DROP_SLOTS, await _keys(db, name), 0)
     await db.execute(sql.DELETE_LIMIT, name)
 
@@ -43,4 +46,6 @@ async def _keys(db: Db, name: str) -> list[str]:
 
 
 def _limit(row: Any) -> Limit:
-    return msgspec.convert(dict(row), Limit)
+    rate = decode(Rate, row["rate"]) if row["rate"] else None
+    fields: dict[str, Any] = {**row, "rate": rate}
+    return Limit(**fields)

@@ -3,9 +3,9 @@
 -- Definitions.
 CREATE TABLE job (
     id text COLLATE "C" PRIMARY KEY, name text COLLATE "C" NOT NULL UNIQUE, next_at timestamptz, doc json NOT NULL,
-    failures int NOT NULL DEFAULT 0
+    failures int NOT NULL DEFAULT 0, fault text
 );
-CREATE INDEX job_due ON job (next_at) WHERE next_at IS NOT NULL;
+CREATE INDEX job_due ON job (next_at) WHERE next_at IS NOT NULL AND fault IS NULL;
 CREATE TABLE job_version (job_id text COLLATE "C", version int, doc json NOT NULL, PRIMARY KEY (job_id, version));
 CREATE TABLE tick (
     job_id text COLLATE "C", nominal_at timestamptz, outcome text COLLATE "C", last_at timestamptz NOT NULL,
@@ -15,6 +15,14 @@ CREATE TABLE tick (
 CREATE INDEX tick_decided ON tick (decided_at);
 CREATE TABLE account (id text COLLATE "C" PRIMARY KEY, name text COLLATE "C" NOT NULL UNIQUE, doc json NOT NULL);
 
+-- Requests that take effect once.
+CREATE TABLE receipt (
+    principal text COLLATE "C", key text COLLATE "C", route text NOT NULL, fingerprint text NOT NULL,
+    made text[] NOT NULL DEFAULT '{}', status int, headers json, body bytea, done_at timestamptz NOT NULL,
+    expires_at timestamptz NOT NULL, PRIMARY KEY (principal, key)
+);
+CREATE INDEX receipt_expired ON receipt (expires_at);
+
 -- Queues, limits and lanes.
 CREATE TABLE queue (
     name text COLLATE "C" PRIMARY KEY, mode text NOT NULL, slots int, created_at timestamptz NOT NULL,
@@ -22,18 +30,23 @@ CREATE TABLE queue (
 );
 INSERT INTO queue (name, mode, created_at, updated_at) VALUES ('default', 'open', now(), now());
 CREATE TABLE limit_rule (
-    name text COLLATE "C" PRIMARY KEY, slots int NOT NULL, created_at timestamptz NOT NULL, updated_at timestamptz NOT NULL
+    name text COLLATE "C" PRIMARY KEY, slots int, rate json, created_at timestamptz NOT NULL, updated_at timestamptz NOT NULL
 );
 CREATE TABLE limit_slot (
     key text COLLATE "C", slot int, run_id text COLLATE "C", PRIMARY KEY (key, slot)
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_cost_delay = 0);
 CREATE UNIQUE INDEX slot_held ON limit_slot (run_id, key) WHERE run_id IS NOT NULL;
+CREATE TABLE limit_bucket (
+    key text COLLATE "C" PRIMARY KEY, limit_name text COLLATE "C" NOT NULL, rate json NOT NULL, credit bigint NOT NULL,
+    at timestamptz NOT NULL, full_at timestamptz NOT NULL
+) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_cost_delay = 0);
 CREATE TABLE lane (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, queue text COLLATE "C" NOT NULL, labels text COLLATE "C" NOT NULL,
     limit_name text COLLATE "C", limit_key text COLLATE "C" NOT NULL, open bool NOT NULL, opened_at timestamptz NOT NULL,
-    UNIQUE (queue, labels, limit_key)
+    ready_at timestamptz, UNIQUE (queue, labels, limit_key)
 ) WITH (fillfactor = 50);
 CREATE INDEX lane_open ON lane (opened_at, id) WHERE open AND limit_key <> '';
+CREATE INDEX lane_ready ON lane (ready_at, id) WHERE ready_at IS NOT NULL;
 CREATE INDEX lane_plain ON lane (id) WHERE limit_key = '';
 CREATE INDEX lane_of_key ON lane (limit_key) WHERE limit_key <> '';
 

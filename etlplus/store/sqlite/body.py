@@ -7,6 +7,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from copy import copy
 from datetime import datetime
 from pathlib import Path
 from random import Random
@@ -21,10 +22,12 @@ from etlplus.jobs.letters import DeadLetter, Edit, LetterFilter, Replay
 from etlplus.jobs.logs import LogLine, LogState, NewLine
 from etlplus.jobs.model import Attempt, Job, JobDraft, NewRun, Run, RunEvent, User, UserDraft, Worker
 from etlplus.jobs.queues import Limit, LimitDraft, Queue, QueueCounts, QueueDraft, QueueMode
+from etlplus.jobs.receipts import Answer, Once, Receipt
 from etlplus.jobs.retention import Keep, Tidied
 from etlplus.jobs.ticks import Tick
-from etlplus.store.contract import Beat, Claimed, Counts, Hint, Horizon, Outcome, RunFilter, Settled, Statistics
+from etlplus.store.contract import Beat, Claimed, Counts, Hint, Horizon, Outcome, RunFilter, Settled, Statistics, Taken
 from etlplus.store.kept import Kept
+from etlplus.store.pooling import LaneFigures
 from etlplus.store.sqlite import (
     accounts,
     cancelling,
@@ -37,6 +40,7 @@ from etlplus.store.sqlite import (
     logs,
     queues,
     reads,
+    receipts,
     schema,
     ticking,
     tidying,
@@ -61,23 +65,36 @@ class SqliteStore:
         self._ids = Ids(rng)
         self._definitions = definitions.Definitions()
         self._settlements = Settlements(self._definitions, rng)
-        self._open = True
+        self._closed = trio.Event()
+        self._once: Once | None = None
+
+    def once(self, request: Once) -> SqliteStore:
+        store = copy(self)
+        store._once = request
+        return store
 
     async def _write(self, unit: Callable[[sqlite3.Connection], T]) -> T:
         self._refuse_closed()
-        return await self._writer.run(unit)
+        if (once := self._once) is None:
+            return await self._writer.run(unit)
+
+        def deed(db: sqlite3.Connection) -> T:
+            receipts.leave(db, once)
+            return unit(db)
+
+        return await self._writer.run(deed)
 
     async def _read(self, look: Callable[[sqlite3.Connection], T]) -> T:
         self._refuse_closed()
         return await self._readers.run(look)
 
     def _refuse_closed(self) -> None:
-        if not self._open:
+        if self._closed.is_set():
             raise StoreUnavailable("the store is closed")
 
     def close(self) -> None:
         """Refuse whatever comes from now on."""
-        self._open = False
+        self._closed.set()
 
     async def save_job(
         self, draft: JobDraft, *, now: datetime, job_id: str | None = None, expected_version: int | None = None
@@ -88,7 +105,13 @@ class SqliteStore:
         await self._write(lambda db: definitions.delete_job(db, job_id, expected_version))
 
     async def enqueue(self, runs: Sequence[NewRun], *, now: datetime) -> list[Run]:
-        return await self._write(lambda db: enqueueing.enqueue(db, self._ids, runs, now))
+        def unit(db: sqlite3.Connection) -> list[Run]:
+            made = enqueueing.enqueue(db, self._ids, runs, now)
+            if self._once is not None:
+                receipts.name_made(db, self._once, [run.id for run in made])
+            return made
+
+        return await self._write(unit)
 
     async def cancel(self, run_id: str, *, now: datetime) -> Run:
         return await self._write(lambda db: cancelling.cancel(db, run_id, now))
@@ -124,6 +147,12 @@ class SqliteStore:
 
     async def bump_epoch(self, user_id: str) -> User:
         return await self._write(lambda db: accounts.bump_epoch(db, user_id))
+
+    async def keep_answer(self, request: Once, answer: Answer) -> None:
+        await self._write(lambda db: receipts.keep_answer(db, request, answer))
+
+    async def receipt(self, request: Once) -> Receipt | None:
+        return await self._read(lambda db: receipts.find(db, request))
 
     async def job(self, job_id: str) -> Job:
         return await self._read(lambda db: reads.job(db, job_id))
@@ -195,15 +224,16 @@ class SqliteStore:
     async def beat(self, worker_id: str, *, now: datetime, expires_at: datetime) -> Beat:
         return await self._write(lambda db: working.beat(db, worker_id, now, expires_at))
 
-    async def claim(self, worker_id: str, *, limit: int, now: datetime, calls: bool = False) -> list[Claimed]:
-        def unit(db: sqlite3.Connection) -> tuple[list[Claimed], list[Kept]]:
-            lines = claim(db, worker_id, limit, now, calls)
+    async def claim(self, worker_id: str, *, limit: int, now: datetime, calls: bool = False) -> Taken:
+        def unit(db: sqlite3.Connection) -> tuple[Taken, list[Kept]]:
+            lines, next_at = claim(db, worker_id, limit, now, calls)
             jobs = self._definitions.of(db, [line.run for line in lines])
-            return [Claimed(line.present, job) for line, job in zip(lines, jobs, strict=True)], lines
+            claimed = [Claimed(line.present, job) for line, job in zip(lines, jobs, strict=True)]
+            return Taken(claimed, next_at), lines
 
-        claimed, lines = await self._write(unit)
+        taken, lines = await self._write(unit)
         self._settlements.remember(lines)
-        return claimed
+        return taken
 
     async def freeze(self, run_id: str, attempt: int, bounds: Mapping[str, Any], *, now: datetime) -> bool:
         return await self._write(lambda db: working.freeze(db, run_id, attempt, bounds))
@@ -231,6 +261,15 @@ class SqliteStore:
     async def ping(self) -> None:
         await self._write(lambda db: db.execute("SELECT 1").fetchone())
 
+    async def tend(self) -> None:
+        await trio.lowlevel.checkpoint()
+
+    async def distrust(self) -> None:
+        await trio.lowlevel.checkpoint()
+
+    def lanes(self) -> Mapping[str, LaneFigures]:
+        return {}
+
     async def statistics(self) -> Statistics:
         return await self._read(lambda db: reads.statistics(db, self._writer.statistics()))
 
@@ -243,7 +282,8 @@ class SqliteStore:
         return await self._write(lambda db: tidying.tidy(db, keep, now, limit))
 
     async def migrate(self) -> int:
-        return len(schema.MIGRATIONS)  # done when opening, before anybody could ask
+        await self._write(definitions.try_again)
+        return len(schema.MIGRATIONS)  # the schema itself was made when opening, before anybody could ask
 
 
 @asynccontextmanager
@@ -258,10 +298,12 @@ async def open_sqlite(path: Path | None, rng: Random) -> AsyncGenerator[SqliteSt
     try:
         if path is None:
             store = SqliteStore(InlineWriter(db), InlineReaders(db), rng)
+            await store.migrate()
             yield store
         else:
             async with open_thread_writer(db) as writer, ThreadReaders(lambda: _connect(path), READERS) as readers:
                 store = SqliteStore(writer, readers, rng)
+                await store.migrate()
                 yield store
         store.close()
     finally:

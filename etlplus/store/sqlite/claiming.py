@@ -6,26 +6,47 @@ Only one unit writes at a time, so what is seen free stays free until it is take
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 from etlplus.errors import Conflict
-from etlplus.jobs.admission import Lane, Rank, assign, caps, choose, lane, room
+from etlplus.jobs.admission import (
+    Lane,
+    Left,
+    Rank,
+    Rule,
+    assign,
+    caps,
+    choose,
+    lane,
+    next_token,
+    paced,
+    ready_at,
+    room,
+    used,
+)
+from etlplus.jobs.rates import Bucket, spent
 from etlplus.store.kept import Kept
-from etlplus.store.sqlite.records import KEPT, Db, kept
+from etlplus.store.sqlite.rates import buckets_of, put_buckets
+from etlplus.store.sqlite.records import KEPT, Db, kept, moment
 
 LANES_MAX = 64
-"""Lanes with a limit key that one claim looks at; those it looked at go to the back of the line."""
+"""Lanes with a limit key that one claim looks at: so many that are open, which go to the back of the line, and so many for
+which a token has come."""
 
 _ME = "SELECT labels FROM worker WHERE id = ? AND expires_at > ?"
 _LANES = """
-    SELECT lane.id, lane.queue, lane.labels, lane.limit_key, queue.slots, limit_rule.slots
+    SELECT lane.id, lane.queue, lane.labels, lane.limit_key, queue.slots, limit_rule.slots, limit_rule.rate IS NOT NULL
     FROM lane JOIN queue ON queue.name = lane.queue LEFT JOIN limit_rule ON limit_rule.name = lane.limit_name
     WHERE queue.mode <> 'paused' AND (lane.labels LIKE '!%') = ? AND {condition}
 """
 _PLAIN = _LANES.format(condition="lane.limit_key = '' ORDER BY lane.id")
 _KEYED = _LANES.format(condition="lane.limit_key <> '' AND lane.open ORDER BY lane.opened_at, lane.id")
+_READY = _LANES.format(condition="lane.ready_at <= ? AND NOT lane.open ORDER BY lane.ready_at, lane.id")
+_HOUSE = "SELECT slots, rate IS NOT NULL FROM limit_rule WHERE name = '*'"
+_NEXT = "SELECT min(ready_at) FROM lane WHERE ready_at > ?"
 _FREE = "SELECT slot FROM limit_slot WHERE key = ? AND slot <= ? AND run_id IS NULL ORDER BY slot LIMIT ?"
 _EXCESS = "SELECT count(*) FROM limit_slot WHERE key = ? AND slot > ? AND run_id IS NOT NULL"
 _HEAD = "SELECT rank_at, id FROM run_live WHERE state = 'queued' AND lane = ? ORDER BY rank_at, id LIMIT ?"
@@ -36,51 +57,77 @@ _TAKE = """
 _OCCUPY = "UPDATE limit_slot SET run_id = ? WHERE key = ? AND slot = ?"
 _TURN = """
     UPDATE lane SET
-        opened_at = ?,
-        open = EXISTS (SELECT 1 FROM run_live WHERE run_live.lane = lane.id AND state = 'queued')
+        opened_at = :now,
+        ready_at = iif(EXISTS (SELECT 1 FROM run_live WHERE run_live.lane = lane.id AND state = 'queued'), :ready_at, NULL),
+        open = :ready_at IS NULL
+            AND EXISTS (SELECT 1 FROM run_live WHERE run_live.lane = lane.id AND state = 'queued')
             AND EXISTS (
-                SELECT 1 FROM limit_slot JOIN limit_rule ON limit_rule.name = lane.limit_name
-                WHERE limit_slot.key = lane.limit_key AND run_id IS NULL AND slot <= limit_rule.slots
+                SELECT 1 FROM limit_rule WHERE name = lane.limit_name AND (
+                    slots IS NULL OR EXISTS (
+                        SELECT 1 FROM limit_slot
+                        WHERE key = lane.limit_key AND run_id IS NULL AND slot <= limit_rule.slots
+                    )
+                )
             )
-    WHERE id = ?
+    WHERE id = :id RETURNING ready_at
 """
 
 
-def claim(db: Db, worker_id: str, limit: int, now: datetime, calls: bool) -> list[Kept]:
-    """What was taken, best rank first."""
+def claim(db: Db, worker_id: str, limit: int, now: datetime, calls: bool) -> tuple[list[Kept], datetime | None]:
+    """What was taken, best rank first, and when the next token comes that runs wait for."""
     me = db.execute(_ME, (worker_id, now.timestamp())).fetchone()
     if me is None:
         raise Conflict("the worker has not joined, or its lease is over", code="lease_lost")
-    lanes = _lanes(db, set(filter(None, me[0].split(","))), calls)
-    lines = _take(db, worker_id, lanes, limit, now)
-    db.executemany(_TURN, [(now.timestamp(), each.id) for each in lanes if each.key])
-    return lines
+    lanes = _lanes(db, set(filter(None, me[0].split(","))), calls, now)
+    (next_at,) = db.execute(_NEXT, (now.timestamp(),)).fetchone()
+    buckets = buckets_of(db, paced(lanes), now)
+    lines = _take(db, worker_id, lanes, limit, now, buckets)
+    waiting = [next_at, *_turn(db, lanes, buckets, now)]
+    return lines, next_token(lanes, buckets, [moment(at) if at is not None else None for at in waiting])
 
 
-def _lanes(db: Db, labels: set[str], calls: bool) -> list[Lane]:
-    (house,) = db.execute("SELECT (SELECT slots FROM limit_rule WHERE name = '*')").fetchone()
+def _turn(db: Db, lanes: Sequence[Lane], buckets: Mapping[str, Bucket], now: datetime) -> list[float | None]:
+    """Have the next claim look at other lanes with a key first; when those that lack a token have one."""
+    turned = [(each.id, ready_at(each, buckets)) for each in lanes if each.key]
+    values = [{"id": number, "now": now.timestamp(), "ready_at": at and at.timestamp()} for number, at in turned]
+    return [db.execute(_TURN, each).fetchone()[0] for each in values]
+
+
+def _lanes(db: Db, labels: set[str], calls: bool, now: datetime) -> list[Lane]:
+    house = _rule(*db.execute(_HOUSE).fetchone() or (None, False))
     plain = list(_open_to(labels, db.execute(_PLAIN, (calls,))))
-    keyed = [row for row, _ in zip(_open_to(labels, db.execute(_KEYED, (calls,))), range(LANES_MAX), strict=False)]
+    keyed = islice(_open_to(labels, db.execute(_KEYED, (calls,))), LANES_MAX)
+    ready = islice(_open_to(labels, db.execute(_READY, (calls, now.timestamp()))), LANES_MAX)
     return [
-        lane(number, queue, key, house=house, of_queue=of_queue, of_key=of_key)
-        for number, queue, _, key, of_queue, of_key in plain + keyed
+        lane(number, queue, key, house=house, of_queue=of_queue, of_key=_rule(slots, has_rate))
+        for number, queue, _, key, of_queue, slots, has_rate in [*plain, *keyed, *ready]
     ]
+
+
+def _rule(slots: int | None, has_rate: int | None) -> Rule:
+    return Rule(slots, paced=bool(has_rate))
 
 
 def _open_to(labels: set[str], rows: Iterable[Any]) -> Iterable[Any]:
     return (row for row in rows if labels.issuperset(filter(None, row[2].split(","))))
 
 
-def _take(db: Db, worker_id: str, lanes: Sequence[Lane], limit: int, now: datetime) -> list[Kept]:
+def _take(
+    db: Db, worker_id: str, lanes: Sequence[Lane], limit: int, now: datetime, buckets: dict[str, Bucket]
+) -> list[Kept]:
+    """Take runs; ``buckets`` are afterwards as they were left."""
     free = {key: _free(db, key, slots, limit) for key, slots in caps(lanes).items()}
-    heads = {each.id: _head(db, each.id, room(each, free, limit)) for each in lanes}
-    chosen = choose(lanes, heads, free, limit)
+    left = Left(free, {key: bucket.tokens for key, bucket in buckets.items()})
+    heads = {each.id: _head(db, each.id, room(each, left, limit)) for each in lanes}
+    chosen = choose(lanes, heads, left, limit)
     of = {each.id: each for each in lanes}
     taken = sorted((rank, of[number]) for number, amount in chosen.items() for rank in heads[number][:amount])
-    moment = now.timestamp()
-    db.executemany(_TAKE, [(worker_id, moment, bool(each.caps), rank[1]) for rank, each in taken])
+    db.executemany(_TAKE, [(worker_id, now.timestamp(), bool(each.caps), rank[1]) for rank, each in taken])
     given = assign([(rank[1], each) for rank, each in taken], free)
     db.executemany(_OCCUPY, [(run_id, key, slot) for key, slot, run_id in given])
+    left_over = {key: spent(buckets[key], amount) for key, amount in used(each for _, each in taken).items()}
+    put_buckets(db, left_over)
+    buckets |= left_over
     find = f"SELECT {KEPT} FROM run_live WHERE id = ?"
     return [kept(db.execute(find, (rank[1],)).fetchone()) for rank, _ in taken]
 

@@ -22,12 +22,13 @@ from etlplus.store.sqlite.records import KEPT, Db, encode, kept, one
 _PUT_LANE = """
     INSERT INTO lane (queue, labels, limit_name, limit_key, open, opened_at) VALUES (?, ?, ?, ?, true, ?)
     ON CONFLICT (queue, labels, limit_key) DO UPDATE SET
-        open = true, limit_name = excluded.limit_name, opened_at = iif(open, opened_at, excluded.opened_at)
+        open = ready_at IS NULL, limit_name = excluded.limit_name, opened_at = iif(open, opened_at, excluded.opened_at)
     RETURNING id
 """
 _PUT_SLOTS = """
     WITH RECURSIVE slot (number, slots) AS (
-        SELECT 1, slots FROM limit_rule WHERE name = ? UNION ALL SELECT number + 1, slots FROM slot WHERE number < slots
+        SELECT 1, slots FROM limit_rule WHERE name = ? AND slots IS NOT NULL
+        UNION ALL SELECT number + 1, slots FROM slot WHERE number < slots
     )
     INSERT OR IGNORE INTO limit_slot (key, slot) SELECT ?, number FROM slot
 """

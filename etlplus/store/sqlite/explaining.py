@@ -6,10 +6,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-from etlplus.jobs.explaining import Cap, Situation
+from etlplus.jobs.explaining import Cap, Pace, Situation
 from etlplus.jobs.queues import COUNTED_MAX, HOUSE, QueueMode, queue_key
 from etlplus.store.sqlite import reads
 from etlplus.store.sqlite.enqueueing import line_of
+from etlplus.store.sqlite.rates import bucket
 from etlplus.store.sqlite.records import Db
 
 _AROUND = """
@@ -44,10 +45,18 @@ def situation(db: Db, run_id: str) -> Situation:
         claimed_at=line.claimed_at,
         mode=QueueMode(mode),
         caps=tuple(cap for cap in caps if cap is not None),
+        paces=_paces(db, run.limit_key),
         workers=tuple(reads.workers(db)),
         carrying=dict(db.execute(_CARRYING)),
         ahead=ahead,
     )
+
+
+def _paces(db: Db, key: str) -> tuple[Pace, ...]:
+    """Only of keys that somebody has used: the others have every token."""
+    house, of_key = bucket(db, HOUSE), bucket(db, key)
+    paces = [Pace("house", HOUSE, house)] if house else []
+    return (*paces, Pace("limit", key, of_key)) if of_key else tuple(paces)
 
 
 def _cap(db: Db, of: Literal["house", "queue", "limit"], key: str, slots: int | None) -> Cap | None:

@@ -1,5 +1,5 @@
 """
-Limits on SQLite: what they are, and the slots that their keys have.
+Limits on SQLite: what they are, and the slots and tokens that their keys have.
 """
 
 from __future__ import annotations
@@ -10,12 +10,14 @@ from typing import Any
 
 from etlplus.errors import Conflict
 from etlplus.jobs.queues import HOUSE, Limit, LimitDraft
-from etlplus.store.sqlite.records import Db, found, moment
+from etlplus.jobs.rates import Rate
+from etlplus.store.sqlite.rates import change_rate
+from etlplus.store.sqlite.records import Db, decode, encode, found, moment
 
-_LIMIT = "name, slots, created_at, updated_at"
+_LIMIT = "name, slots, rate, created_at, updated_at"
 _PUT = f"""
-    INSERT INTO limit_rule (name, slots, created_at, updated_at) VALUES (?, ?, ?, ?)
-    ON CONFLICT (name) DO UPDATE SET slots = excluded.slots, updated_at = excluded.updated_at
+    INSERT INTO limit_rule (name, slots, rate, created_at, updated_at) VALUES (?, ?, ?, ?, ?)
+    ON CONFLICT (name) DO UPDATE SET slots = excluded.slots, rate = excluded.rate, updated_at = excluded.updated_at
     RETURNING {_LIMIT}
 """
 _IS_USED = """
@@ -27,8 +29,10 @@ _DROP = "DELETE FROM limit_slot WHERE key = ? AND slot > ? AND run_id IS NULL"
 
 
 def save_limit(db: Db, draft: LimitDraft, now: datetime) -> Limit:
-    row = db.execute(_PUT, (draft.name, draft.slots, now.timestamp(), now.timestamp())).fetchone()
-    size_keys(db, _keys(db, draft.name), draft.slots)
+    rate = encode(draft.rate) if draft.rate else None
+    row = db.execute(_PUT, (draft.name, draft.slots, rate, now.timestamp(), now.timestamp())).fetchone()
+    size_keys(db, _keys(db, draft.name), draft.slots or 0)
+    change_rate(db, draft.name, draft.rate, now)
     db.execute("UPDATE lane SET open = true WHERE limit_name = ? AND limit_key <> ''", (draft.name,))
     return _limit(row)
 
@@ -39,6 +43,7 @@ def delete_limit(db: Db, name: str) -> None:
     if used:
         raise Conflict("unfinished runs count against the limit, or a job names it", code="limit_in_use")
     size_keys(db, _keys(db, name), 0)
+    db.execute("DELETE FROM limit_bucket WHERE limit_name = ?", (name,))
     db.execute("DELETE FROM limit_rule WHERE name = ?", (name,))
 
 
@@ -60,5 +65,11 @@ def _keys(db: Db, name: str) -> list[str]:
 
 
 def _limit(row: Any) -> Limit:
-    name, slots, created_at, updated_at = row
-    return Limit(name=name, slots=slots, created_at=moment(created_at), updated_at=moment(updated_at))
+    name, slots, rate, created_at, updated_at = row
+    return Limit(
+        name=name,
+        slots=slots,
+        rate=decode(Rate, rate) if rate else None,
+        created_at=moment(created_at),
+        updated_at=moment(updated_at),
+    )

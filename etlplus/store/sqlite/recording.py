@@ -26,8 +26,12 @@ _CHANGE = """
     WHERE id = ? RETURNING lane
 """
 _FREE = "UPDATE limit_slot SET run_id = NULL WHERE run_id = ? RETURNING key"
-_OPEN_KEY = "UPDATE lane SET open = true, opened_at = ? WHERE limit_key = ? AND limit_key <> '' AND NOT open"
-_OPEN_LANE = "UPDATE lane SET open = true, opened_at = ? WHERE id = ? AND limit_key <> '' AND NOT open"
+_OPEN = """
+    UPDATE lane SET open = true, opened_at = ?
+    WHERE {} = ? AND limit_key <> '' AND NOT open AND ready_at IS NULL
+"""
+_OPEN_KEY = _OPEN.format("limit_key")
+_OPEN_LANE = _OPEN.format("id")
 
 
 def record(db: Db, entries: Sequence[Entry], now: datetime) -> list[Run]:

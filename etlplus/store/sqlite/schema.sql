@@ -2,8 +2,8 @@
 
 -- Definitions.
 CREATE TABLE job (id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, next_at REAL, doc BLOB NOT NULL,
-    failures INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;
-CREATE INDEX job_due ON job (next_at) WHERE next_at IS NOT NULL;
+    failures INTEGER NOT NULL DEFAULT 0, fault TEXT) WITHOUT ROWID;
+CREATE INDEX job_due ON job (next_at) WHERE next_at IS NOT NULL AND fault IS NULL;
 CREATE TABLE job_version (
     job_id TEXT NOT NULL, version INTEGER NOT NULL, doc BLOB NOT NULL, PRIMARY KEY (job_id, version)
 ) WITHOUT ROWID;
@@ -14,18 +14,30 @@ CREATE TABLE tick (
 CREATE INDEX tick_decided ON tick (decided_at);
 CREATE TABLE user (id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, doc BLOB NOT NULL) WITHOUT ROWID;
 
+-- Requests that take effect once.
+CREATE TABLE receipt (
+    principal TEXT NOT NULL, key TEXT NOT NULL, route TEXT NOT NULL, fingerprint TEXT NOT NULL,
+    made BLOB NOT NULL DEFAULT '[]', status INTEGER, headers BLOB, body BLOB, done_at REAL NOT NULL,
+    expires_at REAL NOT NULL, PRIMARY KEY (principal, key)
+) WITHOUT ROWID;
+CREATE INDEX receipt_expired ON receipt (expires_at);
+
 -- Queues, limits and lanes.
 CREATE TABLE queue (name TEXT PRIMARY KEY, mode TEXT NOT NULL, slots INTEGER, created_at REAL NOT NULL,
     updated_at REAL NOT NULL) WITHOUT ROWID;
 INSERT INTO queue (name, mode, created_at, updated_at) VALUES ('default', 'open', unixepoch(), unixepoch());
-CREATE TABLE limit_rule (name TEXT PRIMARY KEY, slots INTEGER NOT NULL, created_at REAL NOT NULL, updated_at REAL NOT NULL)
-    WITHOUT ROWID;
+CREATE TABLE limit_rule (name TEXT PRIMARY KEY, slots INTEGER, rate BLOB, created_at REAL NOT NULL,
+    updated_at REAL NOT NULL) WITHOUT ROWID;
 CREATE TABLE limit_slot (key TEXT NOT NULL, slot INTEGER NOT NULL, run_id TEXT, PRIMARY KEY (key, slot)) WITHOUT ROWID;
 CREATE UNIQUE INDEX slot_held ON limit_slot (run_id, key) WHERE run_id IS NOT NULL;
 CREATE INDEX slot_free ON limit_slot (key, slot) WHERE run_id IS NULL;
+CREATE TABLE limit_bucket (key TEXT PRIMARY KEY, limit_name TEXT NOT NULL, rate BLOB NOT NULL, credit INTEGER NOT NULL,
+    at REAL NOT NULL, full_at REAL NOT NULL) WITHOUT ROWID;
 CREATE TABLE lane (id INTEGER PRIMARY KEY, queue TEXT NOT NULL, labels TEXT NOT NULL, limit_name TEXT,
-    limit_key TEXT NOT NULL, open INTEGER NOT NULL, opened_at REAL NOT NULL, UNIQUE (queue, labels, limit_key));
+    limit_key TEXT NOT NULL, open INTEGER NOT NULL, opened_at REAL NOT NULL, ready_at REAL,
+    UNIQUE (queue, labels, limit_key));
 CREATE INDEX lane_open ON lane (opened_at, id) WHERE open AND limit_key <> '';
+CREATE INDEX lane_ready ON lane (ready_at, id) WHERE ready_at IS NOT NULL;
 CREATE INDEX lane_plain ON lane (id) WHERE limit_key = '';
 CREATE INDEX lane_of_key ON lane (limit_key) WHERE limit_key <> '';
 

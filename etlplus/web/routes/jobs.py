@@ -13,7 +13,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", f"{API}/jobs", "jobs.list", lambda s, r: s.jobs.list(**r.page()), Page[JobView],
           "Jobs by name", "jobs:read", query=PAGE),
     Route("POST", f"{API}/jobs", "jobs.create", lambda s, r: s.jobs.create(r.body), JobView,
-          "Store a new job", "jobs:write", body=JobDraft, status=201, etag=True),
+          "Store a new job", "jobs:write", body=JobDraft, status=201, etag=True, keyed=True),
     Route("POST", f"{API}/jobs/check", "jobs.check", lambda s, r: s.jobs.check(r.body), list[Problem],
           "Everything that is wrong with a definition", "jobs:read", body=JobDraft),
     Route("GET", f"{API}/jobs/<job>", "jobs.get", lambda s, r: s.jobs.get(r.path["job"]), JobView,

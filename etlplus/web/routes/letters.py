@@ -55,7 +55,7 @@ ROUTES: tuple[Route, ...] = (
           "Runs that failed for good and wait for a person", "runs:read",
           query=(*PAGE, "job", "queue", "code", "failed_from", "failed_before", "resolved")),
     Route("POST", f"{API}/dead-letters/replay", "letters.replay", _replay, Replays,
-          "Make new runs from dead letters", "letters:resolve", body=Replay),
+          "Make new runs from dead letters", "letters:resolve", body=Replay, keyed=True),
     Route("POST", f"{API}/dead-letters/discard", "letters.discard", _discard, Discarded,
-          "Resolve dead letters without a replay", "letters:resolve", body=Discard),
+          "Resolve dead letters without a replay", "letters:resolve", body=Discard, keyed=True),
 )  # fmt: skip

@@ -4,7 +4,7 @@ Routes of the runs facet.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from typing import Annotated
 
 import msgspec
@@ -28,10 +28,18 @@ def _start(service: Contract, request: Request) -> Awaitable[RunView]:
         request.path["job"],
         wish.params,
         run_at=wish.run_at,
+        priority=wish.priority,
         key=wish.unique_key,
         unique=wish.unique,
-        idempotency_key=request.key,
     )
+
+
+def _started(service: Contract, run_ids: Sequence[str]) -> Awaitable[RunView]:
+    return service.runs.get(run_ids[0])
+
+
+async def _started_many(service: Contract, run_ids: Sequence[str]) -> RunsMade:
+    return RunsMade(run_ids=[*run_ids], made=0, existing=len(run_ids))
 
 
 def _log(service: Contract, request: Request) -> Awaitable[LogPage]:
@@ -41,10 +49,12 @@ def _log(service: Contract, request: Request) -> Awaitable[LogPage]:
 
 ROUTES: tuple[Route, ...] = (
     Route("POST", f"{API}/jobs/<job>/runs", "runs.start",
-          _start, RunView, "Ask for a run, now or later", "runs:start", body=RunOptions, status=202, keyed=True),
+          _start, RunView, "Ask for a run, now or later", "runs:start", body=RunOptions, status=202, keyed=True,
+          again=_started),
     Route("POST", f"{API}/runs", "runs.start_many",
-          lambda s, r: s.runs.start_many(r.body.runs, idempotency_key=r.key), RunsMade,
-          "Ask for up to 10,000 runs, all or none", "runs:start", body=StartRuns, status=202, keyed=True),
+          lambda s, r: s.runs.start_many(r.body.runs), RunsMade,
+          "Ask for up to 10,000 runs, all or none", "runs:start", body=StartRuns, status=202, keyed=True,
+          again=_started_many),
     Route("GET", f"{API}/runs", "runs.list", lambda s, r: s.runs.list(**r.given("job", "queue", "state"), **r.page()),
           Page[RunView], "Runs, newest first", "runs:read", query=(*PAGE, "job", "queue", "state")),
     Route("GET", f"{API}/runs/<run>", "runs.get", lambda s, r: s.runs.get(r.path["run"]), RunView,
@@ -52,7 +62,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", f"{API}/runs/<run>/detail", "runs.detail", lambda s, r: s.runs.detail(r.path["run"]), RunDetail,
           "One run with its attempts and transitions", "runs:read"),
     Route("POST", f"{API}/runs/<run>/cancel", "runs.cancel", lambda s, r: s.runs.cancel(r.path["run"]), RunView,
-          "Stop a run", "runs:cancel", status=202),
+          "Stop a run", "runs:cancel", status=202, keyed=True),
     Route("GET", f"{API}/runs/<run>/why", "runs.why", lambda s, r: s.runs.why(r.path["run"]), Why,
           "Why a run is not running", "runs:read"),
     Route("GET", f"{API}/runs/<run>/log", "runs.log", _log, LogPage,

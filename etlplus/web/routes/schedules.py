@@ -45,8 +45,8 @@ ROUTES: tuple[Route, ...] = (
           "What was decided about the nominal times of a job, newest first", "jobs:read", query=PAGE),
     Route("POST", f"{API}/jobs/<job>/schedule/pause", "schedules.pause",
           lambda s, r: s.schedules.pause(r.path["job"]), JobView,
-          "Make no more scheduled runs of a job; asked for by hand, it runs", "schedules:pause", etag=True),
+          "Make no more scheduled runs of a job; asked for by hand, it runs", "schedules:pause", etag=True, keyed=True),
     Route("POST", f"{API}/jobs/<job>/schedule/resume", "schedules.resume",
           lambda s, r: s.schedules.resume(r.path["job"]), JobView,
-          "Make scheduled runs of a job again", "schedules:pause", etag=True),
+          "Make scheduled runs of a job again", "schedules:pause", etag=True, keyed=True),
 )  # fmt: skip

@@ -4,7 +4,7 @@ What a route is, and what it gets of a request.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -86,6 +86,7 @@ class Route:
         signed_in: Whether a token is needed at all.
         versioned: Whether ``If-Match`` must name the version that the caller knows.
         keyed: Whether an ``Idempotency-Key`` makes asking again harmless.
+        again: The answer of a keyed route from the ids of the runs that it made, should the first answer be lost.
         query: The accepted query parameters.
         etag: Whether the answer's version becomes its ETag.
     """
@@ -102,5 +103,6 @@ class Route:
     status: int = 200
     versioned: bool = False
     keyed: bool = False
+    again: Callable[[Contract, Sequence[str]], Awaitable[Any]] | None = None
     query: tuple[str, ...] = ()
     etag: bool = False

@@ -27,13 +27,16 @@ FORGET_WORKERS = """
 """
 LOCK_WORKER = "SELECT id FROM worker WHERE id = $1 FOR UPDATE"
 
-# The lanes that the worker may take from, without locks: all that count against no key, and those with a key that were
-# opened first. No row at all means that the worker holds no lease.
+# The lanes that the worker may take from, without locks: all that count against no key, and of those with a key the ones that
+# were opened first, and the ones whose token came first. No row at all means that the worker holds no lease.
 LANES = """
     SELECT
-        lane.id, lane.queue, lane.limit_key, lane.queue_slots, limit_rule.slots AS key_slots,
-        (SELECT slots FROM limit_rule WHERE name = '*') AS house_slots
+        lane.id, lane.queue, lane.limit_key, lane.queue_slots,
+        limit_rule.slots AS key_slots, limit_rule.rate IS NOT NULL AS key_paced,
+        house.slots AS house_slots, house.rate IS NOT NULL AS house_paced,
+        (SELECT min(ready_at) FROM lane WHERE ready_at > $2) AS next_at
     FROM worker AS me
+    LEFT JOIN limit_rule AS house ON house.name = '*'
     LEFT JOIN LATERAL (
         (
             SELECT lane.id, lane.queue, lane.limit_name, lane.limit_key, queue.slots AS queue_slots
@@ -47,6 +50,12 @@ LANES = """
             WHERE lane.limit_key <> '' AND lane.open AND queue.mode <> 'paused'
                 AND string_to_array(lane.labels, ',') <@ me.labels AND (lane.labels LIKE '!%') = $4
             ORDER BY lane.opened_at, lane.id LIMIT $3
+        ) UNION ALL (
+            SELECT lane.id, lane.queue, lane.limit_name, lane.limit_key, queue.slots
+            FROM lane JOIN queue ON queue.name = lane.queue
+            WHERE lane.ready_at <= $2 AND NOT lane.open AND queue.mode <> 'paused'
+                AND string_to_array(lane.labels, ',') <@ me.labels AND (lane.labels LIKE '!%') = $4
+            ORDER BY lane.ready_at, lane.id LIMIT $3
         )
     ) AS lane ON true
     LEFT JOIN limit_rule ON limit_rule.name = lane.limit_name
@@ -63,6 +72,20 @@ LOCK_SLOTS = """
         WHERE limit_slot.key = cap.key AND slot <= cap.slots AND run_id IS NULL
         ORDER BY slot LIMIT $3 FOR UPDATE SKIP LOCKED
     ) AS free
+"""
+# Whoever claims at the same time waits here, so that nobody takes a token that another one takes.
+LOCK_BUCKETS = "SELECT rate, credit, at, key FROM limit_bucket WHERE key = ANY($1) ORDER BY key FOR UPDATE"
+LOCK_RATES = "SELECT name, rate FROM limit_rule WHERE name = ANY($1) AND rate IS NOT NULL ORDER BY name FOR SHARE"
+PUT_BUCKETS = """
+    INSERT INTO limit_bucket (key, limit_name, rate, credit, at, full_at)
+    SELECT * FROM unnest($1::text[], $2::text[], $3::json[], $4::bigint[], $5::timestamptz[], $6::timestamptz[])
+    ON CONFLICT DO NOTHING
+"""
+SET_BUCKETS = """
+    UPDATE limit_bucket SET rate = present.rate, credit = present.credit, at = present.at, full_at = present.full_at
+    FROM unnest($1::text[], $2::text[], $3::json[], $4::bigint[], $5::timestamptz[], $6::timestamptz[])
+        AS present (key, limit_name, rate, credit, at, full_at)
+    WHERE limit_bucket.key = present.key
 """
 CANDIDATES = """
     SELECT want.lane, best.rank_at, best.id
@@ -100,17 +123,26 @@ OCCUPY = """
     FROM unnest($1::text[], $2::int[], $3::text[]) AS given (key, slot, run_id)
     WHERE limit_slot.key = given.key AND limit_slot.slot = given.slot
 """
-# Lanes that were looked at go to the back; one stays open only while it has a run and a free slot to give it.
+# Lanes that were looked at go to the back; one stays open only while it has a run, and a free slot and a token to give it. One
+# that lacks a token is found again when that has come.
 LOCK_LANES = "SELECT id FROM lane WHERE id = ANY($1) ORDER BY id FOR UPDATE"
 TURN_LANES = """
     UPDATE lane SET
-        opened_at = $2,
-        open = EXISTS (SELECT FROM run_live WHERE run_live.lane = lane.id AND state = 'queued')
+        opened_at = $3,
+        ready_at = CASE
+            WHEN EXISTS (SELECT FROM run_live WHERE run_live.lane = lane.id AND state = 'queued') THEN turned.ready_at
+        END,
+        open = turned.ready_at IS NULL
+            AND EXISTS (SELECT FROM run_live WHERE run_live.lane = lane.id AND state = 'queued')
             AND EXISTS (
-                SELECT FROM limit_slot JOIN limit_rule ON limit_rule.name = lane.limit_name
-                WHERE limit_slot.key = lane.limit_key AND run_id IS NULL AND slot <= limit_rule.slots
+                SELECT FROM limit_rule WHERE name = lane.limit_name AND (
+                    slots IS NULL OR EXISTS (
+                        SELECT FROM limit_slot WHERE key = lane.limit_key AND run_id IS NULL AND slot <= limit_rule.slots
+                    )
+                )
             )
-    WHERE id = ANY($1)
+    FROM unnest($1::bigint[], $2::timestamptz[]) AS turned (id, ready_at) WHERE lane.id = turned.id
+    RETURNING lane.ready_at
 """
 
 _HELD = f"""
@@ -126,6 +158,6 @@ HINT = """
         least(
             (SELECT min(run_at) FROM run_live WHERE state = 'scheduled'),
             (SELECT min(waits_until) FROM run_live WHERE waits_until IS NOT NULL AND state <> 'running'),
-            (SELECT min(next_at) FROM job)
+            (SELECT min(next_at) FROM job WHERE next_at IS NOT NULL AND fault IS NULL)
         ) AS due_at
 """

@@ -15,6 +15,7 @@ AROUND = """
         (SELECT slots FROM limit_rule WHERE name = '*') AS house_slots
 """
 HOLDERS = "SELECT run_id FROM limit_slot WHERE key = $1 AND run_id IS NOT NULL ORDER BY slot"
+BUCKETS = "SELECT rate, credit, at, key FROM limit_bucket WHERE key IN ($1, $2) ORDER BY key <> $1"
 CARRYING = "SELECT worker_id, count(*) AS amount FROM run_live WHERE state = 'running' GROUP BY worker_id"
 AHEAD = """
     SELECT count(*) FROM (

@@ -43,13 +43,13 @@ IN_STATE = """
     GROUP BY queue
 """
 
-_LIMIT = "name, slots, created_at, updated_at"
+_LIMIT = "name, slots, rate, created_at, updated_at"
 LIMITS = f"SELECT {_LIMIT} FROM limit_rule ORDER BY name"
 LIMIT_FOR_CHANGE = "SELECT name FROM limit_rule WHERE name = $1 FOR UPDATE"
 LIMIT_NAMES = "SELECT name FROM limit_rule ORDER BY name FOR KEY SHARE"
 PUT_LIMIT = f"""
-    INSERT INTO limit_rule (name, slots, created_at, updated_at) VALUES ($1, $2, $3, $3)
-    ON CONFLICT (name) DO UPDATE SET slots = excluded.slots, updated_at = excluded.updated_at
+    INSERT INTO limit_rule (name, slots, rate, created_at, updated_at) VALUES ($1, $2, $4, $3, $3)
+    ON CONFLICT (name) DO UPDATE SET slots = excluded.slots, rate = excluded.rate, updated_at = excluded.updated_at
     RETURNING {_LIMIT}
 """
 LIMIT_IS_USED = """
@@ -65,3 +65,11 @@ ADD_SLOTS = """
     ON CONFLICT DO NOTHING
 """
 DROP_SLOTS = "DELETE FROM limit_slot WHERE key = ANY($1) AND slot > $2 AND run_id IS NULL"
+
+BUCKETS_OF_LIMIT = "SELECT rate, credit, at, key FROM limit_bucket WHERE limit_name = $1 ORDER BY key FOR UPDATE"
+DROP_BUCKETS = "DELETE FROM limit_bucket WHERE limit_name = $1"
+# No lane of the limit waits for a token any more, for at another rate that comes at another time.
+UNPACE_LANES = """
+    WITH waiting AS (SELECT id FROM lane WHERE limit_name = $1 AND ready_at IS NOT NULL ORDER BY id FOR UPDATE)
+    UPDATE lane SET ready_at = NULL FROM waiting WHERE lane.id = waiting.id
+"""

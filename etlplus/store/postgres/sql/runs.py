@@ -25,14 +25,14 @@ PLAIN_LANES = """
     FROM unnest($1::text[], $2::text[]) AS wanted (queue, labels)
     JOIN lane ON lane.queue = wanted.queue AND lane.labels = wanted.labels AND lane.limit_key = ''
 """
-# A lane that is there is opened; one that is open keeps its place.
+# A lane that is there is opened, unless it waits for a token; one that is open keeps its place.
 PUT_LANES = """
     INSERT INTO lane (queue, labels, limit_name, limit_key, open, opened_at)
     SELECT queue, labels, limit_name, limit_key, true, $5
     FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) AS new (queue, labels, limit_name, limit_key)
     ORDER BY queue, labels, limit_key
     ON CONFLICT (queue, labels, limit_key) DO UPDATE SET
-        open = true, limit_name = excluded.limit_name,
+        open = lane.ready_at IS NULL, limit_name = excluded.limit_name,
         opened_at = CASE WHEN lane.open THEN lane.opened_at ELSE excluded.opened_at END
     RETURNING id, queue, labels, limit_key
 """
@@ -52,11 +52,14 @@ PUT_RUNS = """
         $8::timestamptz[], $9::bool[], $10::json[]
     ) AS new (id, lane, job_id, state, queue, rank_at, run_at, waits_until, of_schedule, doc)
 """
-# Only what can be made without waiting for anybody: of jobs that nobody is changing, at the version that they are at, in lanes
-# that are there. Names those that were made.
+# Only what can be made without waiting for anybody: of jobs that nobody is changing, at the version that they are at (looked at
+# once more if it changed until the row was locked), in lanes that are there. Names those that were made.
 PUT_PLAIN_RUNS = """
-    WITH still AS MATERIALIZED (
-        SELECT id FROM job WHERE id = ANY($2::text[]) ORDER BY id FOR KEY SHARE SKIP LOCKED
+    WITH seen AS MATERIALIZED (
+        SELECT DISTINCT job_id, version FROM unnest($2::text[], $3::int[]) AS wish (job_id, version)
+    ), still AS MATERIALIZED (
+        SELECT job.id, seen.version FROM seen JOIN job ON job.id = seen.job_id
+        WHERE job.doc ->> 'version' = seen.version::text ORDER BY job.id FOR KEY SHARE OF job SKIP LOCKED
     )
     INSERT INTO run_live (
         id, lane, job_id, state, queue, rank_at, run_at, waits_until, of_schedule, attempt, cancel_requested, doc
@@ -66,12 +69,9 @@ PUT_PLAIN_RUNS = """
         $1::text[], $2::text[], $3::int[], $4::text[], $5::text[], $6::text[], $7::timestamptz[], $8::timestamptz[],
         $9::timestamptz[], $10::bool[], $11::json[]
     ) AS new (id, job_id, version, queue, labels, state, rank_at, run_at, waits_until, of_schedule, doc)
-    JOIN still ON still.id = new.job_id
+    JOIN still ON still.id = new.job_id AND still.version = new.version
     JOIN queue ON queue.name = new.queue AND queue.mode <> 'draining'
     JOIN lane ON lane.queue = new.queue AND lane.labels = new.labels AND lane.limit_key = ''
-    WHERE NOT EXISTS (
-        SELECT FROM job_version WHERE job_version.job_id = new.job_id AND job_version.version > new.version
-    )
     RETURNING id
 """
 
@@ -133,7 +133,7 @@ LOCK_LANES = """
 """
 OPEN_LANES = """
     UPDATE lane SET open = true, opened_at = $3
-    WHERE limit_key <> '' AND (limit_key = ANY($1) OR id = ANY($2)) AND NOT open
+    WHERE limit_key <> '' AND (limit_key = ANY($1) OR id = ANY($2)) AND NOT open AND ready_at IS NULL
 """
 
 MOVE_RUNS = """

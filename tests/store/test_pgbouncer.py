@@ -1,0 +1,185 @@
+"""Behind a pooler in transaction mode: the whole exam, a whole service, and nothing that lies in a session.
+
+The pooler is one of our own kit that gives each transaction another session; where PgBouncer is installed, that too.
+"""
+
+from __future__ import annotations
+
+import inspect
+import shutil
+import sys
+from collections.abc import AsyncGenerator, Callable
+from functools import partial
+from pathlib import Path
+from random import Random
+
+import pytest
+import trio
+from msgspec.structs import replace
+
+import etlplus
+from etlplus.errors import Misconfigured
+from etlplus.jobs.model import JobDraft
+from etlplus.jobs.queues import LimitDraft, LimitUse
+from etlplus.jobs.schedules import IntervalSchedule
+from etlplus.settings import Engine, Postgres, Settings
+from etlplus.settings.schema import Store as StoreSettings
+from etlplus.store.contract import Store
+from etlplus.store.opening import open_store
+from etlplus.store.pooling import USUAL
+from etlplus.store.postgres.bridge import Bridge, Db, Lane, open_bridge
+from etlplus.testing.stores import NOW, a_claim, a_job, a_worker, all_told, at, some_runs
+
+sys.path.insert(0, str(Path(__file__).parent))
+import test_exam
+from pooler import Pooler, open_pooler, pgbouncer
+
+OPTION = r"store\.postgres\.pgbouncer"
+POOLED = replace(USUAL, pgbouncer=True)
+LEFT_BEHIND = (
+    "SELECT name FROM pg_settings WHERE source = 'session'",
+    "SELECT name FROM pg_prepared_statements",
+    "SELECT pg_listening_channels()",
+    "SELECT locktype FROM pg_locks WHERE locktype = 'advisory'",
+    "SELECT relname FROM pg_class WHERE relpersistence = 't'",
+)
+"""What may lie in a session, each as a query for its names."""
+
+globals().update(
+    {name: test for name, test in vars(test_exam).items() if "store" in getattr(test, "__annotations__", {})}
+)
+
+
+@pytest.fixture(params=["kit", "pgbouncer"] if shutil.which("pgbouncer") else ["kit"])
+async def pooled(request: pytest.FixtureRequest, new_database: Callable[[], str]) -> AsyncGenerator[str]:
+    """The address of a pooler before a new database."""
+    if request.param == "pgbouncer":
+        with pgbouncer(new_database()) as address:
+            yield address
+    else:
+        async with open_pooler(new_database()) as (pooler, address):
+            yield address
+            assert await left_behind(pooler) == []
+
+
+@pytest.fixture
+async def store(pooled: str) -> AsyncGenerator[Store]:
+    async with open_store(pooled, rng=Random(1), pooling=POOLED) as opened:
+        yield opened
+
+
+async def left_behind(pooler: Pooler) -> list[bytes]:
+    """What lies in the sessions, after all clients have gone."""
+    return [name for query in LEFT_BEHIND for name in await pooler.ask_all(query)]
+
+
+def test_the_exam_is_sat_here() -> None:
+    """The tests of the exam that ask for a store are tests of this file too."""
+    assert {"test_no_run_is_given_to_two", "test_a_lost_worker_loses_its_runs_and_its_voice"} <= globals().keys()
+    assert inspect.iscoroutinefunction(globals()["test_the_first_bounds_are_kept"])
+
+
+async def use_everything(store: Store) -> None:
+    """One of each kind: made under a unique key, limited, claimed, beaten for, acknowledged, rescued, ticked, cancelled, tidied."""
+    await store.save_limit(LimitDraft(name="api", slots=2), now=NOW)
+    job = await a_job(store, limit=LimitUse("api"), schedule=IntervalSchedule(every_s=60))
+    runs = await some_runs(store, job, 6)
+    await some_runs(store, job, unique_key="once")
+    for worker in ("w", "lost"):
+        await a_worker(store, worker)
+    assert (await store.beat("w", now=at(1), expires_at=at(500))).alive
+    claimed = await a_claim(store, limit=9)
+    assert len(claimed) == 2
+    await all_told(store, claimed)
+    assert len(await a_claim(store, worker="lost", limit=9)) == 2
+    assert len(await store.rescue(now=at(100))) == 2
+    assert await store.tick(now=at(100))
+    await store.cancel(runs[5].id, now=at(101))
+    await store.statistics()
+    await store.horizon()
+    assert (await store.counts()).runs["succeeded"] == 2
+
+
+async def test_nothing_lies_in_a_session(new_database: Callable[[], str]) -> None:
+    """Two nodes work at once through three sessions: no setting, statement, lock, table or channel of theirs stays in one."""
+    async with open_pooler(new_database()) as (pooler, address):
+        async with (
+            open_store(address, rng=Random(1), pooling=POOLED) as store,
+            open_store(address, rng=Random(2), pooling=POOLED) as other,
+            trio.open_nursery() as nursery,
+        ):
+            await use_everything(store)
+            for _ in range(5):
+                for each in (store, other):
+                    nursery.start_soon(partial(each.tick, now=at(300)))
+                    nursery.start_soon(partial(each.claim, "w", limit=1, now=at(300)))
+        assert pooler.transactions > 30
+        assert await left_behind(pooler) == []
+
+
+@pytest.mark.slow
+async def test_a_whole_service_works_behind_a_pooler(pooled: str, tmp_path: Path) -> None:
+    """A load runs to its end, with all actors at work through three sessions."""
+    (tmp_path / "people.csv").write_text("name\nAda\nBlaise\n")
+    sink = {"id": "table", "type": "sqlite", "input": "people", "path": "people.sqlite", "table": "people"}
+    plan = {"name": "people", "sources": {"people": {"type": "csv", "path": "people.csv"}}, "sinks": [sink]}
+    settings = Settings(
+        data_dir=str(tmp_path / "data"),
+        engine=Engine(slots=1),
+        store=StoreSettings(url=pooled, postgres=Postgres(pgbouncer=True)),
+    )
+    async with etlplus.open_service(settings) as service, service.events.watch() as news:
+        job = await service.jobs.create(JobDraft(name="people", pipeline=plan, base_dir=str(tmp_path)))
+        run = await service.runs.start(job.id)
+        with trio.fail_after(60):
+            while not (run := await service.runs.get(run.id)).finished:
+                await anext(aiter(news))
+        assert (run.state, run.figures.rows_loaded) == ("succeeded", 2)
+        assert (await service.system.health()).status == "pass"
+
+
+@pytest.mark.parametrize("lenient", [False, True])
+async def test_a_pooler_that_nobody_told_of_is_found_at_once(new_database: Callable[[], str], lenient: bool) -> None:
+    """Whether it refuses our settings or ignores them: nothing is done, and the option to set is named."""
+    async with open_pooler(new_database(), lenient=lenient) as (_, address):
+        with pytest.raises(Misconfigured, match=OPTION):
+            async with open_store(address):
+                pass
+
+
+async def test_pgbouncer_itself_is_found_at_once(new_database: Callable[[], str]) -> None:
+    """The same for the real one, where it is installed."""
+    if shutil.which("pgbouncer"):
+        with pgbouncer(new_database()) as address, pytest.raises(Misconfigured, match=OPTION):
+            async with open_store(address):
+                pass
+
+
+async def test_cancelled_units_leave_no_transaction_behind_the_pooler(pooled: str) -> None:
+    """Wherever a unit is cancelled, its session is free for others, and nothing of it was written."""
+    async with open_bridge(pooled, "public", POOLED) as bridge:
+        await bridge.run(lambda db: db.execute("CREATE TABLE mark AS SELECT 0 AS amount"))
+        for turn in range(60):
+            await cancelled(bridge, list(Lane)[turn % 4], turn)
+        with trio.fail_after(20):
+            assert await bridge.run(lambda db: db.fetchval("SELECT amount FROM mark")) == 0
+            for lane in Lane:
+                await bridge.run(lambda db: db.execute("UPDATE mark SET amount = amount + 1"), lane)
+        assert await bridge.run(lambda db: db.fetchval("SELECT amount FROM mark")) == 4
+
+
+async def cancelled(bridge: Bridge, lane: Lane, turns: int) -> None:
+    begun = trio.Event()
+
+    async def unit(db: Db) -> None:
+        begun.set()
+        await db.execute("UPDATE mark SET amount = amount + 1")
+        await db.execute("SELECT pg_sleep(60)")
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(bridge.run, unit, lane)
+        if turns % 2:
+            await begun.wait()
+        for _ in range(turns):
+            await trio.lowlevel.checkpoint()
+        nursery.cancel_scope.cancel()
