@@ -1,10 +1,10 @@
 """
 The dispatcher: claims runs when slots are free, and hands each to the runner that owns the slot.
 
-Woken by whoever enqueues, makes the room that it waits for, or renews the lease, and by the clock when runs wait for the token
-of a rate; a slow poll catches what other nodes enqueue and what nobody announced. Runs that call functions of the program have
-room of their own beside the slots, and claims of their own. Of each kind, one claim is under way at a time, for no more runs
-than there is room for.
+Woken by whoever enqueues, makes the room that it waits for, or renews the lease, on this node or, by a bell, on another, and by
+the clock when runs wait for the token of a rate; a slow poll catches what nobody announced. Runs that call functions of the
+program have room of their own beside the slots, and claims of their own. Of each kind, one claim is under way at a time, for no
+more runs than there is room for.
 
 A claim whose answer was lost (the store failed after it took effect, or this actor crashed) leaves runs that the store
 counts as ours and nobody carries. After any such doubt, the next claim that is answered is followed by a look at what the
@@ -17,6 +17,7 @@ from collections.abc import Iterable, Sequence
 
 import structlog
 
+from etlplus.actors.bellman import Earshot
 from etlplus.actors.carriage import Carriage
 from etlplus.actors.messages import (
     BROADCASTER,
@@ -31,6 +32,7 @@ from etlplus.actors.messages import (
     Dispatching,
     Flush,
     LeaveBoard,
+    LookAfterYourself,
     StopCarrying,
     Wake,
     runner_name,
@@ -53,19 +55,41 @@ KINDS = frozenset({False, True})
 
 
 class Dispatcher(Actor[Dispatching]):
-    """See the module."""
+    """See the module.
 
-    def __init__(self, store: Store, standing: Standing, *, poll_s: float, margin_s: float) -> None:
+    Args:
+        poll_s: How often to look by itself while bells arrive, in seconds.
+        poll_silent_s: The same while they do not.
+        margin_s: A lease that is over so soon lets nothing be claimed.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        standing: Standing,
+        earshot: Earshot,
+        *,
+        poll_s: float,
+        poll_silent_s: float,
+        margin_s: float,
+    ) -> None:
         self._store = store
         self._standing = standing
+        self._earshot = earshot
         self._poll_s = poll_s
+        self._poll_silent_s = poll_silent_s
         self._margin_s = margin_s
         self._under_way: set[bool] = set()
         self._asked_meanwhile: set[bool] = set()
         self._doubt = True
 
     async def started(self) -> None:
-        self.ctx.every(self._poll_s, Wake(), key="poll", jitter=0.2)
+        self._look_by_itself()
+        self._claim(KINDS)
+
+    @LookAfterYourself.handler
+    def look_after_yourself(self, message: LookAfterYourself) -> None:
+        self._look_by_itself()
         self._claim(KINDS)
 
     @Wake.handler
@@ -107,6 +131,10 @@ class Dispatcher(Actor[Dispatching]):
         for run_id in self._standing.aboard.keys() & set(message.run_ids):
             self.ctx.ref(CREW).tell(LeaveBoard(run_id))
 
+    def _look_by_itself(self) -> None:
+        every_s = self._poll_s if self._earshot.arrive else self._poll_silent_s
+        self.ctx.every(every_s, Wake(), key="poll", jitter=0.2)
+
     def _claim(self, kinds: Iterable[bool]) -> None:
         for calls in sorted(kinds):
             free = self._standing.calls_free if calls else len(self._standing.free_slots())
@@ -118,6 +146,7 @@ class Dispatcher(Actor[Dispatching]):
     def _claim_into(self, free: int, calls: bool) -> None:
         lease_left_s = self._standing.lease.deadline - self._standing.boottime_s()
         if lease_left_s < self._margin_s:
+            self.ctx.after(RETRY_AFTER_S, Wake(calls), key=f"lease {calls}")
             return
         # In doubt, one claim at a time: what the other one takes meanwhile would look as if nobody carried it.
         if calls in self._under_way or (self._doubt and self._under_way):

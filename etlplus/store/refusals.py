@@ -33,6 +33,12 @@ def refuse_wishes(wishes: Sequence[NewRun], jobs: Mapping[str, Job], modes: Mapp
     _refuse("the run cannot be made" if len(wishes) == 1 else "the runs cannot be made", found)
 
 
+def refused_name(name: str) -> Conflict:
+    """The refusal of a job whose name another one has."""
+    problem = Problem(f"another job is called {name!r}", "/name", "name_taken", suggestion="a name of its own")
+    return Conflict(problem.message, [problem], code=problem.code)
+
+
 def _refuse(title: str, refusals: Sequence[Refusal]) -> None:
     if refusals:
         problems = [Problem(each.message, each.pointer, each.code, suggestion=each.accepted) for each in refusals]

@@ -27,7 +27,7 @@ from etlplus.store.sqlite.body import SqliteStore, open_sqlite
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 ANSWER_S = 0.5
-NEVER = Rhythm(poll_s=1e6, tick_s=1e6)
+NEVER = Rhythm(poll_s=1e6, poll_silent_s=1e6, tick_s=1e6)
 
 
 def virtual_now() -> datetime:

@@ -198,10 +198,10 @@ async def test_cancelling_waits_for_the_worker_only_while_it_carries(store: Stor
     """A waiting run is cancelled at once; a running one is marked, the beat tells, and the worker's word ends it."""
     job = await a_job(store)
     waiting, running = await store.enqueue([NewRun(job_id=job.id, run_at=at(99)), NewRun(job_id=job.id)], now=NOW)
-    assert (await store.cancel(waiting.id, now=NOW)).state is RunState.CANCELLED
+    assert [run.state for run in await store.cancel(waiting.id, now=NOW)] == [RunState.CANCELLED]
     await a_worker(store)
     (claimed,) = await a_claim(store)
-    assert (await store.cancel(running.id, now=NOW)).cancel_requested
+    assert [run.cancel_requested for run in await store.cancel(running.id, now=NOW)] == [True]
     assert (await store.beat("w", now=at(1), expires_at=at(21))).cancel == (running.id,)
     settled = await told(store, claimed, Cancelled())
     assert settled.run is not None

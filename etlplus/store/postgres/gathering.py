@@ -51,7 +51,7 @@ class Gathering:
         made: Is told of runs as soon as they are there.
     """
 
-    def __init__(self, bridge: Bridge, ids: Ids, made: Callable[[Sequence[Run]], None]) -> None:
+    def __init__(self, bridge: Bridge, ids: Ids, made: Callable[[Sequence[Run], datetime], None]) -> None:
         self._bridge = bridge
         self._ids = ids
         self._made = made
@@ -108,7 +108,8 @@ class Gathering:
         there = {row["id"] for row in rows}
         for each in group:
             each.made = each.run.id in there
-        self._made([each.run for each in group if each.made])
+        if made := [each.run for each in group if each.made]:
+            self._made(made, max(run.created_at for run in made))
 
 
 def _plain(wish: NewRun, job: Job) -> bool:
