@@ -184,7 +184,7 @@ def _measure(figures: Figures, server: str) -> None:
     chains = [chain_s(server) for _ in range(REPETITIONS)]
     figures.note("chain40_s", min(chains), [min(chains), max(chains)])
     with fresh_store(server) as url:
-        figures.note("saturated_key_cost", stores.saturated_costs(url)[0])
+        stores.saturated(figures, "saturated_{}_cost", url, LimitDraft(name="customer", slots=1))
     with fresh_store(server) as url:
         late_ms, _ = trio.run(ticks.lateness_ms, url)
         figures.note("schedules_100k_tick_ms", ticks.p99(late_ms), [statistics.median(late_ms), max(late_ms)])

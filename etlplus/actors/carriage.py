@@ -22,6 +22,10 @@ from etlplus.telemetry import about_run
 CRASHED = Failed(RunError("internal", "the actor that carried the attempt crashed", retryable=True))
 
 
+Fence = tuple[str, int]
+"""An attempt, by its run and its number."""
+
+
 class Executing(Protocol):
     """What is asked of an engine here."""
 
@@ -53,6 +57,11 @@ class Carriage:
     def run_id(self) -> str:
         """The run whose attempt this is."""
         return self.claimed.run.id
+
+    @property
+    def fence(self) -> Fence:
+        """The attempt. A worker may have two of one run, when it lost one and did not get rid of it yet."""
+        return self.claimed.run.id, self.claimed.run.attempt
 
     def interrupt(self, why: Result) -> None:
         """End the attempt; unless it has committed by then, ``why`` is its result."""

@@ -73,8 +73,9 @@ class Crew(Actor[Crewing]):
 
     @LeaveBoard.handler
     def leave(self, message: LeaveBoard) -> None:
-        if (carriage := self._standing.aboard.get(message.run_id)) is not None:
-            carriage.interrupt(Cancelled())
+        for carriage in self._standing.aboard.values():
+            if carriage.run_id == message.run_id:
+                carriage.interrupt(Cancelled())
 
     @Sank.handler
     def sank(self, message: Sank) -> None:
@@ -85,7 +86,7 @@ class Crew(Actor[Crewing]):
         assert self._nursery is not None
         while self._standing.boarding:
             carriage = self._standing.boarding.popleft()
-            self._standing.aboard[carriage.run_id] = carriage
+            self._standing.aboard[carriage.fence] = carriage
             self._nursery.start_soon(self._carry, carriage)
 
     async def _serve(self) -> None:
@@ -105,7 +106,7 @@ class Crew(Actor[Crewing]):
         """Put the outcome into the outbox and free the place, in one go without a cancel point between."""
         first = not self._standing.outbox  # else the completer looks into it anyway
         self._standing.outbox.append(carriage.outcome())
-        del self._standing.aboard[carriage.run_id]
+        del self._standing.aboard[carriage.fence]
         if not self._standing.aboard:
             self._empty.set()
         if first:

@@ -48,7 +48,9 @@ log = structlog.get_logger()
 RETRY_AFTER_S = 0.5
 TOKEN_S = 0.001
 """Tokens that come faster than this are not waited for one by one."""
-HELD_MAX = 1000
+PAGE = 1000
+"""Of runs in hand, when all of them are looked at."""
+RUNNING = RunFilter(states=(RunState.RUNNING,))
 BATCH_MAX = 500
 KINDS = frozenset({False, True})
 """Of runs, by whether they call functions."""
@@ -128,8 +130,10 @@ class Dispatcher(Actor[Dispatching]):
         for slot in self._standing.slots:
             if slot.carriage is not None and slot.carriage.run_id in message.run_ids:
                 self.ctx.ref(runner_name(slot.number)).tell(StopCarrying(slot.carriage.run_id))
-        for run_id in self._standing.aboard.keys() & set(message.run_ids):
-            self.ctx.ref(CREW).tell(LeaveBoard(run_id))
+        aboard = {run_id for run_id, _ in self._standing.aboard}
+        for run_id in message.run_ids:
+            if run_id in aboard:
+                self.ctx.ref(CREW).tell(LeaveBoard(run_id))
 
     def _look_by_itself(self) -> None:
         every_s = self._poll_s if self._earshot.arrive else self._poll_silent_s
@@ -170,19 +174,23 @@ class Dispatcher(Actor[Dispatching]):
 
     async def _held(self, worker: str) -> list[Run]:
         """What the store counts as this worker's; read after a claim, so that no earlier claim can still take effect."""
-        running = await self._store.runs(RunFilter(states=(RunState.RUNNING,)), limit=HELD_MAX)
-        return [run for run in running if run.worker_id == worker]
+        held: list[Run] = []
+        page = await self._store.runs(RUNNING, limit=PAGE)
+        while page:
+            held += [run for run in page if run.worker_id == worker]
+            page = await self._store.runs(RUNNING, limit=PAGE, after=page[-1].id) if len(page) == PAGE else []
+        return held
 
     def _give_back(self, held: list[Run], worker: str, claimed: Sequence[Claimed]) -> None:
         """Return what is held and neither carried, nor ended, nor claimed just now."""
-        known = {each.run.id for each in claimed}
-        known |= {carriage.run_id for carriage in self._standing.carried()}
-        known |= {outcome.run_id for outcome in self._standing.outbox}
+        known = {(each.run.id, each.run.attempt) for each in claimed}
+        known |= {carriage.fence for carriage in self._standing.carried()}
+        known |= {(outcome.run_id, outcome.attempt) for outcome in self._standing.outbox}
         result = Returned("the claim's answer was lost")
         lost = [
             Outcome(run_id=run.id, attempt=run.attempt, worker_id=worker, result=result)
             for run in held
-            if run.id not in known
+            if (run.id, run.attempt) not in known
         ]
         if lost:
             self._standing.outbox.extend(lost)

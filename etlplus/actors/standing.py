@@ -15,7 +15,7 @@ from typing import Protocol
 
 import trio
 
-from etlplus.actors.carriage import Carriage
+from etlplus.actors.carriage import Carriage, Fence
 from etlplus.engines.contract import Lease
 from etlplus.jobs.model import Worker
 from etlplus.store.contract import Outcome
@@ -45,10 +45,9 @@ class Standing:
 
     ``lease`` belongs to the present ``worker``; a worker that was found dead by others gets a new id and a new lease, and
     attempts that were carried under the old one end as returned. ``hurry`` is set when the stop shall not wait for attempts.
-    ``aboard`` are the calls of functions in hand, by run, and ``boarding`` those that were claimed and not begun;
-    ``calls_max`` bounds them together. ``full`` says of which kind of runs, those that call functions or the others, more may
-    be waiting than there is room for: who makes room wakes the dispatcher. ``unwritten`` are the attempts with lines that the
-    store has not got, by run.
+    ``aboard`` are the calls of functions in hand, and ``boarding`` those that were claimed and not begun; ``calls_max`` bounds
+    them together. ``full`` says of which kind of runs, those that call functions or the others, more may be waiting than there
+    is room for: who makes room wakes the dispatcher. ``unwritten`` are the attempts with lines that the store has not got.
     """
 
     worker: Worker
@@ -59,8 +58,8 @@ class Standing:
     new_worker: Callable[[], Worker]
     calls_max: int = 0
     boarding: deque[Carriage] = field(default_factory=lambda: deque[Carriage]())
-    aboard: dict[str, Carriage] = field(default_factory=lambda: dict[str, Carriage]())
-    unwritten: dict[str, Unwritten] = field(default_factory=lambda: dict[str, Unwritten]())
+    aboard: dict[Fence, Carriage] = field(default_factory=lambda: dict[Fence, Carriage]())
+    unwritten: dict[Fence, Unwritten] = field(default_factory=lambda: dict[Fence, Unwritten]())
     outbox: deque[Outcome] = field(default_factory=lambda: deque[Outcome]())
     full: set[bool] = field(default_factory=lambda: set[bool]())
     stale_results: int = 0

@@ -421,9 +421,10 @@ class LeaseStore(Protocol):
     async def rescue(self, *, now: datetime, dead: Sequence[str] = (), limit: int = 500) -> list[Run]:
         """Take the runs of lost workers back: those whose lease is over at ``now``, and those known to be ``dead``.
 
-        A run goes back to its queue; if cancelled meanwhile it is cancelled; if it has cost ``RESCUES_MAX`` workers
-        without ending once in order it is failed as ``worker_lost``. The workers are forgotten: their next beat finds
-        out. A full answer (``limit`` runs) means that there may be more.
+        A run goes back to its queue; if cancelled meanwhile it is cancelled; if it is poison, since it has cost
+        ``Run.poison_after`` workers without ending once in order, it is failed as ``worker_lost``, and its error tells of each
+        of them. The workers are forgotten: their next beat finds out. A full answer (``limit`` runs) means that there may be
+        more.
         """
         ...
 

@@ -11,7 +11,7 @@ from etlplus.jobs import transitions
 from etlplus.jobs.ids import Ids
 from etlplus.jobs.model import Job, JobDraft, Run
 from etlplus.jobs.queues import QueueMode
-from etlplus.jobs.reading import fault_of, read_job
+from etlplus.jobs.reading import readable
 from etlplus.store.contract import Hint
 from etlplus.store.kept import entry
 from etlplus.store.scheduling import UNFINISHED_MAX, Around, Planned, planned, saved_over
@@ -59,10 +59,9 @@ def tick(db: Db, known: Definitions, ids: Ids, now: datetime, limit: int) -> lis
 
 def _due(db: Db, now: datetime, limit: int) -> list[Job]:
     """The jobs whose schedules are to be decided; one that cannot be read is set aside, so that it holds up no other."""
-    rows = db.execute(DUE_JOBS, (now.timestamp(), limit)).fetchall()
-    faults = {job_id: fault for job_id, doc in rows if (fault := fault_of(doc)) is not None}
+    jobs, faults = readable(db.execute(DUE_JOBS, (now.timestamp(), limit)).fetchall())
     db.executemany("UPDATE job SET fault = ? WHERE id = ?", [(fault, job_id) for job_id, fault in faults.items()])
-    return [read_job(doc) for job_id, doc in rows if job_id not in faults]
+    return jobs
 
 
 def save_job(

@@ -118,7 +118,7 @@ class Line:
             if (why := self._fails(starts)) is not None:
                 raise StoreUnavailable(why)
             answer = await call(*args, **kwargs)
-            if name == "claim":
+            if name == "claim" and answer.claimed:
                 self._house.look_at_limits()
             await self._bring_back(starts)
             return answer
