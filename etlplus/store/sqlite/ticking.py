@@ -64,13 +64,15 @@ def _due(db: Db, now: datetime, limit: int) -> list[Job]:
     return jobs
 
 
-def save_job(db: Db, ids: Ids, draft: JobDraft, now: datetime, job_id: str | None, expected: int | None) -> Job:
-    """Store a version of a job, and first decide what nothing has ticked for."""
+def save_job(
+    db: Db, ids: Ids, draft: JobDraft, now: datetime, job_id: str | None, expected: int | None
+) -> tuple[Job, list[Run]]:
+    """Store a version of a job, and first decide what nothing has ticked for: the job, and the runs that this made."""
     present = definitions.job(db, job_id) if job_id is not None else None
     saved = definitions.save_job(db, ids, draft, now, job_id, expected)
-    if present is not None:
-        write(db, saved_over(present, saved, _around(db, present, saved), lambda: ids.new(now), now), now)
-    return saved
+    if present is None:
+        return saved, []
+    return saved, write(db, saved_over(present, saved, _around(db, present, saved), lambda: ids.new(now), now), now)
 
 
 def write(db: Db, plan: Planned, now: datetime) -> list[Run]:
