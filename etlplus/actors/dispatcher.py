@@ -99,7 +99,7 @@ class Dispatcher(Actor[Dispatching]):
     @ClaimAnswered.handler
     def answered(self, message: ClaimAnswered) -> None:
         self._under_way.discard(message.calls)
-        carriages = [Carriage(each, self._standing.lease) for each in message.claimed]
+        carriages = [Carriage(each, message.lease) for each in message.claimed]
         if message.calls:
             self._standing.boarding.extend(carriages)
             self.ctx.ref(CREW).offer(Board())
@@ -128,10 +128,8 @@ class Dispatcher(Actor[Dispatching]):
         for slot in self._standing.slots:
             if slot.carriage is not None and slot.carriage.run_id in message.run_ids:
                 self.ctx.ref(runner_name(slot.number)).tell(StopCarrying(slot.carriage.run_id))
-        aboard = {run_id for run_id, _ in self._standing.aboard}
-        for run_id in message.run_ids:
-            if run_id in aboard:
-                self.ctx.ref(CREW).tell(LeaveBoard(run_id))
+        for run_id in {run_id for run_id, _ in self._standing.aboard} & set(message.run_ids):
+            self.ctx.ref(CREW).tell(LeaveBoard(run_id))
 
     def _look_by_itself(self) -> None:
         every_s = self._poll_s if self._earshot.arrive else self._poll_silent_s
@@ -152,14 +150,14 @@ class Dispatcher(Actor[Dispatching]):
             return
         self._under_way.add(calls)
         self._asked_meanwhile.discard(calls)
+        lease = self._standing.lease
         self.ctx.pipe(
-            self._ask_store(min(free, BATCH_MAX), calls),
-            lambda taken: ClaimAnswered(tuple(taken.claimed), taken.next_at, calls),
+            self._ask_store(self._standing.worker.id, min(free, BATCH_MAX), calls),
+            lambda taken: ClaimAnswered(tuple(taken.claimed), taken.next_at, lease, calls),
             lambda error: ClaimFailed(str(error), calls),
         )
 
-    async def _ask_store(self, free: int, calls: bool) -> Taken:
-        worker = self._standing.worker.id
+    async def _ask_store(self, worker: str, free: int, calls: bool) -> Taken:
         taken = await self._store.claim(worker, limit=free, now=self._standing.now(), calls=calls)
         if self._doubt:
             self._give_back(await self._held(worker), worker, taken.claimed)

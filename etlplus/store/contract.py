@@ -3,8 +3,9 @@ What every store promises, in five parts: write, read, lease, node, admin.
 
 The service gets the write and read parts, the staff gets the lease and node parts, whoever runs the house the admin part.
 Each call is one unit: it takes effect completely or not at all, and when it returns, what it did survives a crash. The
-time is always passed in as ``now``; a store owns no clock. Every transition writes its ``RunEvent`` in the same unit,
-and a call makes at most one transition of any one run, so the versions that a caller sees of a run have no gaps.
+time is always passed in as ``now``; what a store does goes by no clock of its own. Every transition writes its ``RunEvent``
+in the same unit, and a call makes at most one transition of any one run, so the versions that a caller sees of a run have
+no gaps.
 
 Cancellation: every call is a cancel point. A cancelled unit may have taken effect, but never half of it, and it leaves
 no connection, lock or transaction behind. Any call raises ``StoreUnavailable`` when the store is closed or cannot
@@ -372,6 +373,10 @@ class ReadStore(Protocol):
 class LeaseStore(Protocol):
     """What workers do. Whoever does not name the present (run, attempt, worker) holds nothing and changes nothing."""
 
+    async def time(self) -> datetime | None:
+        """What time it is by the store's own clock, which all who share it can go by; None if it has none."""
+        ...
+
     async def join(self, worker: Worker, *, now: datetime) -> None:
         """Announce a worker; its lease runs until ``worker.expires_at``. Joining again renews the record."""
         ...
@@ -418,7 +423,8 @@ class LeaseStore(Protocol):
         ...
 
     async def rescue(self, *, now: datetime, dead: Sequence[str] = (), limit: int = 500) -> list[Run]:
-        """Take the runs of lost workers back: those whose lease is over at ``now``, and those known to be ``dead``.
+        """Take the runs of lost workers back: those known to be ``dead``, or if none is named, those whose lease is over at
+        ``now``. After an outage every lease looks old, so who knows of some that are dead must not harm the others.
 
         A run goes back to its queue; if cancelled meanwhile it is cancelled; if it is poison, since it has cost
         ``Run.poison_after`` workers without ending once in order, it is failed as ``worker_lost``, and its error tells of each

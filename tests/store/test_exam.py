@@ -17,7 +17,7 @@ from etlplus.jobs.outcome import Cancelled, Failed, Returned, RunError
 from etlplus.jobs.schedules import CalendarSchedule, CronSchedule, IntervalSchedule, OnceSchedule, Schedule
 from etlplus.store.contract import Claimed, Outcome, Store
 from etlplus.store.opening import open_store
-from etlplus.testing.stores import BROKEN, DONE, NOW, a_claim, a_job, a_worker, at, told
+from etlplus.testing.stores import BROKEN, DONE, NOW, a_claim, a_job, a_worker, at, some_runs, told
 
 
 async def test_a_job_has_versions_and_a_run_keeps_its_own(store: Store) -> None:
@@ -170,6 +170,18 @@ async def test_a_lost_worker_loses_its_runs_and_its_voice(store: Store) -> None:
     assert (rescued.id, rescued.state, rescued.rescues) == (claimed.run.id, RunState.QUEUED, 1)
     assert not (await told(store, claimed, DONE, seconds=21)).applied
     assert not (await store.beat("w", now=at(21), expires_at=at(41))).alive
+
+
+async def test_whoever_starts_after_an_outage_takes_back_only_what_dead_workers_held(store: Store) -> None:
+    """Every lease looks old then. Those who were there before go on with theirs, and what they tell counts."""
+    await some_runs(store, await a_job(store), 2)
+    await a_worker(store, "dead", expires_s=20)
+    await a_worker(store, "alive", expires_s=20)
+    (lost,), (kept,) = await a_claim(store, worker="dead"), await a_claim(store, worker="alive")
+    assert [run.id for run in await store.rescue(now=at(100), dead=["dead"])] == [lost.run.id]
+    assert [worker.id for worker in await store.workers()] == ["alive"]
+    assert (await store.beat("alive", now=at(101), expires_at=at(121))).alive
+    assert (await told(store, kept, DONE, worker="alive", seconds=101)).applied
 
 
 @pytest.mark.parametrize("after", [None, 1, 2, 5])

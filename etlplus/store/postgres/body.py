@@ -240,6 +240,9 @@ class PostgresStore:
     async def has_users(self) -> bool:
         return await self._look(accounts.has_users)
 
+    async def time(self) -> datetime | None:
+        return await self._bridge.run(lambda db: db.fetchval(sql.TIME), Lane.BEAT, atomic=False)
+
     async def join(self, worker: Worker, *, now: datetime) -> None:
         await self._bridge.run(lambda db: working.join(db, worker), Lane.BEAT, atomic=False)
 

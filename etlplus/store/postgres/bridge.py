@@ -271,8 +271,9 @@ class _Crossing:
         self._left()
         if isinstance(error, asyncpg.DataError):
             raise Invalid(f"the store cannot keep this: {error}") from error
-        # asyncio's own CancelledError means that the connection went while nobody cancelled its unit.
-        if isinstance(error, (asyncio.CancelledError, *_LOST, *_REFUSED)):
+        # asyncio's own CancelledError means that the connection went while nobody cancelled its unit. A unit that met the same
+        # neighbors again and again has left no trace, and may be asked for later.
+        if isinstance(error, (asyncio.CancelledError, asyncpg.TransactionRollbackError, *_LOST, *_REFUSED)):
             raise StoreUnavailable(f"the store does not answer: {str(error) or type(error).__name__}") from error
         return swallowed
 

@@ -241,6 +241,9 @@ class SqliteStore:
     async def has_users(self) -> bool:
         return await self._read(accounts.has_users)
 
+    async def time(self) -> datetime | None:
+        return None
+
     async def join(self, worker: Worker, *, now: datetime) -> None:
         await self._write(lambda db: working.join(db, worker))
 

@@ -11,6 +11,7 @@ SCHEMA_VERSION = "SELECT coalesce(max(version), 0) FROM schema_version"
 SCHEMA_REACHED = "INSERT INTO schema_version VALUES ($1)"
 DATABASE_SIZE = "SELECT pg_database_size(current_database())"
 PING = "SELECT 1"
+TIME = "SELECT clock_timestamp()"
 
 # A slot of a replica has no time to tell; it counts as old as the server, so that it is named when nothing else is.
 HORIZON = """
