@@ -1,5 +1,6 @@
 """
-The long proofs: stories about random trees of actors, and nights of a whole staff with crashes, zombies and lost answers.
+The long proofs: stories about random trees of actors, nights of a whole staff with crashes, zombies and lost answers, and
+chaos among real processes.
 
 Each stops at the first seed that breaks a promise, and names it. ``--seeds N`` plays so many of each, from ``--first N``.
 """
@@ -18,6 +19,8 @@ from typing import Any
 
 import structlog
 
+from bench.chaos.plan import FULL, plan
+from bench.chaos.story import play
 from bench.measure import Figures
 
 TESTS = Path(__file__).parents[1] / "tests"
@@ -38,9 +41,25 @@ def measure_nights(figures: Figures, seeds: int = 2000, first: int = 0) -> None:
     _imported("actors", "night.promises").assert_all_was_seen(seen, seeds)
 
 
+def measure_chaos(figures: Figures, seeds: int = 1, first: int = 0) -> None:
+    """Kill, freeze and cut off real nodes on a real PostgreSQL; each seed takes about eight minutes."""
+    told: dict[str, list[float]] = {}
+    for seed in range(first, first + seeds):
+        made = plan(seed, FULL)
+        for fault in made.faults:
+            print(
+                f"seed {seed}, after {fault.at_s:3.0f} s: {fault.harm}"
+                + f" for {fault.lasts_s:.0f} s" * (fault.lasts_s > 0)
+            )
+        for key, value in play(made).items():
+            told.setdefault(key, []).append(value)
+    for key, values in told.items():
+        figures.note(f"chaos_{key}", max(values), [min(values), max(values)])
+
+
 def measure(figures: Figures, seeds: int | None = None, first: int = 0) -> None:
-    """Both, each with its own number of seeds unless told."""
-    for each in (measure_stories, measure_nights):
+    """All, each with its own number of seeds unless told."""
+    for each in (measure_stories, measure_nights, measure_chaos):
         each(figures, first=first, **({} if seeds is None else {"seeds": seeds}))
 
 

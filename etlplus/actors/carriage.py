@@ -8,6 +8,7 @@ because the worker stops or lost its lease.
 
 from __future__ import annotations
 
+import traceback
 from datetime import datetime
 from typing import Protocol
 
@@ -51,6 +52,8 @@ class Carriage:
         self.result: Result | None = None
         self._scope = trio.CancelScope()
         self._why: Result = Cancelled()
+        self._interrupted_at = float("inf")
+        self._task: trio.lowlevel.Task | None = None
 
     @property
     def run_id(self) -> str:
@@ -65,11 +68,22 @@ class Carriage:
     def interrupt(self, why: Result) -> None:
         """End the attempt; unless it has committed by then, ``why`` is its result."""
         self._why = why
+        self._interrupted_at = min(self._interrupted_at, trio.current_time())
         self._scope.cancel()
+
+    @property
+    def unheeded_s(self) -> float:
+        """For how long the attempt has gone on, in seconds, since it was told to end or its time was up; 0 if it was not."""
+        return max(trio.current_time() - min(self._interrupted_at, self._scope.deadline), 0.0)
+
+    def whereabouts(self) -> str:
+        """Where in its code the attempt stands, as a stack of calls."""
+        frames = self._task.iter_await_frames() if self._task is not None else iter(())
+        return "".join(traceback.StackSummary.extract(frames).format())
 
     async def carry(self, engine: Executing, reports: Ending, now: datetime) -> None:
         """Execute the attempt, and keep its result before anybody hears of it. Cancelled itself, it has no result."""
-        run = self.claimed.run
+        run, self._task = self.claimed.run, trio.lowlevel.current_task()
         left_s, late = self._time(now)
         self._scope.deadline = trio.current_time() + left_s
         with about_run(run.id, run.attempt):

@@ -1,10 +1,10 @@
 """
 The dispatcher: claims runs when slots are free, and hands each to the runner that owns the slot.
 
-Woken by whoever enqueues, frees a slot or renews the lease, and by the clock when runs wait for the token of a rate; a slow
-poll catches what other nodes enqueue and what nobody announced. Runs that call functions of the program have room of their
-own beside the slots, and claims of their own. Of each kind, one claim is under way at a time, for no more runs than there is
-room for.
+Woken by whoever enqueues, frees a slot or renews the lease, on this node or, by a bell, on another, and by the clock when runs
+wait for the token of a rate; a slow poll catches what nobody announced. Runs that call functions of the program have room of
+their own beside the slots, and claims of their own. Of each kind, one claim is under way at a time, for no more runs than
+there is room for.
 
 A claim whose answer was lost (the store failed after it took effect, or this actor crashed) leaves runs that the store
 counts as ours and nobody carries. After any such doubt, the next claim that is answered is followed by a look at what the
@@ -17,6 +17,7 @@ from collections.abc import Sequence
 
 import structlog
 
+from etlplus.actors.bellman import Earshot
 from etlplus.actors.carriage import Carriage
 from etlplus.actors.messages import (
     BROADCASTER,
@@ -31,6 +32,7 @@ from etlplus.actors.messages import (
     Dispatching,
     Flush,
     LeaveBoard,
+    LookAfterYourself,
     StopCarrying,
     Wake,
     runner_name,
@@ -53,19 +55,41 @@ BATCH_MAX = 500
 
 
 class Dispatcher(Actor[Dispatching]):
-    """See the module."""
+    """See the module.
 
-    def __init__(self, store: Store, standing: Standing, *, poll_s: float, margin_s: float) -> None:
+    Args:
+        poll_s: How often to look by itself while bells arrive, in seconds.
+        poll_silent_s: The same while they do not.
+        margin_s: A lease that is over so soon lets nothing be claimed.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        standing: Standing,
+        earshot: Earshot,
+        *,
+        poll_s: float,
+        poll_silent_s: float,
+        margin_s: float,
+    ) -> None:
         self._store = store
         self._standing = standing
+        self._earshot = earshot
         self._poll_s = poll_s
+        self._poll_silent_s = poll_silent_s
         self._margin_s = margin_s
         self._under_way: set[bool] = set()
         self._asked_meanwhile: set[bool] = set()
         self._doubt = True
 
     async def started(self) -> None:
-        self.ctx.every(self._poll_s, Wake(), key="poll", jitter=0.2)
+        self._look_by_itself()
+        self._claim_both()
+
+    @LookAfterYourself.handler
+    def look_after_yourself(self, message: LookAfterYourself) -> None:
+        self._look_by_itself()
         self._claim_both()
 
     @Wake.handler
@@ -75,7 +99,7 @@ class Dispatcher(Actor[Dispatching]):
     @ClaimAnswered.handler
     def answered(self, message: ClaimAnswered) -> None:
         self._under_way.discard(message.calls)
-        carriages = [Carriage(each, self._standing.lease) for each in message.claimed]
+        carriages = [Carriage(each, message.lease) for each in message.claimed]
         if message.calls:
             self._standing.boarding.extend(carriages)
             self.ctx.ref(CREW).offer(Board())
@@ -104,10 +128,12 @@ class Dispatcher(Actor[Dispatching]):
         for slot in self._standing.slots:
             if slot.carriage is not None and slot.carriage.run_id in message.run_ids:
                 self.ctx.ref(runner_name(slot.number)).tell(StopCarrying(slot.carriage.run_id))
-        aboard = {run_id for run_id, _ in self._standing.aboard}
-        for run_id in message.run_ids:
-            if run_id in aboard:
-                self.ctx.ref(CREW).tell(LeaveBoard(run_id))
+        for run_id in {run_id for run_id, _ in self._standing.aboard} & set(message.run_ids):
+            self.ctx.ref(CREW).tell(LeaveBoard(run_id))
+
+    def _look_by_itself(self) -> None:
+        every_s = self._poll_s if self._earshot.arrive else self._poll_silent_s
+        self.ctx.every(every_s, Wake(), key="poll", jitter=0.2)
 
     def _claim_both(self) -> None:
         self._claim(calls=False)
@@ -124,14 +150,14 @@ class Dispatcher(Actor[Dispatching]):
             return
         self._under_way.add(calls)
         self._asked_meanwhile.discard(calls)
+        lease = self._standing.lease
         self.ctx.pipe(
-            self._ask_store(min(free, BATCH_MAX), calls),
-            lambda taken: ClaimAnswered(tuple(taken.claimed), taken.next_at, calls),
+            self._ask_store(self._standing.worker.id, min(free, BATCH_MAX), calls),
+            lambda taken: ClaimAnswered(tuple(taken.claimed), taken.next_at, lease, calls),
             lambda error: ClaimFailed(str(error), calls),
         )
 
-    async def _ask_store(self, free: int, calls: bool) -> Taken:
-        worker = self._standing.worker.id
+    async def _ask_store(self, worker: str, free: int, calls: bool) -> Taken:
         taken = await self._store.claim(worker, limit=free, now=self._standing.now(), calls=calls)
         if self._doubt:
             self._give_back(await self._held(worker), worker, taken.claimed)

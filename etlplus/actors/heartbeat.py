@@ -1,5 +1,5 @@
 """
-The heartbeat: renews this worker's lease, and learns what to cancel.
+The heartbeat: renews this worker's lease, sets its clock right, and learns what to cancel.
 
 One beat per worker, however many attempts it carries. The deadline that a beat earns is counted from before it was sent, so
 this side always believes in less time than the store does. A beat that is not answered moves nothing: the attempts end
@@ -28,7 +28,7 @@ class Heartbeat(Actor[Beating]):
         self._standing = standing
         self._beat_s = beat_s
         self._expiry_s = expiry_s
-        self._under_way = False
+        self._under_way = self._again = False
 
     async def started(self) -> None:
         await self._join()
@@ -37,8 +37,9 @@ class Heartbeat(Actor[Beating]):
     @BeatNow.handler
     def beat(self, message: BeatNow) -> None:
         if self._under_way:
+            self._again = True  # what was asked of us meanwhile may not be in the answer
             return
-        self._under_way = True
+        self._under_way, self._again = True, False
         self.ctx.pipe(self._ask_store(), lambda beaten: beaten, lambda error: BeatFailed(str(error)))
 
     @Beaten.handler
@@ -48,6 +49,8 @@ class Heartbeat(Actor[Beating]):
             self._standing.lease.move(message.sent_at_s + self._expiry_s)
         if message.answer.cancel:
             self.ctx.ref(DISPATCHER).offer(CancelHere(message.answer.cancel))
+        if self._again:
+            self.beat(BeatNow())
 
     @BeatFailed.handler
     def failed(self, message: BeatFailed) -> None:
@@ -55,6 +58,7 @@ class Heartbeat(Actor[Beating]):
         log.warning("heartbeat_unanswered", worker=self._standing.worker.id, error=message.error)
 
     async def _ask_store(self) -> Beaten:
+        await self._set_clock()
         sent_at_s = self._standing.boottime_s()
         now = self._standing.now()
         expires_at = now + timedelta(seconds=self._expiry_s)
@@ -65,6 +69,10 @@ class Heartbeat(Actor[Beating]):
             await self._join()
             self.ctx.ref(DISPATCHER).offer(Wake())
         return Beaten(sent_at_s, answer)
+
+    async def _set_clock(self) -> None:
+        if self._standing.clock is not None:
+            await self._standing.clock.look(self._store)
 
     async def _join(self) -> None:
         sent_at_s = self._standing.boottime_s()

@@ -12,6 +12,7 @@ from datetime import datetime
 import msgspec
 
 from etlplus.actors.watchers import Subscription
+from etlplus.engines.contract import Lease
 from etlplus.jobs.logs import LogLine
 from etlplus.jobs.model import Run
 from etlplus.jobs.outcome import Progress
@@ -190,12 +191,13 @@ class Wake(Tell[Dispatching]):
 
 
 class ClaimAnswered(Tell[Dispatching]):
-    """The store gave these runs to this worker; with ``calls``, they call functions. ``next_at``: others wait for a token that
-    comes then.
+    """The store gave these runs to this worker, under the lease that it had when it asked; with ``calls``, they call
+    functions. ``next_at``: others wait for a token that comes then.
     """
 
     claimed: tuple[Claimed, ...]
     next_at: datetime | None
+    lease: Lease
     calls: bool
 
 
@@ -210,6 +212,36 @@ class CancelHere(Tell[Dispatching]):
     """These runs should be cancelled, if one of our runners carries them."""
 
     run_ids: tuple[str, ...]
+
+
+class LookAfterYourself(Tell[Dispatching]):
+    """Whether bells arrive has changed, and with it how often to look without being woken."""
+
+
+class Ringing:
+    """Address of the bellman."""
+
+
+class Hear(Tell[Ringing]):
+    """Begin to hear."""
+
+
+class Deaf(Tell[Ringing]):
+    """No bell will be heard any more."""
+
+    error: str
+
+
+class Test(Tell[Ringing]):
+    """Find out whether bells arrive."""
+
+
+class TestHeard(Tell[Ringing]):
+    """They do."""
+
+
+class Judge(Tell[Ringing]):
+    """By now a test should have been heard."""
 
 
 class Scheduling:
@@ -279,6 +311,7 @@ POOL = Name[PoolKeeping]("pool")
 BROADCASTER = Name[Broadcasting]("broadcaster")
 HEARTBEAT = Name[Beating]("heartbeat")
 COMPLETER = Name[Completing]("completer")
+BELLMAN = Name[Ringing]("bellman")
 CREW = Name[Crewing]("crew")
 SCRIBE = Name[Scribing]("scribe")
 DISPATCHER = Name[Dispatching]("dispatcher")

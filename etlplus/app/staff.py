@@ -5,7 +5,7 @@ The staff: this process as a worker, and the tree of its actors.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from random import Random
@@ -13,14 +13,17 @@ from typing import Any
 
 import structlog
 
+from etlplus.actors.bellman import Bellman, Earshot
 from etlplus.actors.broadcaster import Broadcaster, Newsroom
 from etlplus.actors.carriage import Executing
+from etlplus.actors.clock import SharedClock
 from etlplus.actors.completer import Completer
 from etlplus.actors.crew import Crew
 from etlplus.actors.dispatcher import Dispatcher
 from etlplus.actors.duties import RescueDuty, Scheduler
 from etlplus.actors.heartbeat import Heartbeat
 from etlplus.actors.messages import (
+    BELLMAN,
     BROADCASTER,
     COMPLETER,
     CREW,
@@ -58,32 +61,44 @@ DAY_S = 86_400.0
 class Rhythm:
     """How often the staff look of themselves, in seconds; whatever they are told of, they do at once.
 
-    ``probe_s``: whether the store answers. ``poll_s``: whether there is something to claim. ``tick_s``: whether something is
-    due earlier than was known. ``rescue_s``: whether a worker was lost.
+    ``probe_s``: whether the store answers. ``poll_s``: whether there is something to claim, and ``poll_silent_s`` the same while
+    the bells of other nodes do not arrive. ``tick_s``: whether something is due earlier than was known; others ring for what
+    is due sooner than ``store.bells.SOON_S``. ``rescue_s``: whether a worker was lost.
     """
 
     probe_s: float = 5.0
-    poll_s: float = 1.0
+    poll_s: float = 5.0
+    poll_silent_s: float = 1.0
     tick_s: float = 1.0
     rescue_s: float = 5.0
 
 
-def new_standing(slots: int, *, labels: Sequence[str] = (), calls_max: int = 0) -> Standing:
+def machine_time() -> datetime:
+    """What this machine takes for the time."""
+    return datetime.now(UTC)
+
+
+def new_clock(machine_now: Callable[[], datetime] = machine_time) -> SharedClock:
+    """The clock of a worker that has not asked its store yet."""
+    return SharedClock(machine_now, boottime_s)
+
+
+def new_standing(
+    slots: int, *, labels: Sequence[str] = (), calls_max: int = 0, clock: SharedClock | None = None
+) -> Standing:
     """This process as a worker that has not joined yet.
 
     Args:
         slots: Attempts that need a process, at a time.
         labels: What the worker is able to do.
         calls_max: Calls of functions, at a time.
+        clock: What to go by; it should have asked the store.
     """
-    ids = Ids(Random())
-
-    def now() -> datetime:
-        return datetime.now(UTC)
+    ids, clock = Ids(Random()), clock or new_clock()
 
     def new_worker() -> Worker:
         node, boot_id = machine()
-        moment = now()
+        moment = clock.now()
         return Worker(
             id=ids.new(moment),
             node=node,
@@ -100,10 +115,11 @@ def new_standing(slots: int, *, labels: Sequence[str] = (), calls_max: int = 0) 
         worker=new_worker(),
         lease=Lease(float("-inf")),
         slots=[Slot(number) for number in range(slots)],
-        now=now,
+        now=clock.now,
         boottime_s=boottime_s,
         new_worker=new_worker,
         calls_max=calls_max,
+        clock=clock,
     )
 
 
@@ -117,6 +133,7 @@ def staff(
     dead: Sequence[str] = (),
     rhythm: Rhythm = Rhythm(),
     watch: StoreWatch | None = None,
+    earshot: Earshot | None = None,
 ) -> Supervisor:
     """
     The tree, in start order; it stops in exactly the reverse.
@@ -125,15 +142,23 @@ def staff(
     carriers, and starts again whenever they do.
     """
     lease, watch = settings.lease, watch or StoreWatch(standing.now())
+    earshot = earshot or Earshot()
+
+    def dispatcher() -> Dispatcher:
+        return Dispatcher(
+            store, standing, earshot, poll_s=rhythm.poll_s, poll_silent_s=rhythm.poll_silent_s, margin_s=lease.beat_s
+        )
+
     return Supervisor(
         child(POOL, lambda: PoolKeeper(store, watch, standing.now, every_s=rhythm.probe_s, timeout_s=rhythm.probe_s)),
         child(BROADCASTER, lambda: Broadcaster(newsroom)),
+        child(BELLMAN, lambda: Bellman(store, earshot)),
         child(HEARTBEAT, lambda: Heartbeat(store, standing, beat_s=lease.beat_s, expiry_s=lease.expiry_s)),
         child(COMPLETER, lambda: Completer(store, standing), shutdown=STOP_MARGIN_S),
         child(SCRIBE, lambda: Scribe(standing)),
         Supervisor(
             Supervisor(*_carriers(store, engine, standing, settings), name="carriers", intensity=Intensity(10, 60.0)),
-            child(DISPATCHER, lambda: Dispatcher(store, standing, poll_s=rhythm.poll_s, margin_s=lease.beat_s)),
+            child(DISPATCHER, dispatcher),
             strategy=rest_for_one,
             name="work",
         ),

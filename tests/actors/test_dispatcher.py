@@ -22,7 +22,7 @@ from etlplus.engines.inline import Execute, Inline
 from etlplus.errors import StoreUnavailable
 from etlplus.jobs.kinds import CALLS
 from etlplus.jobs.model import JobDraft, NewRun, RunState
-from etlplus.jobs.outcome import Figures, Result, Succeeded
+from etlplus.jobs.outcome import Figures, Result, Returned, Succeeded
 from etlplus.jobs.queues import LimitDraft, LimitUse
 from etlplus.jobs.rates import Rate
 from etlplus.runtime import System, open_system
@@ -33,7 +33,7 @@ EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 ANSWER_S = 0.5
 LOST_S = 30.0
 """A few beats, and a few tries."""
-NEVER = Rhythm(poll_s=1e6, tick_s=1e6)
+NEVER = Rhythm(poll_s=1e6, poll_silent_s=1e6, tick_s=1e6)
 
 
 def virtual_now() -> datetime:
@@ -44,18 +44,9 @@ async def done(work: Work, lease: Lease, reports: Reports) -> Result:
     return Succeeded(Figures())
 
 
-def virtual(calls_max: int = 0) -> Standing:
-    """One slot, under the virtual clock."""
-    standing = new_standing(1, calls_max=calls_max)
-    standing.now = virtual_now
-    standing.boottime_s = trio.current_time
-    standing.lease = Lease(float("-inf"), trio.current_time)
-    return standing
-
-
-def virtual_standing(slots: int, *, calls_max: int = 2) -> Standing:
-    """A worker that goes by virtual time."""
-    standing = new_standing(slots, labels=(CALLS + "call",), calls_max=calls_max)
+def virtual(slots: int = 1, *, calls_max: int = 0) -> Standing:
+    """A worker that goes by the virtual clock."""
+    standing = new_standing(slots, calls_max=calls_max, labels=(CALLS + "call",))
     standing.now = virtual_now
     standing.boottime_s = trio.current_time
     standing.lease = Lease(float("-inf"), trio.current_time)
@@ -67,7 +58,7 @@ async def slow_house(*, calls_max: int) -> AsyncGenerator[tuple[SqliteStore, Sys
     """A staff that claims when it is woken, and at no other time, from a store whose answers to claims take ``ANSWER_S``; with
     the claims that were made so far, of each whether it was for calls.
     """
-    standing = virtual(calls_max)
+    standing = virtual(calls_max=calls_max)
     claims: list[bool] = []
     async with open_sqlite(None, Random(1)) as store:
         claim = store.claim
@@ -156,7 +147,7 @@ class Forgetful:
 @asynccontextmanager
 async def forgetful_house(execute: Execute, *, slots: int) -> AsyncGenerator[tuple[Forgetful, Standing]]:
     """A staff whose store loses answers."""
-    standing = virtual_standing(slots)
+    standing = virtual(slots, calls_max=2)
     async with open_sqlite(None, Random(1)) as store:
         forgetful = Forgetful(store)
         tree = staff(forgetful, Inline(execute), standing, Newsroom(standing.now), Settings())  # type: ignore[arg-type]
@@ -206,3 +197,41 @@ async def test_a_lost_attempt_is_found_among_many(autojump_clock: MockClock, mon
         assert len((await store.claim(other.id, limit=6, now=virtual_now())).claimed) == len(others)
         await trio.sleep(LOST_S)
         assert (await store.run(run.id)).state is RunState.SUCCEEDED
+
+
+@pytest.mark.parametrize("kind", ["pipeline", "function"])
+async def test_a_claim_whose_lease_is_lost_under_way_is_not_carried(autojump_clock: MockClock, kind: str) -> None:
+    """The worker stands still after the store gave it a run, is declared lost, and joins anew. Then it hears the answer: it
+    must not begin what others may have by now.
+    """
+    standing = virtual(calls_max=1)
+    begun: list[int] = []
+
+    async def begin(work: Work, lease: Lease, reports: Reports) -> Result:
+        if lease.is_over:
+            return Returned("the lease ran out")
+        begun.append(work.attempt)
+        return Succeeded(Figures())
+
+    async with open_sqlite(None, Random(1)) as store:
+        claim = store.claim
+
+        async def interrupted_claim(*args: Any, **kwargs: Any) -> Any:
+            taken = await claim(*args, **kwargs)
+            if taken.claimed and taken.claimed[0].run.attempt == 1:
+                await store.rescue(now=standing.now(), dead=[standing.worker.id])
+                while standing.worker.id == taken.claimed[0].run.worker_id:  # noqa: ASYNC110 - a name tells nobody
+                    await trio.sleep(1)
+            return taken
+
+        store.claim = interrupted_claim  # type: ignore[method-assign]  # the real one, amid which the worker stands still
+        draft = JobDraft(name="job", python="call") if kind == "function" else JobDraft(name="job", pipeline={})
+        job = await store.save_job(draft, now=standing.now())
+        (run,) = await store.enqueue([NewRun(job_id=job.id)], now=standing.now())
+        tree = staff(store, Inline(begin), standing, Newsroom(standing.now), Settings())
+        async with open_system(tree, seed=1):
+            with trio.fail_after(3600):
+                while not (await store.run(run.id)).state.is_final:  # noqa: ASYNC110 - the clock is virtual
+                    await trio.sleep(1)
+        assert (await store.run(run.id)).state is RunState.SUCCEEDED
+    assert begun == [2]

@@ -276,6 +276,9 @@ def test_every_reason_has_a_plain_sentence() -> None:
     facts: dict[explaining.Fact, str] = {
         explaining.Over(RunState.FAILED): "It has ended: failed. It waits for nothing.",
         explaining.InHand("w", at): "It is running: worker w has carried it since 2030-01-02 03:04:05Z.",
+        explaining.Ending(at): (
+            "It was asked to end at 2030-01-02 03:04:05Z, and has not yet; until it does, it keeps its slots."
+        ),
         explaining.NotDue(at): "Its time has not come: it is due at 2030-01-02 03:04:05Z.",
         explaining.WaitsForRuns(): "It waits for other runs to end.",
         explaining.QueuePaused("q"): "The queue 'q' is paused; somebody has to open it (etlplus queues resume q).",

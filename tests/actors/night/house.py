@@ -109,6 +109,8 @@ class Line:
 
     def __getattr__(self, name: str) -> Any:
         call = getattr(self._house.store, name)
+        if name in ("pull", "wait_pulled"):
+            return call  # it asks the store nothing
 
         async def asked(*args: Any, **kwargs: Any) -> Any:
             starts = self._house.starts

@@ -36,7 +36,7 @@ from .times import virtual_now
 
 EXPIRY_S = 9.0
 SETTINGS = Settings(lease=LeaseSettings(beat_s=3.0, expiry_s=EXPIRY_S), shutdown=Shutdown(drain_s=2.0))
-SLOW = Rhythm(probe_s=30, poll_s=8, tick_s=8, rescue_s=6)
+SLOW = Rhythm(probe_s=30, poll_s=16, poll_silent_s=8, tick_s=8, rescue_s=6)
 """Looking around is cheap in one real second, and dear in an hour that is over in one."""
 LABELS = (CALLS + "call",)
 

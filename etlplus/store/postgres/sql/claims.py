@@ -20,7 +20,11 @@ BEAT = """
         EXISTS (SELECT FROM me) AS alive,
         ARRAY(SELECT id FROM run_live WHERE worker_id = $1 AND state = 'running' AND cancel_requested ORDER BY id) AS cancel
 """
-WORKERS_LOST = "SELECT id FROM worker WHERE expires_at <= $1 OR id = ANY($2) ORDER BY id FOR UPDATE"
+# Those that are known to be dead, if any are named, or else those whose lease is over.
+WORKERS_LOST = """
+    SELECT id FROM worker WHERE CASE WHEN $2::text[] = '{}' THEN expires_at <= $1 ELSE id = ANY($2) END
+    ORDER BY id FOR UPDATE
+"""
 FORGET_WORKERS = """
     DELETE FROM worker
     WHERE id = ANY($1) AND NOT EXISTS (SELECT FROM run_live WHERE worker_id = worker.id AND state = 'running')
