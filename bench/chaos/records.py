@@ -83,6 +83,7 @@ SESSIONS = """
     SELECT application_name, state, query FROM pg_stat_activity
     WHERE backend_type = 'client backend' AND backend_start < $1
 """
+SESSIONS_NOW = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'"
 ATTEMPTS = "SELECT count(*) FROM chaos.carried WHERE delta = 1"
 STALE = "SELECT coalesce(sum(amount), 0)::bigint FROM etlplus.tally WHERE name = 'stale'"
 TAKEN_BACK = """
