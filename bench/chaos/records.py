@@ -94,4 +94,7 @@ RESCUED = """
     SELECT count(*) FROM etlplus.run_event AS event CROSS JOIN LATERAL json_array_elements(event.doc) AS told
     WHERE told ->> 2 IN ('rescued', 'poisoned')
 """
-SILENCE = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE query ILIKE 'LISTEN%' AND pid <> pg_backend_pid()"
+SILENCE = """
+    SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+    WHERE (application_name = 'etlplus-listener' OR query ILIKE 'LISTEN%') AND pid <> pg_backend_pid()
+"""
