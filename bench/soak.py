@@ -12,6 +12,7 @@ import multiprocessing
 import os
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -33,8 +34,11 @@ def measure_stories(figures: Figures, seeds: int = 100_000, first: int = 0) -> N
 
 
 def measure_nights(figures: Figures, seeds: int = 2000, first: int = 0) -> None:
-    """Play the nights of the daemon's staff, on every core."""
-    _measure(figures, "nights", play_night, seeds, first)
+    """Play the nights of the daemon's staff, on every core; all kinds of trouble must have come about."""
+    seen = _measure(figures, "nights", play_night, seeds, first)
+    for what, amount in sorted(seen.items()):
+        figures.note(f"nights_{what.replace(' ', '_')}", amount)
+    _imported("actors", "night.promises").assert_all_was_seen(seen, seeds)
 
 
 def measure_chaos(figures: Figures, seeds: int = 1, first: int = 0) -> None:
@@ -59,17 +63,20 @@ def measure(figures: Figures, seeds: int | None = None, first: int = 0) -> None:
         each(figures, first=first, **({} if seeds is None else {"seeds": seeds}))
 
 
-def tell_story(seed: int) -> None:
+def tell_story(seed: int) -> Counter[str]:
     """One story about actors."""
     simulation = _imported("runtime", "actor_simulation")
     faults = simulation.faults_of(simulation.play(seed))
     assert not faults, f"seed {seed}: " + "; ".join(faults)
+    return Counter()
 
 
-def play_night(seed: int) -> None:
-    """One night of a staff."""
+def play_night(seed: int) -> Counter[str]:
+    """One night of a staff; what came about in it."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
-    _imported("actors", "night.promises").assert_holds(_imported("actors", "night.world").play(seed), seed)
+    promises, world = _imported("actors", "night.promises"), _imported("actors", "night.world").play(seed)
+    promises.assert_holds(world, seed)
+    return Counter({str(what): amount for what, amount in promises.seen_in(world).items()})
 
 
 def _imported(room: str, module: str) -> Any:
@@ -79,11 +86,12 @@ def _imported(room: str, module: str) -> Any:
     return importlib.import_module(module)
 
 
-def _measure(figures: Figures, what: str, play: Callable[[int], None], seeds: int, first: int) -> None:
-    """Play the seeds; a broken promise raises with the seed in its message."""
-    began = time.perf_counter()
+def _measure(figures: Figures, what: str, play: Callable[[int], Counter[str]], seeds: int, first: int) -> Counter[str]:
+    """Play the seeds, and sum up what they saw; a broken promise raises with the seed in its message."""
+    began, seen = time.perf_counter(), Counter[str]()
     with multiprocessing.get_context("spawn").Pool(os.cpu_count()) as pool:
-        for _ in pool.imap(play, range(first, first + seeds), chunksize=SHARE):
-            pass
+        for each in pool.imap(play, range(first, first + seeds), chunksize=SHARE):
+            seen += each
     figures.note(f"{what}_held", seeds)
     figures.note(f"{what}_seconds", time.perf_counter() - began)
+    return seen

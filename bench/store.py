@@ -35,6 +35,7 @@ RUNS = 8_000
 BATCH = 200
 GENEROUS = Rate(count=1_000_000)
 """More than any machine asks for."""
+DAILY = Rate(count=1, per_s=86_400)
 BULK = 10_000
 CLAIMS = 15
 REPETITIONS = 5
@@ -185,7 +186,8 @@ def measure(figures: Figures) -> None:
             )
             figures.ratio(f"limit_cost_{name}", free, limited)
             figures.ratio(f"rate_cost_{name}", free, paced)
-            saturated(figures, name, url)
+            saturated(figures, f"saturated_{{}}_cost_{name}", url, LimitDraft(name="customer", slots=1))
+            saturated(figures, f"paced_{{}}_cost_{name}", url, LimitDraft(name="paced", rate=DAILY))
 
 
 async def _claims_s(store: Store, job: Job) -> float:
@@ -206,25 +208,25 @@ async def acknowledged(store: Store, claimed: Sequence[Claimed], now: datetime =
     assert all(each.applied for each in await store.acknowledge(outcomes, now=now))
 
 
-def saturated(figures: Figures, name: str, url: str) -> None:
-    """What a claim costs behind 200,000 runs of one key without a free slot, and behind 2,000 such keys."""
+def saturated(figures: Figures, name: str, url: str, limit: LimitDraft) -> None:
+    """What a claim costs behind 200,000 runs of one key that has nothing left to give, and behind 2,000 such keys."""
 
     async def main() -> None:
         async with open_store(url) as store:
             job = await prepared(store)
-            await store.save_limit(LimitDraft(name="customer", slots=1), now=NOW)
-            draft = JobDraft(name="limited", pipeline={}, limit=LimitUse("customer", by="id"))
+            await store.save_limit(limit, now=NOW)
+            draft = JobDraft(name=limit.name, pipeline={}, limit=LimitUse(limit.name, by="id"))
             limited = await store.save_job(draft, now=NOW)
             none = await _claims_s(store, job)
             for _ in range(20):
                 await store.enqueue([NewRun(job_id=limited.id, params={"id": 0})] * BULK, now=NOW)
             await store.claim("w", limit=BATCH, now=LATER)
-            figures.note(f"saturated_key_cost_{name}", await _claims_s(store, job) / none)
+            figures.note(name.format("key"), await _claims_s(store, job) / none)
             wishes = [NewRun(job_id=limited.id, params={"id": key}) for key in range(2000) for _ in range(2)]
             await store.enqueue(wishes, now=NOW)
             while (await store.claim("w", limit=1000, now=LATER)).claimed:
                 pass
-            figures.note(f"saturated_keys_2000_cost_{name}", await _claims_s(store, job) / none)
+            figures.note(name.format("keys_2000"), await _claims_s(store, job) / none)
 
     trio.run(main)
 

@@ -1,10 +1,10 @@
 """
 The dispatcher: claims runs when slots are free, and hands each to the runner that owns the slot.
 
-Woken by whoever enqueues, frees a slot or renews the lease, and by the clock when runs wait for the token of a rate; a slow
-poll catches what other nodes enqueue and what nobody announced. Runs that call functions of the program have room of their
-own beside the slots, and claims of their own. Of each kind, one claim is under way at a time, for no more runs than there is
-room for.
+Woken by whoever enqueues, frees a slot or renews the lease, on this node or, by a bell, on another, and by the clock when runs
+wait for the token of a rate; a slow poll catches what nobody announced. Runs that call functions of the program have room of
+their own beside the slots, and claims of their own. Of each kind, one claim is under way at a time, for no more runs than
+there is room for.
 
 A claim whose answer was lost (the store failed after it took effect, or this actor crashed) leaves runs that the store
 counts as ours and nobody carries. After any such doubt, the next claim that is answered is followed by a look at what the
@@ -17,6 +17,7 @@ from collections.abc import Sequence
 
 import structlog
 
+from etlplus.actors.bellman import Earshot
 from etlplus.actors.carriage import Carriage
 from etlplus.actors.messages import (
     BROADCASTER,
@@ -31,6 +32,7 @@ from etlplus.actors.messages import (
     Dispatching,
     Flush,
     LeaveBoard,
+    LookAfterYourself,
     StopCarrying,
     Wake,
     runner_name,
@@ -46,24 +48,48 @@ log = structlog.get_logger()
 RETRY_AFTER_S = 0.5
 TOKEN_S = 0.001
 """Tokens that come faster than this are not waited for one by one."""
-HELD_MAX = 1000
+PAGE = 1000
+"""Of runs in hand, when all of them are looked at."""
+RUNNING = RunFilter(states=(RunState.RUNNING,))
 BATCH_MAX = 500
 
 
 class Dispatcher(Actor[Dispatching]):
-    """See the module."""
+    """See the module.
 
-    def __init__(self, store: Store, standing: Standing, *, poll_s: float, margin_s: float) -> None:
+    Args:
+        poll_s: How often to look by itself while bells arrive, in seconds.
+        poll_silent_s: The same while they do not.
+        margin_s: A lease that is over so soon lets nothing be claimed.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        standing: Standing,
+        earshot: Earshot,
+        *,
+        poll_s: float,
+        poll_silent_s: float,
+        margin_s: float,
+    ) -> None:
         self._store = store
         self._standing = standing
+        self._earshot = earshot
         self._poll_s = poll_s
+        self._poll_silent_s = poll_silent_s
         self._margin_s = margin_s
         self._under_way: set[bool] = set()
         self._asked_meanwhile: set[bool] = set()
         self._doubt = True
 
     async def started(self) -> None:
-        self.ctx.every(self._poll_s, Wake(), key="poll", jitter=0.2)
+        self._look_by_itself()
+        self._claim_both()
+
+    @LookAfterYourself.handler
+    def look_after_yourself(self, message: LookAfterYourself) -> None:
+        self._look_by_itself()
         self._claim_both()
 
     @Wake.handler
@@ -105,6 +131,10 @@ class Dispatcher(Actor[Dispatching]):
         for run_id in {run_id for run_id, _ in self._standing.aboard} & set(message.run_ids):
             self.ctx.ref(CREW).tell(LeaveBoard(run_id))
 
+    def _look_by_itself(self) -> None:
+        every_s = self._poll_s if self._earshot.arrive else self._poll_silent_s
+        self.ctx.every(every_s, Wake(), key="poll", jitter=0.2)
+
     def _claim_both(self) -> None:
         self._claim(calls=False)
         self._claim(calls=True)
@@ -136,8 +166,12 @@ class Dispatcher(Actor[Dispatching]):
 
     async def _held(self, worker: str) -> list[Run]:
         """What the store counts as this worker's; read after a claim, so that no earlier claim can still take effect."""
-        running = await self._store.runs(RunFilter(states=(RunState.RUNNING,)), limit=HELD_MAX)
-        return [run for run in running if run.worker_id == worker]
+        held: list[Run] = []
+        page = await self._store.runs(RUNNING, limit=PAGE)
+        while page:
+            held += [run for run in page if run.worker_id == worker]
+            page = await self._store.runs(RUNNING, limit=PAGE, after=page[-1].id) if len(page) == PAGE else []
+        return held
 
     def _give_back(self, held: list[Run], worker: str, claimed: Sequence[Claimed]) -> None:
         """Return what is held and neither carried, nor ended, nor claimed just now."""

@@ -28,7 +28,7 @@ class Heartbeat(Actor[Beating]):
         self._standing = standing
         self._beat_s = beat_s
         self._expiry_s = expiry_s
-        self._under_way = False
+        self._under_way = self._again = False
 
     async def started(self) -> None:
         await self._join()
@@ -37,8 +37,9 @@ class Heartbeat(Actor[Beating]):
     @BeatNow.handler
     def beat(self, message: BeatNow) -> None:
         if self._under_way:
+            self._again = True  # what was asked of us meanwhile may not be in the answer
             return
-        self._under_way = True
+        self._under_way, self._again = True, False
         self.ctx.pipe(self._ask_store(), lambda beaten: beaten, lambda error: BeatFailed(str(error)))
 
     @Beaten.handler
@@ -48,6 +49,8 @@ class Heartbeat(Actor[Beating]):
             self._standing.lease.move(message.sent_at_s + self._expiry_s)
         if message.answer.cancel:
             self.ctx.ref(DISPATCHER).offer(CancelHere(message.answer.cancel))
+        if self._again:
+            self.beat(BeatNow())
 
     @BeatFailed.handler
     def failed(self, message: BeatFailed) -> None:

@@ -214,6 +214,36 @@ class CancelHere(Tell[Dispatching]):
     run_ids: tuple[str, ...]
 
 
+class LookAfterYourself(Tell[Dispatching]):
+    """Whether bells arrive has changed, and with it how often to look without being woken."""
+
+
+class Ringing:
+    """Address of the bellman."""
+
+
+class Hear(Tell[Ringing]):
+    """Begin to hear."""
+
+
+class Deaf(Tell[Ringing]):
+    """No bell will be heard any more."""
+
+    error: str
+
+
+class Test(Tell[Ringing]):
+    """Find out whether bells arrive."""
+
+
+class TestHeard(Tell[Ringing]):
+    """They do."""
+
+
+class Judge(Tell[Ringing]):
+    """By now a test should have been heard."""
+
+
 class Scheduling:
     """Address of the scheduler."""
 
@@ -281,6 +311,7 @@ POOL = Name[PoolKeeping]("pool")
 BROADCASTER = Name[Broadcasting]("broadcaster")
 HEARTBEAT = Name[Beating]("heartbeat")
 COMPLETER = Name[Completing]("completer")
+BELLMAN = Name[Ringing]("bellman")
 CREW = Name[Crewing]("crew")
 SCRIBE = Name[Scribing]("scribe")
 DISPATCHER = Name[Dispatching]("dispatcher")

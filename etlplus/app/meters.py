@@ -10,6 +10,7 @@ from datetime import datetime
 
 import trio
 
+from etlplus.actors.bellman import Earshot
 from etlplus.actors.pool import StoreWatch
 from etlplus.runtime import System
 from etlplus.service.house import House
@@ -62,6 +63,14 @@ def connect_store(meters: Meters, watch: StoreWatch, now: Callable[[], datetime]
     meters.read(catalog.STORE_OUTAGES, lambda: watch.view.outages)
     meters.read(catalog.STORE_OLDEST_SNAPSHOT, lambda: {watch.view.horizon.culprit or "": watch.view.horizon.oldest_s})
     meters.read(catalog.STORE_DEAD_ROWS, lambda: watch.view.horizon.dead_ratio)
+
+
+def connect_bells(meters: Meters, earshot: Earshot) -> None:
+    """Whether nodes hear each other."""
+    meters.read(catalog.BELLS_ARRIVE, lambda: float(earshot.arrive or False))
+    meters.read(catalog.BELLS_RUNG, lambda: earshot.rung)
+    meters.read(catalog.BELLS_HEARD, lambda: earshot.heard)
+    meters.read(catalog.BELLS_SILENCES, lambda: earshot.silences)
 
 
 def connect_lanes(meters: Meters, store: AdminStore) -> None:

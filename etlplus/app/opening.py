@@ -18,13 +18,14 @@ import trio
 from prometheus_client import CollectorRegistry
 
 import etlplus
+from etlplus.actors.bellman import Earshot
 from etlplus.actors.broadcaster import Newsroom
 from etlplus.actors.clock import SharedClock
 from etlplus.actors.messages import BROADCASTER, DISPATCHER, POOL
 from etlplus.actors.pool import StoreWatch
 from etlplus.actors.standing import Standing
 from etlplus.app import place
-from etlplus.app.meters import connect_house, connect_lanes, connect_runtime, connect_store, measured
+from etlplus.app.meters import connect_bells, connect_house, connect_lanes, connect_runtime, connect_store, measured
 from etlplus.app.staff import (
     EDGE,
     STOP_MARGIN_S,
@@ -118,16 +119,15 @@ async def _keep_house(
             shared = new_clock(clock)
             await shared.look(store)
             standing = _standing(settings, slots, functions, shared)
-            newsroom, watch = Newsroom(standing.now), StoreWatch(standing.now())
+            newsroom, watch, earshot = Newsroom(standing.now), StoreWatch(standing.now()), Earshot()
             await _store_jobs(store, functions, standing)
-            tree = staff(
-                store, workshop, standing, newsroom, settings, dead=await _predecessors(store, url), watch=watch
-            )
+            dead = await _predecessors(store, url)
+            tree = staff(store, workshop, standing, newsroom, settings, dead=dead, watch=watch, earshot=earshot)
             budget_s = settings.shutdown.drain_s + STOP_MARGIN_S
             async with open_system(
                 tree, name="etlplus", drain=budget_s, on_crash=log_crash, on_dead_letter=log_dead_letter
             ) as system:
-                house = _furnish(settings, data_dir, store, workshop, standing, newsroom, system)
+                house = _furnish(settings, data_dir, store, workshop, standing, newsroom, earshot, system)
                 _measure(house, system, lateness, watch)
                 service = Service(house)
                 if edge:
@@ -204,6 +204,7 @@ def _furnish(
     workshop: Workshop,
     standing: Standing,
     newsroom: Newsroom,
+    earshot: Earshot,
     system: System,
 ) -> House:
     secret = settings.auth.secret or kept_secret(data_dir / place.SECRET)
@@ -212,6 +213,7 @@ def _furnish(
         workshop=workshop,
         standing=standing,
         newsroom=newsroom,
+        earshot=earshot,
         broadcaster=system.ref(BROADCASTER),
         dispatcher=system.ref(DISPATCHER),
         pool=system.ref(POOL),
@@ -234,3 +236,4 @@ def _measure(house: House, system: System, lateness: Lateness, watch: StoreWatch
     connect_runtime(meters, system)
     connect_store(meters, watch, house.now)
     connect_lanes(meters, house.store)
+    connect_bells(meters, house.earshot)

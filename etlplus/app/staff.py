@@ -13,6 +13,7 @@ from typing import Any
 
 import structlog
 
+from etlplus.actors.bellman import Bellman, Earshot
 from etlplus.actors.broadcaster import Broadcaster, Newsroom
 from etlplus.actors.carriage import Executing
 from etlplus.actors.clock import SharedClock
@@ -22,6 +23,7 @@ from etlplus.actors.dispatcher import Dispatcher
 from etlplus.actors.duties import RescueDuty, Scheduler
 from etlplus.actors.heartbeat import Heartbeat
 from etlplus.actors.messages import (
+    BELLMAN,
     BROADCASTER,
     COMPLETER,
     CREW,
@@ -59,12 +61,14 @@ DAY_S = 86_400.0
 class Rhythm:
     """How often the staff look of themselves, in seconds; whatever they are told of, they do at once.
 
-    ``probe_s``: whether the store answers. ``poll_s``: whether there is something to claim. ``tick_s``: whether something is
-    due earlier than was known. ``rescue_s``: whether a worker was lost.
+    ``probe_s``: whether the store answers. ``poll_s``: whether there is something to claim, and ``poll_silent_s`` the same while
+    the bells of other nodes do not arrive. ``tick_s``: whether something is due earlier than was known; others ring for what
+    is due sooner than ``store.bells.SOON_S``. ``rescue_s``: whether a worker was lost.
     """
 
     probe_s: float = 5.0
-    poll_s: float = 1.0
+    poll_s: float = 5.0
+    poll_silent_s: float = 1.0
     tick_s: float = 1.0
     rescue_s: float = 5.0
 
@@ -129,6 +133,7 @@ def staff(
     dead: Sequence[str] = (),
     rhythm: Rhythm = Rhythm(),
     watch: StoreWatch | None = None,
+    earshot: Earshot | None = None,
 ) -> Supervisor:
     """
     The tree, in start order; it stops in exactly the reverse.
@@ -137,15 +142,23 @@ def staff(
     carriers, and starts again whenever they do.
     """
     lease, watch = settings.lease, watch or StoreWatch(standing.now())
+    earshot = earshot or Earshot()
+
+    def dispatcher() -> Dispatcher:
+        return Dispatcher(
+            store, standing, earshot, poll_s=rhythm.poll_s, poll_silent_s=rhythm.poll_silent_s, margin_s=lease.beat_s
+        )
+
     return Supervisor(
         child(POOL, lambda: PoolKeeper(store, watch, standing.now, every_s=rhythm.probe_s, timeout_s=rhythm.probe_s)),
         child(BROADCASTER, lambda: Broadcaster(newsroom)),
+        child(BELLMAN, lambda: Bellman(store, earshot)),
         child(HEARTBEAT, lambda: Heartbeat(store, standing, beat_s=lease.beat_s, expiry_s=lease.expiry_s)),
         child(COMPLETER, lambda: Completer(store, standing), shutdown=STOP_MARGIN_S),
         child(SCRIBE, lambda: Scribe(standing)),
         Supervisor(
             Supervisor(*_carriers(store, engine, standing, settings), name="carriers", intensity=Intensity(10, 60.0)),
-            child(DISPATCHER, lambda: Dispatcher(store, standing, poll_s=rhythm.poll_s, margin_s=lease.beat_s)),
+            child(DISPATCHER, dispatcher),
             strategy=rest_for_one,
             name="work",
         ),

@@ -4,8 +4,8 @@ What of a definition or a wish can be accepted, beyond what its types say; each 
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import Any
+from collections.abc import Collection, Iterable
+from typing import Any, cast
 
 import msgspec
 
@@ -15,6 +15,8 @@ from etlplus.jobs.texts import broken_at, nul_at
 
 PARAMS_BYTES_MAX = 1_000_000
 """Of a run's parameters, as JSON. Data belongs into a source; a run only says which."""
+DEPTH_MAX = 100
+"""Of a run's parameters: what is read by several programs must not depend on the stack that each has left."""
 KEY_CHARS_MAX = 500
 """Of a unique key, and of a limit's key."""
 
@@ -68,12 +70,23 @@ def check_wish(wish: NewRun, job: Job, mode: QueueMode, place: str = "") -> list
     if wish.params and not broken and len(msgspec.json.encode(wish.params)) > PARAMS_BYTES_MAX:
         accepted = f"at most {PARAMS_BYTES_MAX:,} bytes of JSON"
         found.append(Refusal("the parameters are too large", f"{place}/params", "too_large", accepted))
+    if _nests(wish.params, DEPTH_MAX):
+        accepted = f"at most {DEPTH_MAX} levels"
+        found.append(Refusal("the parameters are nested too deeply", f"{place}/params", "too_deep", accepted))
     if wish.unique_key is not None and not 0 < len(wish.unique_key) <= KEY_CHARS_MAX:
         accepted = f"1 to {KEY_CHARS_MAX} characters"
         found.append(Refusal("the unique key cannot be kept", f"{place}/unique_key", "bad_key", accepted))
     if job.limit is not None and job.limit.by is not None:
         found += _check_limit_value(job.limit, wish.params.get(job.limit.by), place)
     return found
+
+
+def _nests(value: Any, levels: int) -> bool:
+    """Whether mappings and lists stand more than so many levels deep in each other."""
+    if not isinstance(value, (dict, list)):
+        return False
+    inner = cast("Iterable[Any]", value.values() if isinstance(value, dict) else value)
+    return levels == 0 or any(_nests(each, levels - 1) for each in inner)
 
 
 def _check_limit_value(use: LimitUse, value: Any, place: str) -> list[Refusal]:

@@ -7,6 +7,7 @@ more. The rest of the definition is as good as ever, so only the schedule is lef
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -31,9 +32,26 @@ def read_job(doc: str | bytes) -> Job:
     return msgspec.convert(fields | {"schedule": None, "next_at": None, "paused": True, "fault": fault}, Job)
 
 
-def fault_of(doc: str | bytes) -> str | None:
-    """Why nothing can be scheduled by a stored document; None if it can be read."""
-    try:
-        return read_job(doc).fault
-    except msgspec.DecodeError as error:
-        return f"it cannot be read: {error}"
+def readable(rows: Iterable[tuple[str, str | bytes]]) -> tuple[list[Job], dict[str, str]]:
+    """
+    What of stored definitions can be scheduled by.
+
+    Args:
+        rows: Ids of jobs, and their documents.
+
+    Returns:
+        The jobs that can be read, in order; and of the others, by id, why they cannot.
+    """
+    jobs: list[Job] = []
+    faults: dict[str, str] = {}
+    for job_id, doc in rows:
+        try:
+            job = read_job(doc)
+        except msgspec.DecodeError as error:
+            faults[job_id] = f"it cannot be read: {error}"
+            continue
+        if job.fault is None:
+            jobs.append(job)
+        else:
+            faults[job_id] = job.fault
+    return jobs, faults

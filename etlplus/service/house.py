@@ -13,6 +13,7 @@ from pathlib import Path
 
 import prometheus_client
 
+from etlplus.actors.bellman import Earshot
 from etlplus.actors.broadcaster import Newsroom
 from etlplus.actors.messages import Broadcasting, Dispatching, PoolKeeping
 from etlplus.actors.standing import Standing
@@ -43,6 +44,7 @@ class House:
     workshop: Workshop
     standing: Standing
     newsroom: Newsroom
+    earshot: Earshot
     broadcaster: Ref[Broadcasting]
     dispatcher: Ref[Dispatching]
     pool: Ref[PoolKeeping]

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import builtins
 
+from etlplus.actors.messages import Wake
 from etlplus.errors import Invalid, Problem
 from etlplus.jobs.model import JobDraft
 from etlplus.service.facet import Facet, checked, checked_limit
@@ -39,6 +40,7 @@ class JobsFacet(Facet):
         saved = await self.house.store.save_job(
             draft, now=self.house.now(), job_id=found.id, expected_version=expected_version
         )
+        self.house.dispatcher.offer(Wake())  # what nothing had ticked for may have become runs
         return job_view(saved)
 
     async def delete(self, job: str, *, expected_version: int) -> None:

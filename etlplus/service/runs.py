@@ -12,7 +12,7 @@ from uuid import UUID
 import trio
 
 from etlplus.actors.messages import CancelHere
-from etlplus.errors import Invalid, NotFound, Problem
+from etlplus.errors import Conflict, Invalid, NotFound, Problem
 from etlplus.jobs.model import Job, NewRun, Run, RunState, Uniqueness
 from etlplus.jobs.views import RunView, run_view
 from etlplus.service.facet import Facet, checked, checked_limit
@@ -69,7 +69,7 @@ class RunsFacet(Facet):
         wanted, now = await self._wanted(wishes, idempotency_key), self.house.now()
         try:
             runs = await self.house.store.enqueue(wanted, now=now)
-        except Invalid as error:
+        except (Invalid, Conflict) as error:
             raise moved(error, "/runs" if len(wishes) > 1 else "/runs/0") from error
         distinct = {run.id: run for run in runs}
         made = [run for run in distinct.values() if run.created_at == now]
@@ -114,10 +114,10 @@ class RunsFacet(Facet):
 
     async def cancel(self, run: str) -> RunView:
         self.who.must("runs:cancel")
-        found = await self.house.store.cancel(run, now=self.house.now())
-        await self.announce([found])
-        self.house.dispatcher.tell(CancelHere((found.id,)))
-        return self._view(found)
+        cancelled, *released = await self.house.store.cancel(run, now=self.house.now())
+        await self.announce([cancelled, *released])
+        self.house.dispatcher.tell(CancelHere((cancelled.id,)))
+        return self._view(cancelled)
 
     async def log(
         self,

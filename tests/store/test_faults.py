@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from etlplus.jobs.model import JobDraft, RunState
-from etlplus.jobs.reading import fault_of, read_job
-from etlplus.jobs.schedules import CronSchedule
+from etlplus.jobs.reading import read_job, readable
+from etlplus.jobs.schedules import CronSchedule, IntervalSchedule
 from etlplus.store.contract import Store
 from etlplus.store.opening import open_store
 from etlplus.store.postgres.bridge import open_bridge
@@ -113,8 +113,9 @@ def test_only_the_schedule_of_a_definition_is_left_out() -> None:
     )
     job = read_job(doc)
     assert (job.version, job.kind, job.schedule, job.next_at, job.paused) == (3, "command", None, None, True)
-    assert fault_of(doc) == job.fault
     assert "by moon" in (job.fault or "")
-    assert fault_of(doc.replace("by moon", "cron").replace('"kind":"cron"', '"kind":"interval","every_s":60')) is None
-    for broken in ("{", '{"id": 1}'):
-        assert (fault_of(broken) or "").startswith("it cannot be read")
+    good = doc.replace('"kind":"by moon"', '"kind":"interval","every_s":60')
+    jobs, faults = readable([("a", doc), ("b", good), ("c", "{"), ("d", '{"id": 1}')])
+    assert [each.schedule for each in jobs] == [IntervalSchedule(every_s=60)]
+    assert faults.pop("a") == job.fault
+    assert {key: said.startswith("it cannot be read") for key, said in faults.items()} == {"c": True, "d": True}

@@ -18,20 +18,20 @@ import trio
 from msgspec.structs import replace
 
 import etlplus
-from etlplus.errors import Misconfigured
+from etlplus.errors import Misconfigured, StoreUnavailable
 from etlplus.jobs.model import JobDraft
-from etlplus.jobs.queues import LimitDraft, LimitUse
-from etlplus.jobs.schedules import IntervalSchedule
 from etlplus.settings import Engine, Postgres, Settings
 from etlplus.settings.schema import Store as StoreSettings
+from etlplus.store.bells import EVERYBODYS, Bell
 from etlplus.store.contract import Store
 from etlplus.store.opening import open_store
 from etlplus.store.pooling import USUAL
 from etlplus.store.postgres.bridge import Bridge, Db, Lane, open_bridge
-from etlplus.testing.stores import NOW, a_claim, a_job, a_worker, all_told, at, some_runs
+from etlplus.testing.stores import at
 
 sys.path.insert(0, str(Path(__file__).parent))
 import test_exam
+from everything import live
 from pooler import Pooler, open_pooler, pgbouncer
 
 OPTION = r"store\.postgres\.pgbouncer"
@@ -79,27 +79,6 @@ def test_the_exam_is_sat_here() -> None:
     assert inspect.iscoroutinefunction(globals()["test_the_first_bounds_are_kept"])
 
 
-async def use_everything(store: Store) -> None:
-    """One of each kind: made under a unique key, limited, claimed, beaten for, acknowledged, rescued, ticked, cancelled, tidied."""
-    await store.save_limit(LimitDraft(name="api", slots=2), now=NOW)
-    job = await a_job(store, limit=LimitUse("api"), schedule=IntervalSchedule(every_s=60))
-    runs = await some_runs(store, job, 6)
-    await some_runs(store, job, unique_key="once")
-    for worker in ("w", "lost"):
-        await a_worker(store, worker)
-    assert (await store.beat("w", now=at(1), expires_at=at(500))).alive
-    claimed = await a_claim(store, limit=9)
-    assert len(claimed) == 2
-    await all_told(store, claimed)
-    assert len(await a_claim(store, worker="lost", limit=9)) == 2
-    assert len(await store.rescue(now=at(100))) == 2
-    assert await store.tick(now=at(100))
-    await store.cancel(runs[5].id, now=at(101))
-    await store.statistics()
-    await store.horizon()
-    assert (await store.counts()).runs["succeeded"] == 2
-
-
 async def test_nothing_lies_in_a_session(new_database: Callable[[], str]) -> None:
     """Two nodes work at once through three sessions: no setting, statement, lock, table or channel of theirs stays in one."""
     async with open_pooler(new_database()) as (pooler, address):
@@ -108,7 +87,7 @@ async def test_nothing_lies_in_a_session(new_database: Callable[[], str]) -> Non
             open_store(address, rng=Random(2), pooling=POOLED) as other,
             trio.open_nursery() as nursery,
         ):
-            await use_everything(store)
+            await live(store)
             for _ in range(5):
                 for each in (store, other):
                     nursery.start_soon(partial(each.tick, now=at(300)))
@@ -135,7 +114,31 @@ async def test_a_whole_service_works_behind_a_pooler(pooled: str, tmp_path: Path
             while not (run := await service.runs.get(run.id)).finished:
                 await anext(aiter(news))
         assert (run.state, run.figures.rows_loaded) == ("succeeded", 2)
-        assert (await service.system.health()).status == "pass"
+        health = await service.system.health()
+        assert [check.name for check in health.checks if check.status != "pass"] == ["wakeups"]
+
+
+async def test_bells_ring_through_a_pooler_and_are_heard_beside_it(new_database: Callable[[], str]) -> None:
+    """With the address of the server itself to listen on; a node that has none hears nothing."""
+    direct = new_database()
+    async with open_pooler(direct) as (pooler, address):
+        async with (
+            open_store(address, pooling=replace(POOLED, listen_url=direct)) as one,
+            open_store(address, pooling=POOLED) as two,
+            trio.open_nursery() as nursery,
+        ):
+            bells, heard = trio.open_memory_channel[Bell](100)
+            nursery.start_soon(one.hear, bells.send_nowait)
+            two.pull(Bell.HEED)
+            with trio.fail_after(20):
+                while await heard.receive() is not max(EVERYBODYS):
+                    pass
+                await two.ring()
+                assert await heard.receive() is Bell.HEED
+                with pytest.raises(StoreUnavailable, match="listen_url"):
+                    await two.hear(bells.send_nowait)
+            nursery.cancel_scope.cancel()
+        assert await left_behind(pooler) == []
 
 
 @pytest.mark.parametrize("lenient", [False, True])

@@ -35,6 +35,7 @@ class JobView(msgspec.Struct, frozen=True):
     timeout_s: float | None
     queue_timeout_s: float | None
     total_timeout_s: float | None
+    poison_after: int
     memory_limit_bytes: int | None
     base_dir: str
     paused: bool

@@ -4,7 +4,7 @@ The PostgreSQL body of the store: each call is one unit that crosses the bridge 
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from copy import copy
 from datetime import datetime
@@ -23,6 +23,7 @@ from etlplus.jobs.queues import Limit, LimitDraft, Queue, QueueCounts, QueueDraf
 from etlplus.jobs.receipts import Answer, Once, Receipt
 from etlplus.jobs.retention import Keep, Tidied
 from etlplus.jobs.ticks import Tick
+from etlplus.store.bells import Bell, Pulled
 from etlplus.store.contract import Beat, Counts, Hint, Horizon, Outcome, RunFilter, Settled, Statistics, Taken
 from etlplus.store.pooling import LaneFigures, Pooling
 from etlplus.store.postgres import (
@@ -45,6 +46,7 @@ from etlplus.store.postgres import (
 )
 from etlplus.store.postgres.bridge import Bridge, Db, Lane, Unit, open_bridge
 from etlplus.store.postgres.claiming import Claims
+from etlplus.store.postgres.listening import Bells
 from etlplus.store.postgres.marks import Marks
 from etlplus.store.postgres.settling import Settlements
 from etlplus.store.postgres.sql import admin as sql
@@ -59,8 +61,9 @@ SHARDS = 16
 class PostgresStore:
     """See ``etlplus.store.contract.Store``."""
 
-    def __init__(self, bridge: Bridge, rng: Random) -> None:
+    def __init__(self, bridge: Bridge, rng: Random, bells: Bells) -> None:
         self._bridge = bridge
+        self._bells, self._pulled = bells, Pulled()
         self._ids, self._shard = Ids(rng), rng.randrange(SHARDS)
         self._marks = Marks()
         self._known = definitions.Definitions()
@@ -87,10 +90,19 @@ class PostgresStore:
     async def _look(self, unit: Unit[T]) -> T:
         return await self._bridge.run(unit, atomic=False)
 
-    def _stirred(self, runs: Sequence[Run]) -> None:
-        """Runs came into the queues: the next claim must not look past them."""
+    def _stirred(self, runs: Sequence[Run], now: datetime) -> None:
+        """Runs came into the queues, or made another transition: the next claim must not look past them, and others want
+        to hear of them.
+        """
+        self._pulled.pull_for(runs, now)
         if queued := [run.rank_at for run in runs if run.state is RunState.QUEUED]:
             self._marks.stir(min(queued))
+
+    async def _opened(self, unit: Unit[T]) -> T:
+        """A unit after which more may be claimed, though no run has changed."""
+        answer = await self._write(unit)
+        self._pulled.pull(Bell.WORK)
+        return answer
 
     async def save_job(
         self, draft: JobDraft, *, now: datetime, job_id: str | None = None, expected_version: int | None = None
@@ -98,7 +110,9 @@ class PostgresStore:
         saved, runs = await self._write(
             lambda db: ticking.save_job(db, self._ids, draft, now, job_id, expected_version, self._shard)
         )
-        self._stirred(runs)
+        self._stirred(runs, now)
+        if saved.next_at is not None:
+            self._pulled.pull(Bell.PLANS)
         return saved
 
     async def delete_job(self, job_id: str, *, now: datetime, expected_version: int | None = None) -> None:
@@ -112,28 +126,28 @@ class PostgresStore:
             return made
 
         made = await self._write(unit)
-        self._stirred(made)
+        self._stirred(made, now)
         return made
 
-    async def cancel(self, run_id: str, *, now: datetime) -> Run:
-        cancelled, *released = await self._write(lambda db: cancelling.cancel(db, run_id, now, self._shard))
-        self._stirred(released)
-        return cancelled
+    async def cancel(self, run_id: str, *, now: datetime) -> list[Run]:
+        changed = await self._write(lambda db: cancelling.cancel(db, run_id, now, self._shard))
+        self._stirred(changed, now)
+        return changed
 
     async def save_queue(self, draft: QueueDraft, *, now: datetime) -> Queue:
-        return await self._write(lambda db: queues.save_queue(db, draft, now))
+        return await self._opened(lambda db: queues.save_queue(db, draft, now))
 
     async def set_queue_mode(self, name: str, mode: QueueMode, *, now: datetime) -> Queue:
-        return await self._write(lambda db: queues.set_queue_mode(db, name, mode, now))
+        return await self._opened(lambda db: queues.set_queue_mode(db, name, mode, now))
 
     async def delete_queue(self, name: str, *, now: datetime) -> None:
         await self._write(lambda db: queues.delete_queue(db, name))
 
     async def save_limit(self, draft: LimitDraft, *, now: datetime) -> Limit:
-        return await self._write(lambda db: limits.save_limit(db, draft, now))
+        return await self._opened(lambda db: limits.save_limit(db, draft, now))
 
     async def delete_limit(self, name: str, *, now: datetime) -> None:
-        await self._write(lambda db: limits.delete_limit(db, name))
+        await self._opened(lambda db: limits.delete_limit(db, name))
 
     async def replay(
         self, which: LetterFilter, *, now: datetime, edit: Edit | None = None, dry_run: bool = False, limit: int = 1000
@@ -141,7 +155,7 @@ class PostgresStore:
         replayed = await self._write(
             lambda db: letters.replay(db, self._ids, which, edit or {}, dry_run, limit, now, self._shard)
         )
-        self._stirred([each.run for each in replayed if each.run is not None])
+        self._stirred([each.run for each in replayed if each.run is not None], now)
         return replayed
 
     async def discard(self, which: LetterFilter, *, reason: str, now: datetime, limit: int = 1000) -> list[str]:
@@ -253,26 +267,55 @@ class PostgresStore:
 
     async def acknowledge(self, outcomes: Sequence[Outcome], *, now: datetime) -> list[Settled]:
         settled = await self._bridge.run(lambda db: self._settlements.acknowledge(db, outcomes, now), Lane.SETTLE)
-        self._stirred([run for each in settled for run in (each.run, each.released) if run is not None])
+        self._stirred([run for each in settled for run in (each.run, each.released) if run is not None], now)
+        if any(each.freed for each in settled):
+            self._pulled.pull(Bell.WORK)
         return settled
 
     async def rescue(self, *, now: datetime, dead: Sequence[str] = (), limit: int = 500) -> list[Run]:
         rescued = await self._bridge.run(lambda db: self._settlements.rescue(db, now, dead, limit))
-        self._stirred(rescued)
+        self._stirred(rescued, now)
+        if rescued:
+            self._pulled.pull(Bell.WORK)  # their slots are free, whatever became of them
         return rescued
 
     async def leave(self, worker_id: str, *, now: datetime) -> list[Run]:
         returned = await self._bridge.run(lambda db: self._settlements.leave(db, worker_id, now))
-        self._stirred(returned)
+        self._stirred(returned, now)
+        await self.ring()  # whoever leaves has nobody to ring later
         return returned
 
     async def tick(self, *, now: datetime, limit: int = 500) -> list[Run]:
         due = await self._bridge.run(lambda db: ticking.tick(db, self._known, self._ids, now, limit, self._shard))
-        self._stirred(due)
+        self._stirred(due, now)
         return due
 
     async def queued_hint(self) -> Hint:
         return await self._look(ticking.queued_hint)
+
+    def pull(self, bell: Bell) -> None:
+        self._pulled.pull(bell)
+
+    async def wait_pulled(self) -> None:
+        await self._pulled.wait()
+
+    async def ring(self) -> frozenset[Bell]:
+        bells = self._pulled.take()
+        try:
+            if bells:
+                await self._bells.ring(bells)
+        except BaseException:
+            self._pulled.pull(*bells)
+            raise
+        return bells
+
+    async def hear(self, heard: Callable[[Bell], None]) -> None:
+        def hearing(bell: Bell) -> None:
+            if bell is Bell.WORK:
+                self._marks.stir()  # others may have queued what the next claim would look past
+            heard(bell)
+
+        await self._bells.hear(hearing)
 
     async def ping(self) -> None:
         await self._bridge.run(lambda db: db.execute(sql.PING), Lane.BEAT, atomic=False)
@@ -319,6 +362,7 @@ async def open_postgres(dsn: str, rng: Random, rules: Pooling) -> AsyncGenerator
         StoreUnavailable: nobody answers there.
     """
     async with open_bridge(dsn, schema.SCHEMA, rules, Random(rng.getrandbits(64))) as bridge:
-        store = PostgresStore(bridge, rng)
+        direct = "" if rules.pgbouncer else dsn
+        store = PostgresStore(bridge, rng, Bells(bridge, rules.listen_url or direct, rng))
         await store.migrate()
         yield store

@@ -72,6 +72,8 @@ _LOST: tuple[type[BaseException], ...] = (
 """What tells of the server or of the way to it, not of the unit; asyncpg has several classes for a lost connection."""
 
 
+_AGAIN = (asyncpg.TransactionRollbackError, asyncpg.InvalidCachedStatementError, asyncpg.OutdatedSchemaCacheError)
+"""A neighbor was in the way, or changed the schema beneath a prepared statement: the same again will do."""
 _REFUSED = (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError)
 """Nobody may come in like that: for the operator to mend."""
 
@@ -99,8 +101,6 @@ class Bridge:
             Invalid: a text cannot be kept by PostgreSQL (a NUL character).
             StoreUnavailable: closed, unreachable, or no answer in time; whether it took effect may be unknown.
         """
-        if self._closed:
-            raise StoreUnavailable("the store is closed")
         self._units += 1
         connections = self._lanes[lane]
         with self._crossing() as scope:
@@ -115,6 +115,16 @@ class Bridge:
     def lanes(self) -> Mapping[str, LaneFigures]:
         """How the connections of each lane are."""
         return {lane.value: connections.figures() for lane, connections in self._lanes.items()}
+
+    async def stay(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Carry over what is no unit and has no end of its own.
+
+        Raises:
+            StoreUnavailable: closed, or what it talks to is lost.
+        """
+        with self._crossing():
+            return await self._loop.run_aio_coroutine(work())
+        raise self._unanswered()
 
     def statistics(self) -> dict[str, float]:
         """Units carried, tries after a deadlock, connections cut; connections open and idle."""
@@ -165,6 +175,8 @@ class Bridge:
         await self._loop.run_aio_coroutine(self._close_lanes())
 
     def _crossing(self) -> _Crossing:
+        if self._closed:
+            raise StoreUnavailable("the store is closed")
         return _Crossing(self._crossings, self._left)
 
     def _left(self) -> None:
@@ -204,7 +216,7 @@ class Bridge:
         for _ in range(TRIES - 1):
             try:
                 return await self._try(unit, lane, atomic)
-            except asyncpg.TransactionRollbackError:
+            except _AGAIN:
                 self._again += 1
         return await self._try(unit, lane, atomic)
 

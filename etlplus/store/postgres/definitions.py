@@ -18,7 +18,7 @@ from etlplus.store.postgres.bridge import Db
 from etlplus.store.postgres.records import encode, found, many_jobs, one_job
 from etlplus.store.postgres.sql import definitions as sql
 from etlplus.store.postgres.sql import queues
-from etlplus.store.refusals import refuse_job
+from etlplus.store.refusals import refuse_job, refused_name
 
 REMEMBERED_MAX = 1000
 
@@ -41,7 +41,7 @@ async def save_job(db: Db, ids: Ids, draft: JobDraft, now: datetime, job_id: str
     try:
         await put_version(db, job)
     except UniqueViolationError as error:
-        raise Conflict(f"another job is called {draft.name!r}", code="name_taken") from error
+        raise refused_name(draft.name) from error
     return job
 
 

@@ -28,7 +28,7 @@ async def enqueue(db: Db, ids: Ids, wishes: Sequence[NewRun], now: datetime, sha
     jobs = {job.id: job for job in await many_jobs(db, definitions.JOBS_FOR_RUNS, wanted)}
     refuse_wishes(wishes, jobs, await modes(db, sorted({job.queue for job in jobs.values()})))
     batch = Batch(jobs, holders, lambda: ids.new(now), now)
-    answers = [batch.grant(wish) for wish in wishes]
+    answers = batch.grant(wishes)
     await put_runs(db, batch.made, now)
     if batch.keys:
         await db.execute(sql.PUT_UNIQUE_KEYS, list(batch.keys), list(batch.keys.values()))

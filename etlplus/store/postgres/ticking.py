@@ -13,7 +13,7 @@ from etlplus.jobs import transitions
 from etlplus.jobs.ids import Ids
 from etlplus.jobs.model import Job, JobDraft, Run
 from etlplus.jobs.queues import QueueMode
-from etlplus.jobs.reading import fault_of, read_job
+from etlplus.jobs.reading import readable
 from etlplus.jobs.ticks import Tick
 from etlplus.store.contract import Hint
 from etlplus.store.kept import Entry, entry
@@ -52,11 +52,10 @@ async def tick(db: Db, known: Definitions, ids: Ids, now: datetime, limit: int, 
 
 async def _due(db: Db, now: datetime, limit: int) -> list[Job]:
     """The jobs whose schedules are to be decided; one that cannot be read is set aside, so that it holds up no other."""
-    rows = await db.fetch(schedules.JOBS_DUE, now, limit)
-    faults = {row["id"]: fault for row in rows if (fault := fault_of(row["doc"])) is not None}
+    jobs, faults = readable((row["id"], row["doc"]) for row in await db.fetch(schedules.JOBS_DUE, now, limit))
     if faults:
         await db.execute(schedules.SET_ASIDE, list(faults), list(faults.values()))
-    return [read_job(row["doc"]) for row in rows if row["id"] not in faults]
+    return jobs
 
 
 async def save_job(

@@ -25,6 +25,7 @@ from etlplus.jobs.queues import Limit, LimitDraft, Queue, QueueCounts, QueueDraf
 from etlplus.jobs.receipts import Answer, Once, Receipt
 from etlplus.jobs.retention import Keep, Tidied
 from etlplus.jobs.ticks import Tick
+from etlplus.store.bells import EVERYBODYS, Bell, Pulled
 from etlplus.store.contract import Beat, Claimed, Counts, Hint, Horizon, Outcome, RunFilter, Settled, Statistics, Taken
 from etlplus.store.kept import Kept
 from etlplus.store.pooling import LaneFigures
@@ -65,6 +66,8 @@ class SqliteStore:
         self._ids = Ids(rng)
         self._definitions = definitions.Definitions()
         self._settlements = Settlements(self._definitions, rng)
+        self._pulled = Pulled()
+        self._hearers: list[Callable[[Bell], None]] = []
         self._closed = trio.Event()
         self._once: Once | None = None
 
@@ -96,10 +99,28 @@ class SqliteStore:
         """Refuse whatever comes from now on."""
         self._closed.set()
 
+    async def _opened(self, unit: Callable[[sqlite3.Connection], T]) -> T:
+        """A unit after which more may be claimed, though no run has changed."""
+        answer = await self._write(unit)
+        self._pulled.pull(Bell.WORK)
+        return answer
+
+    async def _moved(self, unit: Callable[[sqlite3.Connection], list[Run]], now: datetime) -> list[Run]:
+        """A unit that answers with the runs that it made or moved on."""
+        runs = await self._write(unit)
+        self._pulled.pull_for(runs, now)
+        return runs
+
     async def save_job(
         self, draft: JobDraft, *, now: datetime, job_id: str | None = None, expected_version: int | None = None
     ) -> Job:
-        return await self._write(lambda db: ticking.save_job(db, self._ids, draft, now, job_id, expected_version))
+        saved, runs = await self._write(
+            lambda db: ticking.save_job(db, self._ids, draft, now, job_id, expected_version)
+        )
+        self._pulled.pull_for(runs, now)
+        if saved.next_at is not None:
+            self._pulled.pull(Bell.PLANS)
+        return saved
 
     async def delete_job(self, job_id: str, *, now: datetime, expected_version: int | None = None) -> None:
         await self._write(lambda db: definitions.delete_job(db, job_id, expected_version))
@@ -111,30 +132,32 @@ class SqliteStore:
                 receipts.name_made(db, self._once, [run.id for run in made])
             return made
 
-        return await self._write(unit)
+        return await self._moved(unit, now)
 
-    async def cancel(self, run_id: str, *, now: datetime) -> Run:
-        return await self._write(lambda db: cancelling.cancel(db, run_id, now))
+    async def cancel(self, run_id: str, *, now: datetime) -> list[Run]:
+        return await self._moved(lambda db: cancelling.cancel(db, run_id, now), now)
 
     async def save_queue(self, draft: QueueDraft, *, now: datetime) -> Queue:
-        return await self._write(lambda db: queues.save_queue(db, draft, now))
+        return await self._opened(lambda db: queues.save_queue(db, draft, now))
 
     async def set_queue_mode(self, name: str, mode: QueueMode, *, now: datetime) -> Queue:
-        return await self._write(lambda db: queues.set_queue_mode(db, name, mode, now))
+        return await self._opened(lambda db: queues.set_queue_mode(db, name, mode, now))
 
     async def delete_queue(self, name: str, *, now: datetime) -> None:
         await self._write(lambda db: queues.delete_queue(db, name))
 
     async def save_limit(self, draft: LimitDraft, *, now: datetime) -> Limit:
-        return await self._write(lambda db: limits.save_limit(db, draft, now))
+        return await self._opened(lambda db: limits.save_limit(db, draft, now))
 
     async def delete_limit(self, name: str, *, now: datetime) -> None:
-        await self._write(lambda db: limits.delete_limit(db, name))
+        await self._opened(lambda db: limits.delete_limit(db, name))
 
     async def replay(
         self, which: LetterFilter, *, now: datetime, edit: Edit | None = None, dry_run: bool = False, limit: int = 1000
     ) -> list[Replay]:
-        return await self._write(lambda db: letters.replay(db, self._ids, which, edit or {}, dry_run, limit, now))
+        found = await self._write(lambda db: letters.replay(db, self._ids, which, edit or {}, dry_run, limit, now))
+        self._pulled.pull_for([each.run for each in found if each.run is not None], now)
+        return found
 
     async def discard(self, which: LetterFilter, *, reason: str, now: datetime, limit: int = 1000) -> list[str]:
         return await self._write(lambda db: letters.discard(db, which, reason, limit, now))
@@ -247,19 +270,53 @@ class SqliteStore:
         return await self._write(lambda db: logs.append(db, run_id, attempt, worker_id, lines))
 
     async def acknowledge(self, outcomes: Sequence[Outcome], *, now: datetime) -> list[Settled]:
-        return await self._write(lambda db: self._settlements.acknowledge(db, outcomes, now))
+        settled = await self._write(lambda db: self._settlements.acknowledge(db, outcomes, now))
+        self._pulled.pull_for([run for each in settled for run in (each.run, each.released) if run is not None], now)
+        if any(each.freed for each in settled):
+            self._pulled.pull(Bell.WORK)
+        return settled
 
     async def rescue(self, *, now: datetime, dead: Sequence[str] = (), limit: int = 500) -> list[Run]:
-        return await self._write(lambda db: self._settlements.rescue(db, now, dead, limit))
+        rescued = await self._moved(lambda db: self._settlements.rescue(db, now, dead, limit), now)
+        if rescued:
+            self._pulled.pull(Bell.WORK)  # their slots are free, whatever became of them
+        return rescued
 
     async def leave(self, worker_id: str, *, now: datetime) -> list[Run]:
-        return await self._write(lambda db: self._settlements.leave(db, worker_id, now))
+        returned = await self._moved(lambda db: self._settlements.leave(db, worker_id, now), now)
+        await self.ring()  # whoever leaves has nobody to ring later
+        return returned
 
     async def tick(self, *, now: datetime, limit: int = 500) -> list[Run]:
-        return await self._write(lambda db: ticking.tick(db, self._definitions, self._ids, now, limit))
+        return await self._moved(lambda db: ticking.tick(db, self._definitions, self._ids, now, limit), now)
 
     async def queued_hint(self) -> Hint:
         return await self._read(ticking.queued_hint)
+
+    def pull(self, bell: Bell) -> None:
+        self._pulled.pull(bell)
+
+    async def wait_pulled(self) -> None:
+        await self._pulled.wait()
+
+    async def ring(self) -> frozenset[Bell]:
+        self._refuse_closed()
+        await trio.lowlevel.checkpoint()
+        bells = self._pulled.take()
+        # Where one hears, whoever rings is that one.
+        for bell in sorted(bells if len(self._hearers) > 1 else bells - EVERYBODYS):
+            for heard in list(self._hearers):
+                heard(bell)
+        return bells
+
+    async def hear(self, heard: Callable[[Bell], None]) -> None:
+        self._hearers.append(heard)
+        try:
+            for bell in sorted(EVERYBODYS):
+                heard(bell)
+            await trio.sleep_forever()
+        finally:
+            self._hearers.remove(heard)
 
     async def ping(self) -> None:
         await self._write(lambda db: db.execute("SELECT 1").fetchone())

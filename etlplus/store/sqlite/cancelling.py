@@ -18,17 +18,16 @@ from etlplus.store.sqlite.turns import release
 OF_SCHEDULE = f"SELECT {KEPT} FROM run_live WHERE job_id = ? AND of_schedule AND NOT cancel_requested ORDER BY id"
 
 
-def cancel(db: Db, run_id: str, now: datetime) -> Run:
+def cancel(db: Db, run_id: str, now: datetime) -> list[Run]:
+    """The run as it is now, and after it the one that goes on in its place, if any."""
     line = line_of(db, run_id)
     if line is None:
         finished = found(one(db, Run, "SELECT doc FROM run WHERE id = ?", run_id), "run", run_id)
         raise Conflict(f"the run is {finished.state} already", code="run_finished")
     if line.present.cancel_requested:
-        return line.present
+        return [line.present]
     cancelled = entry(line, transitions.cancel(line.present, now))
-    record(db, [cancelled], now)
-    release(db, [cancelled], now)
-    return cancelled.run
+    return record(db, [cancelled], now) + release(db, [cancelled], now)
 
 
 def cancel_scheduled(db: Db, job_id: str, now: datetime) -> list[Run]:

@@ -13,7 +13,7 @@ from etlplus.errors import Conflict, Stale
 from etlplus.jobs.ids import Ids
 from etlplus.jobs.model import Job, JobDraft, Run
 from etlplus.jobs.schedule import next_after
-from etlplus.store.refusals import refuse_job
+from etlplus.store.refusals import refuse_job, refused_name
 from etlplus.store.sqlite import queues
 from etlplus.store.sqlite.limits import limits
 from etlplus.store.sqlite.records import Db, encode, found, one_job
@@ -32,7 +32,7 @@ def save_job(db: Db, ids: Ids, draft: JobDraft, now: datetime, job_id: str | Non
     refuse_job(draft, queues.names(db), {limit.name for limit in limits(db)})
     holder = one_job(db, "SELECT doc FROM job WHERE name = ?", draft.name)
     if holder is not None and holder.id != job_id:
-        raise Conflict(f"another job is called {draft.name!r}", code="name_taken")
+        raise refused_name(draft.name)
     saved = Job(
         id=present.id if present else ids.new(now),
         version=present.version + 1 if present else 1,

@@ -117,6 +117,7 @@ def _settled(outcome: Outcome, entry: Entry | None, released: dict[str, Run]) ->
         applied=True,
         run=entry.run,
         released=released.pop(entry.run.job_id, None),
+        freed=_slotted(entry),
     )
 
 

@@ -11,7 +11,7 @@ from etlplus.jobs import transitions
 from etlplus.jobs.ids import Ids
 from etlplus.jobs.model import Job, JobDraft, Run
 from etlplus.jobs.queues import QueueMode
-from etlplus.jobs.reading import fault_of, read_job
+from etlplus.jobs.reading import readable
 from etlplus.store.contract import Hint
 from etlplus.store.kept import entry
 from etlplus.store.scheduling import UNFINISHED_MAX, Around, Planned, planned, saved_over
@@ -59,19 +59,20 @@ def tick(db: Db, known: Definitions, ids: Ids, now: datetime, limit: int) -> lis
 
 def _due(db: Db, now: datetime, limit: int) -> list[Job]:
     """The jobs whose schedules are to be decided; one that cannot be read is set aside, so that it holds up no other."""
-    rows = db.execute(DUE_JOBS, (now.timestamp(), limit)).fetchall()
-    faults = {job_id: fault for job_id, doc in rows if (fault := fault_of(doc)) is not None}
+    jobs, faults = readable(db.execute(DUE_JOBS, (now.timestamp(), limit)).fetchall())
     db.executemany("UPDATE job SET fault = ? WHERE id = ?", [(fault, job_id) for job_id, fault in faults.items()])
-    return [read_job(doc) for job_id, doc in rows if job_id not in faults]
+    return jobs
 
 
-def save_job(db: Db, ids: Ids, draft: JobDraft, now: datetime, job_id: str | None, expected: int | None) -> Job:
-    """Store a version of a job, and first decide what nothing has ticked for."""
+def save_job(
+    db: Db, ids: Ids, draft: JobDraft, now: datetime, job_id: str | None, expected: int | None
+) -> tuple[Job, list[Run]]:
+    """Store a version of a job, and first decide what nothing has ticked for: the job, and the runs that this made."""
     present = definitions.job(db, job_id) if job_id is not None else None
     saved = definitions.save_job(db, ids, draft, now, job_id, expected)
-    if present is not None:
-        write(db, saved_over(present, saved, _around(db, present, saved), lambda: ids.new(now), now), now)
-    return saved
+    if present is None:
+        return saved, []
+    return saved, write(db, saved_over(present, saved, _around(db, present, saved), lambda: ids.new(now), now), now)
 
 
 def write(db: Db, plan: Planned, now: datetime) -> list[Run]:

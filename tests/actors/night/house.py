@@ -109,6 +109,8 @@ class Line:
 
     def __getattr__(self, name: str) -> Any:
         call = getattr(self._house.store, name)
+        if name in ("pull", "wait_pulled"):
+            return call  # it asks the store nothing
 
         async def asked(*args: Any, **kwargs: Any) -> Any:
             starts = self._house.starts
@@ -116,7 +118,7 @@ class Line:
             if (why := self._fails(starts)) is not None:
                 raise StoreUnavailable(why)
             answer = await call(*args, **kwargs)
-            if name == "claim":
+            if name == "claim" and answer.claimed:
                 self._house.look_at_limits()
             await self._bring_back(starts)
             return answer

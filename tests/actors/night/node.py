@@ -36,7 +36,7 @@ from .times import virtual_now
 
 EXPIRY_S = 9.0
 SETTINGS = Settings(lease=LeaseSettings(beat_s=3.0, expiry_s=EXPIRY_S), shutdown=Shutdown(drain_s=2.0))
-SLOW = Rhythm(probe_s=30, poll_s=5, tick_s=5, rescue_s=5)
+SLOW = Rhythm(probe_s=30, poll_s=16, poll_silent_s=8, tick_s=8, rescue_s=6)
 """Looking around is cheap in one real second, and dear in an hour that is over in one."""
 LABELS = (CALLS + "call",)
 
@@ -118,6 +118,8 @@ class Process:
 
     def kill(self) -> None:
         """From now on nobody hears of it: its calls reach nobody, and what it carries commits nothing."""
+        if self.system is not None and not self.stop.is_set():
+            self.world.house.seen["killed at work"] += 1
         self.dead = True
         self.thaw()
         self.standing.hurry.set()
@@ -200,6 +202,7 @@ class Node:
                 await self.process.live(dead)
             except SystemFailed:
                 seen["gave up"] += 1
+                await trio.sleep(self.rng.uniform(2, 10))
             except StoreUnavailable:
                 seen["left unheard"] += 1
             await trio.sleep(self.rng.uniform(0.2, 8))

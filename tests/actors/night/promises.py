@@ -22,9 +22,10 @@ EXPECTED = (Unhandled, StoreUnavailable, StartFailed, GaveUp, Killed)
 SEEN_IN_A_HUNDRED = {
     # what befell the nodes
     "crash": 100, "cut off": 100, "freeze": 100, "kill": 100, "drain": 100, "shift clock": 100,
-    "take store away": 100, "restart store": 100, "silence": 100, "lost answer": 100,
+    "take store away": 100, "restart store": 100, "silence": 100, "lost answer": 100, "actor crashed": 100,
+    "killed at work": 50,
     # what came of it
-    "zombie refused": 5, "stale result": 20, "waited for a limit": 100, "held by another": 20, "replayed": 5,
+    "zombie refused": 5, "stale result": 20, "handed back": 10, "waited for a limit": 100, "held by another": 20, "replayed": 5,
     Happening.RESCUED: 50, Happening.RETURNED: 50, Happening.RETRIED: 50, Happening.FAILED: 10,
     Happening.CANCELLED: 20, Happening.CANCEL_REQUESTED: 20,
     TickOutcome.FIRED: 100, TickOutcome.COALESCED: 5, TickOutcome.MISSED: 5, TickOutcome.OVERLAP: 5,
@@ -86,6 +87,8 @@ def seen_in(world: World) -> Counter[str]:
     seen = Counter(world.house.seen)
     seen.update(event.kind for event in world.events)
     seen.update(tick.outcome for tick in world.ticks)
+    seen["actor crashed"] += sum(isinstance(crash.error, Unhandled) for crash in world.crashes)
+    seen["handed back"] += sum(event.detail.get("reason") == "the worker is stopping" for event in world.events)
     seen["zombie refused"] += world.destination.refused
     seen["stale result"] += world.stale_results
     return seen

@@ -11,6 +11,7 @@ from typing import Any
 import trio
 
 from etlplus.actors.messages import (
+    BELLMAN,
     BROADCASTER,
     COMPLETER,
     CREW,
@@ -29,7 +30,7 @@ from .house import House
 from .node import EXPIRY_S, Node, Process
 
 ACTORS: tuple[Name[Any], ...] = (
-    BROADCASTER, COMPLETER, CREW, DISPATCHER, HEARTBEAT, POOL, RESCUE, RETENTION, SCHEDULER, SCRIBE, runner_name(0),
+    BELLMAN, BROADCASTER, COMPLETER, CREW, DISPATCHER, HEARTBEAT, POOL, RESCUE, RETENTION, SCHEDULER, SCRIBE, runner_name(0),
     runner_name(1),
 )  # fmt: skip
 

@@ -127,5 +127,9 @@ def play(seed: int) -> World:
     rng = Random(seed)
     with deterministic(seed), garbage_at_the_end(), open_house(Random(rng.random())) as house:
         world = World(house, rng, rounds=4 if seed % LARGE_EVERY == LARGE_EVERY - 1 else 1)
-        trio.run(world.play, clock=JumpingClock())
+        try:
+            trio.run(world.play, clock=JumpingClock())
+        except BaseException as error:
+            error.add_note(f"seed {seed}")
+            raise
     return world

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 LOCK_MIGRATIONS = "SELECT pg_advisory_xact_lock(7_310_579)"
 CREATE_SCHEMA_VERSION = "CREATE TABLE IF NOT EXISTS schema_version (version int PRIMARY KEY)"
+HAS_SCHEMA_VERSION = "SELECT to_regclass($1) IS NOT NULL"
 SCHEMA_VERSION = "SELECT coalesce(max(version), 0) FROM schema_version"
 SCHEMA_REACHED = "INSERT INTO schema_version VALUES ($1)"
 DATABASE_SIZE = "SELECT pg_database_size(current_database())"
@@ -34,4 +35,9 @@ HORIZON = """
         WHERE xmin IS NOT NULL OR catalog_xmin IS NOT NULL
     ) AS holder ON true
     ORDER BY holder.since NULLS LAST LIMIT 1
+"""
+
+# The bells are no part of any unit, and what a crash of the server forgets of them nobody misses.
+NOTIFY = """
+    SELECT set_config('synchronous_commit', 'off', true), pg_notify(channel, '') FROM unnest($1::text[]) AS channel
 """

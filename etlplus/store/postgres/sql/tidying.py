@@ -66,7 +66,10 @@ FORGET_LANES = """
     RETURNING limit_key
 """
 # A bucket that has long been full says no more than the one that is made when somebody comes.
-FORGET_BUCKETS = "DELETE FROM limit_bucket WHERE full_at < $1"
+FORGET_BUCKETS = """
+    DELETE FROM limit_bucket
+    WHERE key IN (SELECT key FROM limit_bucket WHERE full_at < $1 ORDER BY key FOR UPDATE SKIP LOCKED)
+"""
 FORGET_SLOTS = """
     DELETE FROM limit_slot WHERE key = ANY($1) AND NOT EXISTS (SELECT FROM lane WHERE limit_key = limit_slot.key)
 """

@@ -1,0 +1,152 @@
+"""
+The bellman: rings for other nodes when something was done that they should look at, and passes on what they ring.
+
+He rings at once, and then not again for a moment, so that a burst of work rings a few times and not once for each run. Now and
+then he rings for himself alone, and while that is not heard the dispatcher looks more often by itself: bells that are lost
+cost time and nothing else.
+"""
+
+from __future__ import annotations
+
+import structlog
+import trio
+
+from etlplus.actors.messages import (
+    DISPATCHER,
+    HEARTBEAT,
+    SCHEDULER,
+    BeatNow,
+    Deaf,
+    Hear,
+    Judge,
+    LookAfterYourself,
+    Ringing,
+    Test,
+    TestHeard,
+    Tick,
+    Wake,
+)
+from etlplus.errors import Unavailable
+from etlplus.runtime import Actor, Exit, Task
+from etlplus.store.bells import Bell
+from etlplus.store.contract import NodeStore
+
+log = structlog.get_logger()
+
+QUIET_S = 0.01
+"""Between two rings of this node."""
+TEST_EVERY_S = 5.0
+HEARD_WITHIN_S = 2.0
+RETRY_AFTER_S = 0.2
+RETRY_MAX_S = 5.0
+
+
+class Earshot:
+    """What outlives a crash of the bellman, and can be read without asking him.
+
+    Attributes:
+        arrive: Whether the last test was heard; None before the first.
+        rung: Bells that this node rang; ``heard``, those of others; ``silences``: how often bells stopped arriving.
+    """
+
+    def __init__(self) -> None:
+        self.arrive: bool | None = None
+        self.rung = self.heard = self.silences = 0
+
+
+class Bellman(Actor[Ringing]):
+    """See the module."""
+
+    def __init__(self, store: NodeStore, earshot: Earshot) -> None:
+        self._store = store
+        self._earshot = earshot
+        self._hearing: Task | None = None
+        self._begun = False
+        self._retry_s = RETRY_AFTER_S
+
+    async def started(self) -> None:
+        self._hear()
+        self.ctx.pipe(self._ring_for_others(), lambda _: Hear(), lambda error: Deaf(str(error)))
+
+    async def stopping(self, exit: Exit) -> None:  # noqa: A002 - the field's word
+        """Ring for what was done last, since nobody will after this."""
+        try:
+            await self._store.ring()
+        except Unavailable as error:
+            log.warning("bells_not_rung", error=str(error))
+
+    @Hear.handler
+    def hear(self, message: Hear) -> None:
+        self._hear()
+
+    @Deaf.handler
+    def deaf(self, message: Deaf) -> None:
+        """The wait before the next try doubles with each in a row that heard no test."""
+        self._hearing = None
+        if self._earshot.arrive is not False:
+            self._earshot.arrive = False
+            self._earshot.silences += 1
+            log.warning("bells_silent", error=message.error)
+            self.ctx.ref(DISPATCHER).offer(LookAfterYourself())
+        self.ctx.after(self._retry_s, Hear(), key="test")
+        self._retry_s = min(2 * self._retry_s, RETRY_MAX_S)
+
+    @Test.handler
+    def test(self, message: Test) -> None:
+        self._store.pull(Bell.TEST)
+        self.ctx.after(HEARD_WITHIN_S, Judge(), key="test")
+
+    @TestHeard.handler
+    def test_heard(self, message: TestHeard) -> None:
+        if not self._earshot.arrive:
+            self._earshot.arrive = True
+            log.info("bells_arrive")
+            self.ctx.ref(DISPATCHER).offer(LookAfterYourself())
+        self._retry_s = RETRY_AFTER_S
+        self.ctx.after(TEST_EVERY_S, Test(), key="test")
+
+    @Judge.handler
+    def judge(self, message: Judge) -> None:
+        """The test was not heard in time; perhaps another connection hears more."""
+        if self._hearing is not None:
+            self._hearing.cancel()
+        self.deaf(Deaf("a test was rung and not heard"))
+
+    def _hear(self) -> None:
+        self._begun = False
+        hearing = self._store.hear(self._heard)
+        self._hearing = self.ctx.pipe(hearing, lambda _: Deaf("nothing more to hear"), lambda error: Deaf(str(error)))
+
+    def _heard(self, bell: Bell) -> None:
+        """Called beside the mailbox, whenever a bell is heard; the first is that of a new connection."""
+        if bell is Bell.TEST:
+            self.ctx.me.offer(TestHeard())
+            return
+        if not self._begun:
+            self._begun = True
+            self.ctx.me.offer(Test())
+        self._earshot.heard += 1
+        self._pass_on(bell)
+
+    def _pass_on(self, bell: Bell) -> None:
+        if bell is Bell.WORK:
+            self.ctx.ref(DISPATCHER).offer(Wake())
+        elif bell is Bell.PLANS:
+            self.ctx.ref(SCHEDULER).offer(Tick())
+        elif bell is Bell.HEED:
+            self.ctx.ref(HEARTBEAT).offer(BeatNow())
+
+    async def _ring_for_others(self) -> None:
+        """Ring whatever is pulled. What this node itself has queued its dispatcher knows; of the rest nobody told it."""
+        while True:
+            await self._store.wait_pulled()
+            try:
+                rung = await self._store.ring()
+            except Unavailable as error:
+                log.warning("bells_not_rung", error=str(error))
+                await trio.sleep(RETRY_MAX_S)
+                continue
+            self._earshot.rung += len(rung)
+            for bell in rung - {Bell.WORK}:
+                self._pass_on(bell)
+            await trio.sleep(QUIET_S)
