@@ -12,9 +12,7 @@ from datetime import datetime
 import msgspec
 
 from etlplus.actors.watchers import Subscription
-from etlplus.jobs.logs import LogLine
 from etlplus.jobs.model import Run
-from etlplus.jobs.outcome import Progress
 from etlplus.runtime import Ask, Name, Tell
 from etlplus.store.contract import Beat, Claimed, Horizon
 
@@ -54,27 +52,10 @@ class Broadcasting:
     """Address of the broadcaster."""
 
 
-class Announce(Tell[Broadcasting]):
-    """These runs made a transition."""
+class Choked(Tell[Broadcasting]):
+    """The task that spreads the news is gone."""
 
-    runs: tuple[Run, ...]
-
-
-class AnnounceProgress(Tell[Broadcasting]):
-    """The attempt in hand came further."""
-
-    run_id: str
-    version: int
-    attempt: int
-    progress: Progress
-
-
-class AnnounceLog(Tell[Broadcasting]):
-    """The attempt in hand wrote these lines, and they are stored."""
-
-    run_id: str
-    attempt: int
-    lines: tuple[LogLine, ...]
+    error: str
 
 
 class Watch(Ask[Broadcasting, Subscription]):

@@ -18,8 +18,8 @@ from prometheus_client import CollectorRegistry
 
 import etlplus
 from etlplus.actors.bellman import Earshot
-from etlplus.actors.broadcaster import Newsroom
 from etlplus.actors.messages import BROADCASTER, DISPATCHER, POOL
+from etlplus.actors.newsroom import Newsroom
 from etlplus.actors.pool import StoreWatch
 from etlplus.actors.standing import Standing
 from etlplus.app.meters import connect_bells, connect_house, connect_lanes, connect_runtime, connect_store, measured

@@ -59,7 +59,7 @@ class RunsFacet(Facet):
         (run,) = await self.house.store.enqueue([to_new_run(wish, found, own)], now=self.house.now())
         if own is not None:
             refuse_other(run, found, wish)
-        await self.announce([run])
+        self.announce([run])
         return self._view(run)
 
     async def start_many(self, wishes: Sequence[RunWish], *, idempotency_key: str | None = None) -> RunsMade:
@@ -74,7 +74,7 @@ class RunsFacet(Facet):
             raise moved(error, "/runs" if len(wishes) > 1 else "/runs/0") from error
         distinct = {run.id: run for run in runs}
         made = [run for run in distinct.values() if run.created_at == now]
-        await self.announce([*distinct.values()])
+        self.announce([*distinct.values()])
         return RunsMade(run_ids=[run.id for run in runs], made=len(made), existing=len(runs) - len(made))
 
     async def list(
@@ -116,7 +116,7 @@ class RunsFacet(Facet):
     async def cancel(self, run: str) -> RunView:
         self.who.must("runs:cancel")
         cancelled, *released = await self.house.store.cancel(run, now=self.house.now())
-        await self.announce([cancelled, *released])
+        self.announce([cancelled, *released])
         self.house.dispatcher.tell(CancelHere((cancelled.id,)))
         return self._view(cancelled)
 

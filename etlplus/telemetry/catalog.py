@@ -171,7 +171,6 @@ EVENTS: dict[str, str] = {
     "message_not_handled": "An actor was told something while it stopped, or before; told ten times in five minutes at most.",
     "outcomes_not_settled": "The daemon stops with outcomes that the store never took; a rescue will repeat those runs.",
     "outcomes_wait": "The store did not take outcomes; they are kept and offered again.",
-    "progress_not_told": "Watchers were too busy for one report of progress; the next one will do.",
     "request_failed": "A request met a mistake of ours; its id is in the client's answer.",
     "rescue_failed": "The rescue could not ask the store; tried again after its grace.",
     "runs_rescued": "Runs of a dead worker went back to their queue.",

@@ -17,7 +17,6 @@ from typing import Any, get_args
 import trio
 import trio.testing
 
-from etlplus.actors.broadcaster import Newsroom
 from etlplus.actors.messages import (
     BELLMAN,
     BROADCASTER,
@@ -31,6 +30,7 @@ from etlplus.actors.messages import (
     SCRIBE,
     runner_name,
 )
+from etlplus.actors.newsroom import Newsroom
 from etlplus.actors.standing import Slot, Standing
 from etlplus.app.staff import Rhythm, staff
 from etlplus.engines.contract import Lease, Reports, Work

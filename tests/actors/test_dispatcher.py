@@ -11,8 +11,8 @@ from typing import Any
 import trio
 from trio.testing import MockClock
 
-from etlplus.actors.broadcaster import Newsroom
 from etlplus.actors.messages import DISPATCHER, Wake
+from etlplus.actors.newsroom import Newsroom
 from etlplus.actors.standing import Standing
 from etlplus.app.staff import Rhythm, new_standing, staff
 from etlplus.engines.contract import Lease, Reports, Work
