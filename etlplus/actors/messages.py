@@ -80,10 +80,11 @@ class BeatNow(Tell[Beating]):
 
 
 class Beaten(Tell[Beating]):
-    """The store answered a beat that was sent at ``sent_at_s`` (boot-time clock)."""
+    """The store answered a beat that was sent at ``sent_at_s`` (boot-time clock), and knows whether this node ``attends``."""
 
     sent_at_s: float
     answer: Beat
+    attends: bool = False
 
 
 class BeatFailed(Tell[Beating]):
@@ -223,6 +224,20 @@ class Judge(Tell[Ringing]):
     """By now a test should have been heard."""
 
 
+class Corresponding:
+    """Address of the correspondent."""
+
+
+class Read(Tell[Corresponding]):
+    """Somebody has published something."""
+
+
+class Parted(Tell[Corresponding]):
+    """A task that publishes or reads is gone."""
+
+    error: str
+
+
 class Scheduling:
     """Address of the scheduler."""
 
@@ -291,6 +306,7 @@ BROADCASTER = Name[Broadcasting]("broadcaster")
 HEARTBEAT = Name[Beating]("heartbeat")
 COMPLETER = Name[Completing]("completer")
 BELLMAN = Name[Ringing]("bellman")
+CORRESPONDENT = Name[Corresponding]("correspondent")
 CREW = Name[Crewing]("crew")
 SCRIBE = Name[Scribing]("scribe")
 DISPATCHER = Name[Dispatching]("dispatcher")

@@ -22,7 +22,7 @@ from etlplus.jobs.outcome import Progress
 from etlplus.jobs.views import RunView
 
 HERE_MAX = 10_000
-ABROAD_MAX = 250
+ABROAD_MAX = 500
 """More than a person can follow; a burn of thousands a second is not worth the store's while."""
 VERSIONS_MAX = 10_000
 """So many runs are remembered; of one that was forgotten, something old may be told again."""
@@ -111,6 +111,8 @@ class Newsroom:
         self.last = 0
         self.progress: dict[str, Progress] = {}
         self.attends = self.audience = False
+        self._attended, self._heeded = trio.Event(), trio.Event()
+        self._unattended = False
         self._versions: OrderedDict[str, int] = OrderedDict()
 
     def tell(self, *items: Item) -> None:
@@ -118,6 +120,34 @@ class Newsroom:
         self.here.lay(items)
         if self.audience:
             self.abroad.lay(items)
+
+    def attend(self, *, attends: bool) -> None:
+        """This node begins to follow what others publish, or ends. Whoever could not wait for that watched in vain."""
+        if attends and (self.attends or self._unattended):
+            self.here.miss()
+        self.attends, self._unattended = attends, False
+        if attends:
+            self._attended.set()
+        else:
+            self._attended = trio.Event()
+
+    async def wait_attended(self, within_s: float) -> None:
+        """Return once this node follows the others, or it takes too long; in that case a snapshot will come then."""
+        with trio.move_on_after(within_s) as limit:
+            await self._attended.wait()
+        self._unattended |= limit.cancelled_caught
+
+    def heed(self, *, audience: bool) -> None:
+        """Others follow this node from now on, or do not any more."""
+        self.audience = audience
+        if audience:
+            self._heeded.set()
+        else:
+            self._heeded = trio.Event()
+
+    async def wait_audience(self) -> None:
+        """Return once another node follows this one."""
+        await self._heeded.wait()
 
     def next_number(self) -> int:
         self.last += 1

@@ -49,6 +49,7 @@ class Watchers:
     def __init__(self) -> None:
         self._by_id: dict[int, Subscription] = {}
         self._last = 0
+        self._some = trio.Event()
         self.let_go = 0
 
     def __len__(self) -> int:
@@ -59,7 +60,14 @@ class Watchers:
         self._last += 1
         subscription = Subscription(self._last, topics, capacity=capacity, position=position)
         self._by_id[self._last] = subscription
+        self._some.set()
         return subscription
+
+    async def wait_some(self) -> None:
+        """Return once anybody watches."""
+        while not self._by_id:
+            self._some = trio.Event()
+            await self._some.wait()
 
     def remove(self, watcher: int) -> None:
         """Forget a watcher; doing it twice is fine, since it may leave in the moment it is let go."""

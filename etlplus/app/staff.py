@@ -15,8 +15,10 @@ import structlog
 
 from etlplus.actors.bellman import Bellman, Earshot
 from etlplus.actors.broadcaster import Broadcaster
+from etlplus.actors.bulletins import Press
 from etlplus.actors.carriage import Executing
 from etlplus.actors.completer import Completer
+from etlplus.actors.correspondent import Correspondent
 from etlplus.actors.crew import Crew
 from etlplus.actors.dispatcher import Dispatcher
 from etlplus.actors.duties import RescueDuty, Scheduler
@@ -25,6 +27,7 @@ from etlplus.actors.messages import (
     BELLMAN,
     BROADCASTER,
     COMPLETER,
+    CORRESPONDENT,
     CREW,
     DISPATCHER,
     HEARTBEAT,
@@ -131,7 +134,7 @@ def staff(
     carriers, and starts again whenever they do.
     """
     lease, watch = settings.lease, watch or StoreWatch(standing.now())
-    earshot = earshot or Earshot()
+    earshot, press = earshot or Earshot(), Press(newsroom)
 
     def dispatcher() -> Dispatcher:
         return Dispatcher(
@@ -148,7 +151,8 @@ def staff(
         child(POOL, lambda: PoolKeeper(store, watch, standing.now, every_s=rhythm.probe_s, timeout_s=rhythm.probe_s)),
         child(BROADCASTER, lambda: Broadcaster(newsroom)),
         child(BELLMAN, lambda: Bellman(store, earshot)),
-        child(HEARTBEAT, lambda: Heartbeat(store, standing, beat_s=lease.beat_s, expiry_s=lease.expiry_s)),
+        child(CORRESPONDENT, lambda: Correspondent(store, standing, newsroom, press)),
+        child(HEARTBEAT, lambda: Heartbeat(store, standing, newsroom, beat_s=lease.beat_s, expiry_s=lease.expiry_s)),
         child(COMPLETER, lambda: Completer(store, standing, newsroom), shutdown=STOP_MARGIN_S),
         child(SCRIBE, lambda: Scribe(standing)),
         Supervisor(

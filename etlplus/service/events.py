@@ -25,6 +25,8 @@ from etlplus.service.facet import Facet
 from etlplus.store.contract import RunFilter
 
 SNAPSHOT_MAX = 200
+ATTENDED_WITHIN_S = 2.0
+"""What happens on other nodes before, a later snapshot tells."""
 _encode = msgspec.json.Encoder().encode
 
 
@@ -56,7 +58,9 @@ class LocalFeed:
 
     async def begin(self) -> None:
         """Enter the watcher, then read the snapshot."""
-        self._subscription = await self._facet.house.broadcaster.ask(Watch(self._topics, self._capacity))
+        house = self._facet.house
+        self._subscription = await house.broadcaster.ask(Watch(self._topics, self._capacity))
+        await house.newsroom.wait_attended(ATTENDED_WITHIN_S)
         self.snapshot = await self._facet.views_of(self._topics)
 
     def end(self) -> None:

@@ -28,6 +28,8 @@ class Bell(StrEnum):
     """Something is due earlier than was known: schedulers."""
     HEED = "heed"
     """Something is asked of workers; the answer to their next beat says what: heartbeats."""
+    NEWS = "news"
+    """Somebody has published a bulletin: whoever has watchers."""
     TEST = "test"
     """Comes back to the store that rang it, and to nobody else: whoever hears it knows that bells arrive."""
 

@@ -169,6 +169,8 @@ EVENTS: dict[str, str] = {
     "log_not_written": "An attempt ended while the store was out; the last lines of its log are lost, its outcome is not.",
     "logs_wait": "The store did not take what attempts log; it is kept, up to a bound, and offered again.",
     "message_not_handled": "An actor was told something while it stopped, or before; told ten times in five minutes at most.",
+    "news_not_published": "The store did not take what watchers of other nodes are told; they are told later.",
+    "news_not_read": "The store did not answer when news of other nodes were read; they are read later.",
     "outcomes_not_settled": "The daemon stops with outcomes that the store never took; a rescue will repeat those runs.",
     "outcomes_wait": "The store did not take outcomes; they are kept and offered again.",
     "request_failed": "A request met a mistake of ours; its id is in the client's answer.",
