@@ -85,7 +85,7 @@ class Tray:
     def take(self, most: int) -> list[Item]:
         """Up to ``most`` of what lies here."""
         taken = [self._items.popleft() for _ in range(min(most, len(self._items)))]
-        if not self._items:
+        if not self._items and self._some.is_set():
             self._some = trio.Event()
         return taken
 
@@ -126,10 +126,7 @@ class Newsroom:
         if attends and (self.attends or self._unattended):
             self.here.miss()
         self.attends, self._unattended = attends, False
-        if attends:
-            self._attended.set()
-        else:
-            self._attended = trio.Event()
+        self._attended = _signal(self._attended, attends)
 
     async def wait_attended(self, within_s: float) -> None:
         """Return once this node follows the others, or it takes too long; in that case a snapshot will come then."""
@@ -140,10 +137,7 @@ class Newsroom:
     def heed(self, *, audience: bool) -> None:
         """Others follow this node from now on, or do not any more."""
         self.audience = audience
-        if audience:
-            self._heeded.set()
-        else:
-            self._heeded = trio.Event()
+        self._heeded = _signal(self._heeded, audience)
 
     async def wait_audience(self) -> None:
         """Return once another node follows this one."""
@@ -162,3 +156,11 @@ class Newsroom:
         if len(self._versions) > VERSIONS_MAX:
             self._versions.popitem(last=False)
         return True
+
+
+def _signal(event: trio.Event, holds: bool) -> trio.Event:
+    """The event that tells of a state from now on; whoever waits for one that is not set goes on waiting for the same."""
+    if holds:
+        event.set()
+        return event
+    return trio.Event() if event.is_set() else event

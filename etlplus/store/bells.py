@@ -58,7 +58,8 @@ class Pulled:
     def take(self) -> frozenset[Bell]:
         """What is to be rung now; whoever cannot do it pulls it again."""
         bells, self._bells = frozenset(self._bells), set()
-        self._some = trio.Event()
+        if bells:
+            self._some = trio.Event()
         return bells
 
     async def wait(self) -> None:

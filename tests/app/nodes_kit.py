@@ -49,9 +49,12 @@ class Nodes:
 
         @etlplus.job(job)
         async def work(context: etlplus.RunContext) -> None:
+            context.progress(0.5)
+            context.log(f"on {name}")
             await self._send.send(name)
             if waits:
                 await self.go_on.wait()
+            context.log("done")
 
         settings = Settings(
             data_dir=str(self._folder / name),

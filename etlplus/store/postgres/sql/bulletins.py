@@ -5,7 +5,7 @@ Statements about what workers publish for each other's watchers.
 from __future__ import annotations
 
 PUBLISH = """
-    WITH old AS (DELETE FROM bulletin WHERE worker_id = $1 AND number <= $2 - $4)
+    WITH old AS (DELETE FROM bulletin WHERE worker_id = $1 AND number <= $2::bigint - $4::bigint)
     INSERT INTO bulletin (worker_id, number, body) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING
 """
 BULLETINS = """
