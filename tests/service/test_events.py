@@ -62,8 +62,11 @@ async def test_nothing_older_is_told_after_something_newer(settings: Settings) -
         async with service.events.watch() as feed:
             one, two = [await service.house.store.run(run.id) for run in (first, second)]
             service.house.newsroom.tell(later(one, 5), later(one, 4), later(one, 5), later(two, 2))
-            told = [await next_told(feed), await next_told(feed)]
-            assert [(each.run.id, each.run.version) for each in told] == [(first.id, 5), (second.id, 2)]
+            told: list[tuple[str, int]] = []
+            while (second.id, 2) not in told:
+                news = await next_told(feed)
+                told.append((news.run.id, news.run.version))
+            assert [version for run_id, version in told if run_id == first.id and version > 1] == [5]
 
 
 def later(run: Run, version: int) -> Run:
@@ -99,8 +102,9 @@ async def test_a_run_that_goes_on_in_the_place_of_another_is_told(service: Servi
             await service.runs.cancel(first.id)
         else:
             await service.queues.resume("default")
-        told: list[tuple[str, str]] = []
-        while (second.id, "queued") not in told:
+        told: dict[str, str] = {}
+        while second.id not in told:
             news = await next_told(feed)
-            told.append((news.run.id, news.run.state))
-        assert (first.id, how) in told
+            told[news.run.id] = news.run.state
+        assert told[first.id] == how
+        assert told[second.id] == "scheduled"  # its time has not come in this world
