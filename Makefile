@@ -33,7 +33,7 @@ lint: ready-dev ## ruff, formatting, pyright strict, layers
 	.venv/bin/basedpyright
 	.venv/bin/lint-imports --no-logo
 
-soak: ready-dev ## the long tests: 100,000 stories of actors, nights of the staff (SOAK=soak-stories or soak-nights chooses)
+soak: ready-dev ## the long tests: 100,000 stories of actors, nights of the staff, chaos among nodes (SOAK=soak-chaos chooses)
 	@$(RUN) -m bench $(SOAK) $(ARGS)
 
 bench: ready-dev ## measure against named yardsticks; BENCH=NAME chooses, ARGS="--json FILE" keeps the figures

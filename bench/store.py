@@ -29,13 +29,13 @@ from etlplus.jobs.queues import HOUSE, LimitDraft, LimitUse
 from etlplus.jobs.rates import Rate
 from etlplus.store.contract import Claimed, Outcome, Store
 from etlplus.store.opening import open_store
-from etlplus.store.postgres.bridge import Db, open_bridge
 from etlplus.testing.servers import private_postgres
 
 RUNS = 8_000
 BATCH = 200
 GENEROUS = Rate(count=1_000_000)
 """More than any machine asks for."""
+DAILY = Rate(count=1, per_s=86_400)
 BULK = 10_000
 CLAIMS = 15
 REPETITIONS = 5
@@ -99,7 +99,7 @@ def bulk_s(url: str) -> float:
             made = await store.enqueue([NewRun(job_id=job.id)] * BULK, now=NOW)
             seconds = (time.perf_counter() - began) / BULK
             while claimed := (await store.claim("w", limit=1000, now=NOW)).claimed:
-                await _acknowledged(store, claimed)
+                await acknowledged(store, claimed)
             assert len(made) == BULK
             return seconds
 
@@ -174,10 +174,6 @@ def measure(figures: Figures) -> None:
     # A server that has run for a while reuses its log files; filling new ones with zeros is not what we measure.
     with private_postgres(wal_init_zero="off") as postgres, tempfile.TemporaryDirectory() as folder:
         compare(figures, "postgres", lambda: store_s(postgres), lambda: plain_postgres_s(postgres))
-        free, held = best_times(
-            lambda: pinned_s(postgres, pinned=False), lambda: pinned_s(postgres, pinned=True), repetitions=3
-        )
-        figures.note("pinned_snapshot_loss", 1 - min(free) / min(held))
         file = f"sqlite:{Path(folder) / 'store'}"
         compare(figures, "sqlite", lambda: store_s(file), lambda: plain_sqlite_s(Path(folder) / "plain"))
         for name, url in (("postgres", postgres), ("sqlite", file)):
@@ -190,7 +186,8 @@ def measure(figures: Figures) -> None:
             )
             figures.ratio(f"limit_cost_{name}", free, limited)
             figures.ratio(f"rate_cost_{name}", free, paced)
-            saturated(figures, name, url)
+            saturated(figures, f"saturated_{{}}_cost_{name}", url, LimitDraft(name="customer", slots=1))
+            saturated(figures, f"paced_{{}}_cost_{name}", url, LimitDraft(name="paced", rate=DAILY))
 
 
 async def _claims_s(store: Store, job: Job) -> float:
@@ -201,34 +198,35 @@ async def _claims_s(store: Store, job: Job) -> float:
         began = time.perf_counter()
         claimed = (await store.claim("w", limit=BATCH, now=LATER)).claimed
         times.append(time.perf_counter() - began)
-        await _acknowledged(store, claimed)
+        await acknowledged(store, claimed)
     return min(times)
 
 
-async def _acknowledged(store: Store, claimed: Sequence[Claimed]) -> None:
+async def acknowledged(store: Store, claimed: Sequence[Claimed], now: datetime = LATER) -> None:
+    """Have the success of these attempts settled; each must count."""
     outcomes = [Outcome(run_id=each.run.id, attempt=each.run.attempt, worker_id="w", result=DONE) for each in claimed]
-    assert all(each.applied for each in await store.acknowledge(outcomes, now=LATER))
+    assert all(each.applied for each in await store.acknowledge(outcomes, now=now))
 
 
-def saturated(figures: Figures, name: str, url: str) -> None:
-    """What a claim costs behind 200,000 runs of one key without a free slot, and behind 2,000 such keys."""
+def saturated(figures: Figures, name: str, url: str, limit: LimitDraft) -> None:
+    """What a claim costs behind 200,000 runs of one key that has nothing left to give, and behind 2,000 such keys."""
 
     async def main() -> None:
         async with open_store(url) as store:
             job = await prepared(store)
-            await store.save_limit(LimitDraft(name="customer", slots=1), now=NOW)
-            draft = JobDraft(name="limited", pipeline={}, limit=LimitUse("customer", by="id"))
+            await store.save_limit(limit, now=NOW)
+            draft = JobDraft(name=limit.name, pipeline={}, limit=LimitUse(limit.name, by="id"))
             limited = await store.save_job(draft, now=NOW)
             none = await _claims_s(store, job)
             for _ in range(20):
                 await store.enqueue([NewRun(job_id=limited.id, params={"id": 0})] * BULK, now=NOW)
             await store.claim("w", limit=BATCH, now=LATER)
-            figures.note(f"saturated_key_cost_{name}", await _claims_s(store, job) / none)
+            figures.note(name.format("key"), await _claims_s(store, job) / none)
             wishes = [NewRun(job_id=limited.id, params={"id": key}) for key in range(2000) for _ in range(2)]
             await store.enqueue(wishes, now=NOW)
             while (await store.claim("w", limit=1000, now=LATER)).claimed:
                 pass
-            figures.note(f"saturated_keys_2000_cost_{name}", await _claims_s(store, job) / none)
+            figures.note(name.format("keys_2000"), await _claims_s(store, job) / none)
 
     trio.run(main)
 
@@ -244,36 +242,6 @@ def limited_s(url: str, limit: LimitDraft) -> float:
             seconds = await burn(store, RUNS)
             await store.delete_limit(limit.name, now=NOW)
             return seconds
-
-    return trio.run(main)
-
-
-PINNED_ROUNDS = 6
-
-
-def pinned_s(url: str, *, pinned: bool) -> float:
-    """Seconds per run of several rounds, perhaps while somebody holds an old snapshot."""
-
-    async def main() -> float:
-        async with open_store(url) as store, open_bridge(url, "etlplus") as other, trio.open_nursery() as nursery:
-            job = await prepared(store)
-            held = trio.Event()
-
-            async def hold(db: Db) -> None:
-                await db.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-                await db.execute("SELECT count(*) FROM lane")
-                held.set()
-                await asyncio.Event().wait()
-
-            if pinned:
-                nursery.start_soon(other.run, hold)
-                await held.wait()
-            seconds = 0.0
-            for _ in range(PINNED_ROUNDS):
-                await store.enqueue([NewRun(job_id=job.id)] * RUNS, now=NOW)
-                seconds += await burn(store, RUNS)
-            nursery.cancel_scope.cancel()
-        return seconds / PINNED_ROUNDS
 
     return trio.run(main)
 

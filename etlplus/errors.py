@@ -66,9 +66,15 @@ class NotFound(EtlplusError):
 
 
 class Conflict(EtlplusError):
-    """The request fits, but not the present state (name taken, stale version, run already finished)."""
+    """The request fits, but not the present state (name taken, stale version, run already finished). Where a field of the
+    request is what does not fit, a problem names it.
+    """
 
     code = "conflict"
+
+    def __init__(self, message: str, problems: Iterable[Problem] = (), *, code: str | None = None) -> None:
+        super().__init__(message, code=code)
+        self.problems = tuple(problems)
 
 
 class Stale(Conflict):

@@ -8,6 +8,7 @@ because the worker stops or lost its lease.
 
 from __future__ import annotations
 
+import traceback
 from datetime import datetime
 from typing import Protocol
 
@@ -19,6 +20,10 @@ from etlplus.store.contract import Claimed, Outcome
 from etlplus.telemetry import about_run
 
 CRASHED = Failed(RunError("internal", "the actor that carried the attempt crashed", retryable=True))
+
+
+Fence = tuple[str, int]
+"""An attempt, by its run and its number."""
 
 
 class Executing(Protocol):
@@ -47,20 +52,38 @@ class Carriage:
         self.result: Result | None = None
         self._scope = trio.CancelScope()
         self._why: Result = Cancelled()
+        self._interrupted_at = float("inf")
+        self._task: trio.lowlevel.Task | None = None
 
     @property
     def run_id(self) -> str:
         """The run whose attempt this is."""
         return self.claimed.run.id
 
+    @property
+    def fence(self) -> Fence:
+        """The attempt. A worker may have two of one run, when it lost one and did not get rid of it yet."""
+        return self.claimed.run.id, self.claimed.run.attempt
+
     def interrupt(self, why: Result) -> None:
         """End the attempt; unless it has committed by then, ``why`` is its result."""
         self._why = why
+        self._interrupted_at = min(self._interrupted_at, trio.current_time())
         self._scope.cancel()
+
+    @property
+    def unheeded_s(self) -> float:
+        """For how long the attempt has gone on, in seconds, since it was told to end or its time was up; 0 if it was not."""
+        return max(trio.current_time() - min(self._interrupted_at, self._scope.deadline), 0.0)
+
+    def whereabouts(self) -> str:
+        """Where in its code the attempt stands, as a stack of calls."""
+        frames = self._task.iter_await_frames() if self._task is not None else iter(())
+        return "".join(traceback.StackSummary.extract(frames).format())
 
     async def carry(self, engine: Executing, reports: Ending, now: datetime) -> None:
         """Execute the attempt, and keep its result before anybody hears of it. Cancelled itself, it has no result."""
-        run = self.claimed.run
+        run, self._task = self.claimed.run, trio.lowlevel.current_task()
         left_s, late = self._time(now)
         self._scope.deadline = trio.current_time() + left_s
         with about_run(run.id, run.attempt):

@@ -32,6 +32,8 @@ from etlplus.store.contract import LeaseStore
 log = structlog.get_logger()
 
 LOOK_S = 1.0
+DEAF_AFTER_S = 10.0
+"""A call that goes on for so long after it was told to end is told of. Nothing can end it but the function itself."""
 LEASE_OVER = Returned("the lease ran out")
 STOPPING = Returned("the worker is stopping")
 
@@ -76,8 +78,9 @@ class Crew(Actor[Crewing]):
 
     @LeaveBoard.handler
     def leave(self, message: LeaveBoard) -> None:
-        if (carriage := self._standing.aboard.get(message.run_id)) is not None:
-            carriage.interrupt(Cancelled())
+        for carriage in self._standing.aboard.values():
+            if carriage.run_id == message.run_id:
+                carriage.interrupt(Cancelled())
 
     @Sank.handler
     def sank(self, message: Sank) -> None:
@@ -88,17 +91,21 @@ class Crew(Actor[Crewing]):
         assert self._nursery is not None
         while self._standing.boarding:
             carriage = self._standing.boarding.popleft()
-            self._standing.aboard[carriage.run_id] = carriage
+            self._standing.aboard[carriage.fence] = carriage
             self._nursery.start_soon(self._carry, carriage)
 
     async def _serve(self) -> None:
         async with trio.open_nursery() as self._nursery:
             self._nursery.start_soon(self._watch_lease)
+            self._nursery.start_soon(self._watch_deaf)
 
     async def _carry(self, carriage: Carriage) -> None:
+        if carriage.lease.is_over:  # it was lost while the claim was under way, and others may have the run
+            carriage.result = LEASE_OVER
+            self._settle(carriage)
+            return
         try:
-            reports = AttemptReports(carriage.claimed.run, self._audience)
-            await carriage.carry(self._engine, reports, self._standing.now())
+            await carriage.carry(self._engine, self._reports(carriage), self._standing.now())
         except Exception as error:
             log.error("engine_broke", run=carriage.run_id, exc_info=error)
             carriage.result = Failed(RunError("internal", f"the engine broke: {error}", retryable=True))
@@ -107,7 +114,8 @@ class Crew(Actor[Crewing]):
     def _settle(self, carriage: Carriage) -> None:
         """Put the outcome into the outbox and free the place, in one go without a cancel point between."""
         self._standing.outbox.append(carriage.outcome())
-        del self._standing.aboard[carriage.run_id]
+        del self._standing.aboard[carriage.fence]
+        self._standing.deaf.discard(carriage.fence)
         if not self._standing.aboard:
             self._empty.set()
         self.ctx.ref(COMPLETER).offer(Flush())
@@ -121,6 +129,24 @@ class Crew(Actor[Crewing]):
         while self._standing.aboard:
             self._empty = trio.Event()
             await self._empty.wait()
+
+    def _reports(self, carriage: Carriage) -> AttemptReports:
+        return AttemptReports(carriage.claimed.run, self._audience)
+
+    async def _watch_deaf(self) -> None:
+        """Find calls that shield themselves from their cancellation, and tell of each once, to whoever can mend it."""
+        while True:
+            await trio.sleep(LOOK_S)
+            for carriage in self._standing.aboard.values():
+                if carriage.unheeded_s >= DEAF_AFTER_S and carriage.fence not in self._standing.deaf:
+                    self._standing.deaf.add(carriage.fence)
+                    self._tell_of(carriage)
+
+    def _tell_of(self, carriage: Carriage) -> None:
+        run, stack = carriage.claimed.run, carriage.whereabouts()
+        log.error("cancellation_ignored", run=run.id, attempt=run.attempt, job=run.job_name, stack=stack)
+        text = f"it was told to end {carriage.unheeded_s:.0f} s ago, and goes on; it stands at\n{stack}"
+        self._reports(carriage).log(text, "error")
 
     async def _watch_lease(self) -> None:
         """When a lease is over, give back what is carried under it; others may have it already."""

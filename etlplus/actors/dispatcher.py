@@ -47,7 +47,9 @@ log = structlog.get_logger()
 RETRY_AFTER_S = 0.5
 TOKEN_S = 0.001
 """Tokens that come faster than this are not waited for one by one."""
-HELD_MAX = 1000
+PAGE = 1000
+"""Of runs in hand, when all of them are looked at."""
+RUNNING = RunFilter(states=(RunState.RUNNING,))
 BATCH_MAX = 500
 
 
@@ -98,7 +100,7 @@ class Dispatcher(Actor[Dispatching]):
     @ClaimAnswered.handler
     def answered(self, message: ClaimAnswered) -> None:
         self._under_way.discard(message.calls)
-        carriages = [Carriage(each, self._standing.lease) for each in message.claimed]
+        carriages = [Carriage(each, message.lease) for each in message.claimed]
         if message.calls:
             self._standing.boarding.extend(carriages)
             self.ctx.ref(CREW).offer(Board())
@@ -127,7 +129,7 @@ class Dispatcher(Actor[Dispatching]):
         for slot in self._standing.slots:
             if slot.carriage is not None and slot.carriage.run_id in message.run_ids:
                 self.ctx.ref(runner_name(slot.number)).tell(StopCarrying(slot.carriage.run_id))
-        for run_id in self._standing.aboard.keys() & set(message.run_ids):
+        for run_id in {run_id for run_id, _ in self._standing.aboard} & set(message.run_ids):
             self.ctx.ref(CREW).tell(LeaveBoard(run_id))
 
     def _look_by_itself(self) -> None:
@@ -149,14 +151,14 @@ class Dispatcher(Actor[Dispatching]):
             return
         self._under_way.add(calls)
         self._asked_meanwhile.discard(calls)
+        lease = self._standing.lease
         self.ctx.pipe(
-            self._ask_store(min(free, BATCH_MAX), calls),
-            lambda taken: ClaimAnswered(tuple(taken.claimed), taken.next_at, calls),
+            self._ask_store(self._standing.worker.id, min(free, BATCH_MAX), calls),
+            lambda taken: ClaimAnswered(tuple(taken.claimed), taken.next_at, lease, calls),
             lambda error: ClaimFailed(str(error), calls),
         )
 
-    async def _ask_store(self, free: int, calls: bool) -> Taken:
-        worker = self._standing.worker.id
+    async def _ask_store(self, worker: str, free: int, calls: bool) -> Taken:
         taken = await self._store.claim(worker, limit=free, now=self._standing.now(), calls=calls)
         if self._doubt:
             self._give_back(await self._held(worker), worker, taken.claimed)
@@ -165,19 +167,23 @@ class Dispatcher(Actor[Dispatching]):
 
     async def _held(self, worker: str) -> list[Run]:
         """What the store counts as this worker's; read after a claim, so that no earlier claim can still take effect."""
-        running = await self._store.runs(RunFilter(states=(RunState.RUNNING,)), limit=HELD_MAX)
-        return [run for run in running if run.worker_id == worker]
+        held: list[Run] = []
+        page = await self._store.runs(RUNNING, limit=PAGE)
+        while page:
+            held += [run for run in page if run.worker_id == worker]
+            page = await self._store.runs(RUNNING, limit=PAGE, after=page[-1].id) if len(page) == PAGE else []
+        return held
 
     def _give_back(self, held: list[Run], worker: str, claimed: Sequence[Claimed]) -> None:
         """Return what is held and neither carried, nor ended, nor claimed just now."""
-        known = {each.run.id for each in claimed}
-        known |= {carriage.run_id for carriage in self._standing.carried()}
-        known |= {outcome.run_id for outcome in self._standing.outbox}
+        known = {(each.run.id, each.run.attempt) for each in claimed}
+        known |= {carriage.fence for carriage in self._standing.carried()}
+        known |= {(outcome.run_id, outcome.attempt) for outcome in self._standing.outbox}
         result = Returned("the claim's answer was lost")
         lost = [
             Outcome(run_id=run.id, attempt=run.attempt, worker_id=worker, result=result)
             for run in held
-            if run.id not in known
+            if (run.id, run.attempt) not in known
         ]
         if lost:
             self._standing.outbox.extend(lost)

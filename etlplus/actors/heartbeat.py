@@ -1,5 +1,5 @@
 """
-The heartbeat: renews this worker's lease, and learns what to cancel.
+The heartbeat: renews this worker's lease, sets its clock right, and learns what to cancel.
 
 One beat per worker, however many attempts it carries. The deadline that a beat earns is counted from before it was sent, so
 this side always believes in less time than the store does. A beat that is not answered moves nothing: the attempts end
@@ -66,6 +66,7 @@ class Heartbeat(Actor[Beating]):
         log.warning("heartbeat_unanswered", worker=self._standing.worker.id, error=message.error)
 
     async def _ask_store(self) -> Beaten:
+        await self._set_clock()
         sent_at_s = self._standing.boottime_s()
         now = self._standing.now()
         expires_at = now + timedelta(seconds=self._expiry_s)
@@ -79,6 +80,10 @@ class Heartbeat(Actor[Beating]):
             self._attends = False
             self.ctx.ref(DISPATCHER).offer(Wake())
         return Beaten(sent_at_s, answer, attends)
+
+    async def _set_clock(self) -> None:
+        if self._standing.clock is not None:
+            await self._standing.clock.look(self._store)
 
     async def _join(self) -> None:
         sent_at_s = self._standing.boottime_s()

@@ -12,6 +12,7 @@ from datetime import datetime
 import msgspec
 
 from etlplus.actors.watchers import Subscription
+from etlplus.engines.contract import Lease
 from etlplus.jobs.model import Run
 from etlplus.runtime import Ask, Name, Tell
 from etlplus.store.contract import Beat, Claimed, Horizon
@@ -172,12 +173,13 @@ class Wake(Tell[Dispatching]):
 
 
 class ClaimAnswered(Tell[Dispatching]):
-    """The store gave these runs to this worker; with ``calls``, they call functions. ``next_at``: others wait for a token that
-    comes then.
+    """The store gave these runs to this worker, under the lease that it had when it asked; with ``calls``, they call
+    functions. ``next_at``: others wait for a token that comes then.
     """
 
     claimed: tuple[Claimed, ...]
     next_at: datetime | None
+    lease: Lease
     calls: bool
 
 

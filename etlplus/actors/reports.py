@@ -54,7 +54,7 @@ class AttemptReports:
     def log(self, text: str, level: str = "info") -> None:
         """Keep a line; it is written to the store a moment later, with others."""
         self._lines.append(NewLine(self._to.standing.now(), text, level))
-        self._to.standing.unwritten[self._run.id] = self
+        self._to.standing.unwritten[self._run.id, self._run.attempt] = self
         self._to.scribe.offer(WriteLogs())
 
     async def freeze(self, bounds: dict[str, Any]) -> None:
@@ -81,7 +81,7 @@ class AttemptReports:
                 for line in batch:
                     if self._lines and self._lines[0] is line:
                         self._lines.popleft()
-            self._to.standing.unwritten.pop(self._run.id, None)
+            self._to.standing.unwritten.pop((self._run.id, self._run.attempt), None)
 
     async def end(self) -> None:
         """The attempt has ended: write the rest now, since nothing can be added once its outcome is told."""
@@ -91,7 +91,7 @@ class AttemptReports:
             await self.write()
         except Unavailable as error:
             log.warning("log_not_written", run=self._run.id, lines=len(self._lines), error=str(error))
-            self._to.standing.unwritten.pop(self._run.id, None)
+            self._to.standing.unwritten.pop((self._run.id, self._run.attempt), None)
 
     async def _append(self, batch: list[NewLine]) -> None:
         run, now = self._run, self._to.standing.now()

@@ -15,7 +15,8 @@ from typing import Protocol
 
 import trio
 
-from etlplus.actors.carriage import Carriage
+from etlplus.actors.carriage import Carriage, Fence
+from etlplus.actors.clock import SharedClock
 from etlplus.engines.contract import Lease
 from etlplus.jobs.model import Worker
 from etlplus.store.contract import Outcome
@@ -45,8 +46,10 @@ class Standing:
 
     ``lease`` belongs to the present ``worker``; a worker that was found dead by others gets a new id and a new lease, and
     attempts that were carried under the old one end as returned. ``hurry`` is set when the stop shall not wait for attempts.
-    ``aboard`` are the calls of functions in hand, by run, and ``boarding`` those that were claimed and not begun;
-    ``calls_max`` bounds them together. ``unwritten`` are the attempts with lines that the store has not got, by run.
+    ``aboard`` are the calls of functions in hand, and ``boarding`` those that were claimed and not begun; ``calls_max`` bounds
+    them together. ``deaf`` are those aboard that were told to end and go on. ``unwritten`` are the attempts with lines that
+    the store has not got. ``clock`` is what stands behind ``now`` and is set right by each beat; None if nothing has to be
+    set right.
     """
 
     worker: Worker
@@ -56,9 +59,11 @@ class Standing:
     boottime_s: Callable[[], float]
     new_worker: Callable[[], Worker]
     calls_max: int = 0
+    clock: SharedClock | None = None
     boarding: deque[Carriage] = field(default_factory=lambda: deque[Carriage]())
-    aboard: dict[str, Carriage] = field(default_factory=lambda: dict[str, Carriage]())
-    unwritten: dict[str, Unwritten] = field(default_factory=lambda: dict[str, Unwritten]())
+    aboard: dict[Fence, Carriage] = field(default_factory=lambda: dict[Fence, Carriage]())
+    unwritten: dict[Fence, Unwritten] = field(default_factory=lambda: dict[Fence, Unwritten]())
+    deaf: set[Fence] = field(default_factory=lambda: set[Fence]())
     outbox: deque[Outcome] = field(default_factory=lambda: deque[Outcome]())
     stale_results: int = 0
     hurry: trio.Event = field(default_factory=trio.Event)

@@ -36,6 +36,7 @@ def connect_house(meters: Meters, house: House, lateness: Lateness) -> None:
     meters.read(catalog.SLOTS_BUSY, lambda: standing.busy)
     meters.read(catalog.OUTCOMES_WAITING, lambda: len(standing.outbox))
     meters.read(catalog.STALE_RESULTS, lambda: standing.stale_results)
+    meters.read(catalog.CALLS_DEAF, lambda: len(standing.deaf))
     meters.read(catalog.LEASE_LEFT, lambda: max(standing.lease.deadline - standing.boottime_s(), 0.0))
     meters.read(catalog.WATCHERS, lambda: len(watchers))
     meters.read(catalog.WATCHERS_LET_GO, lambda: watchers.let_go)

@@ -6,8 +6,9 @@ the house in order instead of cutting every wire at once.
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import ExitStack, asynccontextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +19,31 @@ from prometheus_client import CollectorRegistry
 
 import etlplus
 from etlplus.actors.bellman import Earshot
+from etlplus.actors.clock import SharedClock
 from etlplus.actors.messages import BROADCASTER, DISPATCHER, POOL
 from etlplus.actors.newsroom import Newsroom
 from etlplus.actors.pool import StoreWatch
 from etlplus.actors.standing import Standing
+from etlplus.app import place
 from etlplus.app.meters import connect_bells, connect_house, connect_lanes, connect_runtime, connect_store, measured
-from etlplus.app.staff import EDGE, STOP_MARGIN_S, log_crash, log_dead_letter, new_standing, staff
+from etlplus.app.staff import (
+    EDGE,
+    STOP_MARGIN_S,
+    log_crash,
+    log_dead_letter,
+    machine_time,
+    new_clock,
+    new_standing,
+    staff,
+)
 from etlplus.engines.commands import Commands
 from etlplus.engines.functions import Function, Functions
 from etlplus.engines.local import LocalOptions, open_local
 from etlplus.engines.tenancy import hold, is_gone
 from etlplus.engines.workshop import Workshop
+from etlplus.errors import Conflict, NotFound
 from etlplus.jobs.kinds import CALLS
+from etlplus.jobs.model import JobDraft
 from etlplus.runtime import System, lone, open_system
 from etlplus.service.bootstrap import Bootstrap
 from etlplus.service.house import House
@@ -47,7 +61,11 @@ log = structlog.get_logger()
 
 @asynccontextmanager
 async def open_service(
-    settings: Settings | None = None, *, functions: Sequence[Function[Any]] = (), edge: bool = False
+    settings: Settings | None = None,
+    *,
+    functions: Sequence[Function[Any]] = (),
+    edge: bool = False,
+    clock: Callable[[], datetime] = machine_time,
 ) -> AsyncGenerator[Service]:
     """
     The whole service, for as long as the block runs.
@@ -56,6 +74,8 @@ async def open_service(
         settings: Options; the defaults keep everything in the folder ``data``.
         functions: Functions of the program that are jobs, made by ``etlplus.job``; each is stored as one.
         edge: Also listen for REST and for the live monitoring, as the daemon does.
+        clock: What this machine takes for the time, aware; unless told, that of the system. Nodes that share a store go
+            by the clock of the store.
 
     Cancellation: cancelling the block drains: runs in hand may finish within ``shutdown.drain_s``, what remains returns
     to its queue; no process, thread or task is left.
@@ -69,7 +89,7 @@ async def open_service(
         async with trio.open_nursery() as nursery:
             leave = trio.Event()
             called = Functions(functions)
-            service = await nursery.start(_keep_house, settings or Settings(), called, edge, leave)
+            service = await nursery.start(_keep_house, settings or Settings(), called, edge, leave, clock)
             try:
                 yield service
             finally:
@@ -80,18 +100,25 @@ async def open_service(
 
 
 async def _keep_house(
-    settings: Settings, functions: Functions, edge: bool, leave: trio.Event, *, task_status: trio.TaskStatus[Service]
+    settings: Settings,
+    functions: Functions,
+    edge: bool,
+    leave: trio.Event,
+    clock: Callable[[], datetime],
+    *,
+    task_status: trio.TaskStatus[Service],
 ) -> None:
     """The house's one task: open, shield, serve, close in reverse."""
-    data_dir = _data_dir(settings)
+    data_dir, url = place.data_dir(settings), place.store_url(settings)
     slots = settings.engine.slots or os.cpu_count() or 1
     options = LocalOptions(data_dir=data_dir, slots=slots, memory_limit_bytes=settings.engine.memory_limit_bytes)
-    url = settings.store.url or f"sqlite:{data_dir / 'store.sqlite'}"
     pooling = msgspec.convert(settings.store.postgres, Pooling, from_attributes=True)
     with trio.CancelScope() as scope, hold(data_dir), ExitStack() as closing:
         async with measured() as lateness, open_store(url, pooling=pooling) as store, open_local(options) as loads:
             workshop = Workshop(loads, functions, Commands(data_dir / "children"))
-            standing = _standing(settings, slots, functions)
+            shared = new_clock(clock)
+            await shared.look(store)
+            standing = _standing(settings, slots, functions, shared)
             newsroom, watch, earshot = Newsroom(standing.now), StoreWatch(standing.now()), Earshot()
             await _store_jobs(store, functions, standing)
             dead = await _predecessors(store, url)
@@ -111,22 +138,32 @@ async def _keep_house(
             await store.leave(standing.worker.id, now=standing.now())
 
 
-def _data_dir(settings: Settings) -> Path:
-    return Path(settings.data_dir).absolute()
-
-
-def _standing(settings: Settings, slots: int, functions: Functions) -> Standing:
+def _standing(settings: Settings, slots: int, functions: Functions, clock: SharedClock) -> Standing:
     calls = [CALLS + (draft.python or "") for draft in functions.drafts]
     labels = sorted([*filter(None, settings.engine.labels.split(",")), *calls])
-    return new_standing(slots, labels=labels, calls_max=settings.engine.calls_max if calls else 0)
+    return new_standing(slots, labels=labels, calls_max=settings.engine.calls_max if calls else 0, clock=clock)
 
 
 async def _store_jobs(store: Store, functions: Functions, standing: Standing) -> None:
     """Store each function as a job, or its next version if its options have changed."""
     for draft in functions.drafts:
-        job = await store.job_named(draft.name)
-        if job is None or any(getattr(job, option) != getattr(draft, option) for option in draft.__struct_fields__):
-            await store.save_job(draft, now=standing.now(), job_id=job.id if job is not None else None)
+        while not await _try_to_store(store, draft, standing):
+            pass
+
+
+async def _try_to_store(store: Store, draft: JobDraft, standing: Standing) -> bool:
+    """Have the job as its function says; False if another node, starting too, was faster, so that one has to look again."""
+    job = await store.job_named(draft.name)
+    if job is not None and all(getattr(job, option) == getattr(draft, option) for option in draft.__struct_fields__):
+        return True
+    try:
+        if job is None:
+            await store.save_job(draft, now=standing.now())
+        else:
+            await store.save_job(draft, now=standing.now(), job_id=job.id, expected_version=job.version)
+    except (Conflict, NotFound):
+        return False
+    return True
 
 
 async def _predecessors(store: Store, url: str) -> tuple[str, ...]:
@@ -170,7 +207,7 @@ def _furnish(
     earshot: Earshot,
     system: System,
 ) -> House:
-    secret = settings.auth.secret or kept_secret(data_dir / "token-secret")
+    secret = settings.auth.secret or kept_secret(data_dir / place.SECRET)
     return House(
         store=store,
         workshop=workshop,

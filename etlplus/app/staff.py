@@ -5,7 +5,7 @@ The staff: this process as a worker, and the tree of its actors.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from random import Random
@@ -17,6 +17,7 @@ from etlplus.actors.bellman import Bellman, Earshot
 from etlplus.actors.broadcaster import Broadcaster
 from etlplus.actors.bulletins import Press
 from etlplus.actors.carriage import Executing
+from etlplus.actors.clock import SharedClock
 from etlplus.actors.completer import Completer
 from etlplus.actors.correspondent import Correspondent
 from etlplus.actors.crew import Crew
@@ -76,22 +77,32 @@ class Rhythm:
     rescue_s: float = 5.0
 
 
-def new_standing(slots: int, *, labels: Sequence[str] = (), calls_max: int = 0) -> Standing:
+def machine_time() -> datetime:
+    """What this machine takes for the time."""
+    return datetime.now(UTC)
+
+
+def new_clock(machine_now: Callable[[], datetime] = machine_time) -> SharedClock:
+    """The clock of a worker that has not asked its store yet."""
+    return SharedClock(machine_now, boottime_s)
+
+
+def new_standing(
+    slots: int, *, labels: Sequence[str] = (), calls_max: int = 0, clock: SharedClock | None = None
+) -> Standing:
     """This process as a worker that has not joined yet.
 
     Args:
         slots: Attempts that need a process, at a time.
         labels: What the worker is able to do.
         calls_max: Calls of functions, at a time.
+        clock: What to go by; it should have asked the store.
     """
-    ids = Ids(Random())
-
-    def now() -> datetime:
-        return datetime.now(UTC)
+    ids, clock = Ids(Random()), clock or new_clock()
 
     def new_worker() -> Worker:
         node, boot_id = machine()
-        moment = now()
+        moment = clock.now()
         return Worker(
             id=ids.new(moment),
             node=node,
@@ -108,10 +119,11 @@ def new_standing(slots: int, *, labels: Sequence[str] = (), calls_max: int = 0) 
         worker=new_worker(),
         lease=Lease(float("-inf")),
         slots=[Slot(number) for number in range(slots)],
-        now=now,
+        now=clock.now,
         boottime_s=boottime_s,
         new_worker=new_worker,
         calls_max=calls_max,
+        clock=clock,
     )
 
 

@@ -47,7 +47,7 @@ def _command(group: Commands, name: str, summary: str, act: object = None, epilo
 def _text(job: JobView) -> str:
     from etlplus.jobs.schedules import describe
 
-    schedule = describe(job.schedule) if job.schedule else "none"
+    schedule = describe(job.schedule) if job.schedule else job.fault or "none"
     return (
         f"{job.name} ({job.id}), version {job.version}\n"
         f"  queue {job.queue}, priority {job.priority}, up to {job.retry.attempts_max} attempts\n"

@@ -11,7 +11,22 @@ from collections.abc import Iterator, Sequence
 from typing import cast
 
 from etlplus import __version__
-from etlplus.cli import apply, check, demo, jobs, letters, queues, run, runs, schedules, serve, signin, status
+from etlplus.cli import (
+    apply,
+    backup,
+    check,
+    demo,
+    jobs,
+    letters,
+    migrate,
+    queues,
+    run,
+    runs,
+    schedules,
+    serve,
+    signin,
+    status,
+)
 from etlplus.cli.exits import Exit, exit_of, table
 from etlplus.errors import EtlplusError
 
@@ -50,7 +65,22 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"etlplus {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    for room in (serve, run, jobs, runs, letters, queues, schedules, apply, status, signin, check, demo):
+    for room in (
+        serve,
+        run,
+        jobs,
+        runs,
+        letters,
+        queues,
+        schedules,
+        apply,
+        status,
+        signin,
+        backup,
+        migrate,
+        check,
+        demo,
+    ):
         room.add_to(commands)
     return parser
 

@@ -104,11 +104,16 @@ async def _show(client: Client, chosen: argparse.Namespace) -> int:
     from etlplus.cli.progress import summary
 
     detail = await client.runs.detail(chosen.run)
+    attempts = columns(
+        ("NUMBER", "WORKER", "BEGAN", "ENDED", "AS"),
+        [(each.number, each.worker_id, each.started_at, each.finished_at, each.ended) for each in detail.attempts],
+    )
     events = columns(
         ("AT", "HAPPENED", "STATE", "ATTEMPT"),
         [(event.at, event.kind, event.state.value, event.attempt) for event in detail.events],
     )
-    show(detail, as_json=chosen.json, text=f"{summary(detail.run)}\n\n{events}")
+    parts = [summary(detail.run), *([attempts] if detail.attempts else []), events]
+    show(detail, as_json=chosen.json, text="\n\n".join(parts))
     return 0
 
 

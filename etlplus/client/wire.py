@@ -175,9 +175,9 @@ def _error(answer: httpx2.Response) -> EtlplusError:
         case 404:
             return NotFound(said.detail, code=said.code)
         case 412:
-            return Stale(said.detail, code=said.code)
+            return Stale(said.detail, said.errors, code=said.code)
         case 409 | 428:
-            return Conflict(said.detail, code=said.code)
+            return Conflict(said.detail, said.errors, code=said.code)
         case 429:
             return TooMany(said.detail, retry_after_s=float(answer.headers.get("Retry-After", "1")))
         case 503:

@@ -33,6 +33,11 @@ class Lease:
         self._now_s = now_s
         self._moved = trio.Event()
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the deadline has passed."""
+        return self.deadline <= self._now_s()
+
     def move(self, deadline: float) -> None:
         """Set the deadline, and wake everybody who waits for it to move."""
         self.deadline = deadline

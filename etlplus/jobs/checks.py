@@ -4,16 +4,19 @@ What of a definition or a wish can be accepted, beyond what its types say; each 
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import Any
+from collections.abc import Collection, Iterable
+from typing import Any, cast
 
 import msgspec
 
 from etlplus.jobs.model import Job, JobDraft, NewRun
 from etlplus.jobs.queues import HOUSE, LimitUse, QueueMode
+from etlplus.jobs.texts import broken_at, nul_at
 
 PARAMS_BYTES_MAX = 1_000_000
 """Of a run's parameters, as JSON. Data belongs into a source; a run only says which."""
+DEPTH_MAX = 100
+"""Of a run's parameters: what is read by several programs must not depend on the stack that each has left."""
 KEY_CHARS_MAX = 500
 """Of a unique key, and of a limit's key."""
 
@@ -28,8 +31,12 @@ class Refusal(msgspec.Struct, frozen=True):
 
 
 def check_job(draft: JobDraft, queues: Collection[str], limits: Collection[str]) -> list[Refusal]:
-    """Whether the queue and the limit that a definition names exist, and the limit can count the runs that it makes."""
-    found: list[Refusal] = []
+    """Whether every text of a definition can be kept, the queue and the limit that it names exist, and the limit can count the
+    runs that it makes.
+    """
+    found = check_texts(draft)
+    if not found and (place := nul_at(draft)) is not None:
+        found.append(Refusal("there is a NUL character in this text", place, "bad_text", "any other characters"))
     if draft.queue not in queues:
         accepted = f"one of {', '.join(sorted(queues))}"
         found.append(Refusal(f"there is no queue {draft.queue!r}", "/queue", "unknown_queue", accepted))
@@ -43,15 +50,29 @@ def check_job(draft: JobDraft, queues: Collection[str], limits: Collection[str])
     return found
 
 
+def check_texts(value: Any, place: str = "") -> list[Refusal]:
+    """Whether every text in a value can be kept; ``place`` stands in front of the pointer."""
+    broken = broken_at(value)
+    if broken is None:
+        return []
+    message = "there is half of a surrogate pair in this text"
+    return [Refusal(message, place + broken, "bad_text", "characters that can be encoded")]
+
+
 def check_wish(wish: NewRun, job: Job, mode: QueueMode, place: str = "") -> list[Refusal]:
     """Whether a run can be made as it is wished for. ``place`` stands in front of every pointer."""
     found: list[Refusal] = []
     if mode is QueueMode.DRAINING:
         message = f"the queue {job.queue!r} is draining: it takes no new runs"
         found.append(Refusal(message, f"{place}/queue", "queue_draining", "a queue that is open or paused"))
-    if wish.params and len(msgspec.json.encode(wish.params)) > PARAMS_BYTES_MAX:
+    broken = check_texts(wish.params, f"{place}/params")
+    found += broken
+    if wish.params and not broken and len(msgspec.json.encode(wish.params)) > PARAMS_BYTES_MAX:
         accepted = f"at most {PARAMS_BYTES_MAX:,} bytes of JSON"
         found.append(Refusal("the parameters are too large", f"{place}/params", "too_large", accepted))
+    if _nests(wish.params, DEPTH_MAX):
+        accepted = f"at most {DEPTH_MAX} levels"
+        found.append(Refusal("the parameters are nested too deeply", f"{place}/params", "too_deep", accepted))
     if wish.unique_key is not None and not 0 < len(wish.unique_key) <= KEY_CHARS_MAX:
         accepted = f"1 to {KEY_CHARS_MAX} characters"
         found.append(Refusal("the unique key cannot be kept", f"{place}/unique_key", "bad_key", accepted))
@@ -60,10 +81,20 @@ def check_wish(wish: NewRun, job: Job, mode: QueueMode, place: str = "") -> list
     return found
 
 
+def _nests(value: Any, levels: int) -> bool:
+    """Whether mappings and lists stand more than so many levels deep in each other."""
+    if not isinstance(value, (dict, list)):
+        return False
+    inner = cast("Iterable[Any]", value.values() if isinstance(value, dict) else value)
+    return levels == 0 or any(_nests(each, levels - 1) for each in inner)
+
+
 def _check_limit_value(use: LimitUse, value: Any, place: str) -> list[Refusal]:
     plain = isinstance(value, (str, int)) and not isinstance(value, bool)
-    if plain and len(f"{use.name}/{value}") <= KEY_CHARS_MAX:
+    if plain and len(f"{use.name}/{value}") <= KEY_CHARS_MAX and "\0" not in str(value):
         return []
     message = f"the limit {use.name!r} counts by the parameter {use.by!r}"
-    accepted = f"a text or a whole number, together with the limit's name at most {KEY_CHARS_MAX} characters"
+    accepted = (
+        f"a text without NUL or a whole number, together with the limit's name at most {KEY_CHARS_MAX} characters"
+    )
     return [Refusal(message, f"{place}/params/{use.by}", "limit_key", accepted)]

@@ -33,6 +33,12 @@ class InHand(msgspec.Struct, frozen=True, tag="in_hand", tag_field="kind"):
     since: datetime
 
 
+class Ending(msgspec.Struct, frozen=True, tag="ending", tag_field="kind"):
+    """Somebody wants it cancelled since then, and its attempt has not ended yet."""
+
+    since: datetime
+
+
 class NotDue(msgspec.Struct, frozen=True, tag="not_due", tag_field="kind"):
     """Its time has not come: a delayed run, or a retry that backs off. Past its time, the next tick moves it on."""
 
@@ -87,7 +93,19 @@ class Behind(msgspec.Struct, frozen=True, tag="behind", tag_field="kind"):
     ahead: int
 
 
-Fact = Over | InHand | NotDue | WaitsForRuns | QueuePaused | SlotsTaken | RateSpent | NoWorker | WorkersBusy | Behind
+Fact = (
+    Over
+    | InHand
+    | Ending
+    | NotDue
+    | WaitsForRuns
+    | QueuePaused
+    | SlotsTaken
+    | RateSpent
+    | NoWorker
+    | WorkersBusy
+    | Behind
+)
 
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,6 +140,7 @@ class Situation(msgspec.Struct, frozen=True, kw_only=True):
 
     run: Run
     claimed_at: datetime | None = None
+    cancel_asked_at: datetime | None = None
     mode: QueueMode = QueueMode.OPEN
     caps: tuple[Cap, ...] = ()
     paces: tuple[Pace, ...] = ()
@@ -143,6 +162,8 @@ def _facts(here: Situation, now: datetime) -> Iterator[Fact]:
         return
     if run.state is RunState.RUNNING:
         yield InHand(run.worker_id or "", here.claimed_at or run.created_at)
+        if here.cancel_asked_at is not None:
+            yield Ending(here.cancel_asked_at)
         return
     if run.state is RunState.SCHEDULED:
         yield NotDue(run.run_at)

@@ -9,6 +9,8 @@ from datetime import datetime
 
 import msgspec
 
+from etlplus.jobs.texts import plain
+
 LINE_CHARS_MAX = 10_000
 """A longer line is cut, and says so."""
 LOG_BYTES_MAX = 4_000_000
@@ -54,7 +56,7 @@ def fitted(lines: Sequence[NewLine], state: LogState) -> tuple[list[LogLine], Lo
     number, size, dropped = state.lines, state.kept_bytes, state.dropped
     for line in lines:
         number += 1
-        text = line.text.replace("\0", "�").encode(errors="replace").decode()
+        text = plain(line.text)
         if len(text) > LINE_CHARS_MAX:
             text = text[: LINE_CHARS_MAX - len(_CUT)] + _CUT
         grown = size + len(text.encode())

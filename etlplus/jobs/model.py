@@ -24,6 +24,12 @@ Timeout = Annotated[float, msgspec.Meta(gt=0, le=366 * 86400)]
 """Seconds, up to a year."""
 
 
+Losses = Annotated[int, msgspec.Meta(ge=1, le=100)]
+"""So many lost workers."""
+
+POISON_AFTER = 3
+
+
 class RunState(StrEnum):
     """Where a run stands. The first four are *unfinished*, the last four are for good."""
 
@@ -89,7 +95,8 @@ class JobDraft(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     ``base_dir`` is where relative paths in the plan start. A paused job makes no scheduled runs; asked for by hand, it
     runs. Only workers that have all ``labels`` carry its runs, and never more than ``limit`` allows at once. ``timeout_s``
     bounds one attempt, ``queue_timeout_s`` how long a run may stand in the queue at a time, and ``total_timeout_s`` all of it,
-    from when it first was due, waits and retries included.
+    from when it first was due, waits and retries included. A run over which ``poison_after`` workers were lost, without an
+    attempt ending in order, is poison: it has failed.
     """
 
     name: Name
@@ -105,6 +112,7 @@ class JobDraft(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     timeout_s: Timeout | None = None
     queue_timeout_s: Timeout | None = None
     total_timeout_s: Timeout | None = None
+    poison_after: Losses = POISON_AFTER
     memory_limit_bytes: Annotated[int, msgspec.Meta(ge=256 << 20, le=1 << 44)] | None = None
     base_dir: str = ""
     paused: bool = False
@@ -116,7 +124,8 @@ class JobDraft(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 class Job(msgspec.Struct, frozen=True, kw_only=True):
     """A stored definition. ``version`` grows by one with each save, and a run keeps the version it was made from.
 
-    ``next_at`` is when the schedule will make the next run; None without a schedule, or while paused.
+    ``next_at`` is when the schedule will make the next run; None without a schedule, or while paused. ``fault`` is why what is
+    stored of the job cannot be used; see ``reading``.
     """
 
     id: str
@@ -134,12 +143,14 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     timeout_s: float | None = None
     queue_timeout_s: float | None = None
     total_timeout_s: float | None = None
+    poison_after: int = POISON_AFTER
     memory_limit_bytes: int | None = None
     base_dir: str = ""
     paused: bool = False
     created_at: datetime
     updated_at: datetime
     next_at: datetime | None = None
+    fault: str | None = None
 
     @property
     def kind(self) -> Kind:
@@ -190,7 +201,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     ``version`` grows by one with each transition: of two pictures of a run, the one with the larger version is newer.
     ``attempt`` is the number of the latest try (0: none yet) and the fence: who holds an older number holds nothing.
-    ``attempts_spent`` are the tries that counted, ``rescues`` the workers lost over it since a try last ended in order.
+    ``attempts_spent`` are the tries that counted, ``rescues`` the workers lost over it since a try last ended in order; with
+    ``poison_after`` of them it has failed.
     ``error`` is why it failed, or while unfinished why the last try did. ``bounds`` is what the first attempt found in
     its sources, so that each later one reads the same. Only a worker with all ``labels`` may claim it, and only while
     ``limit_key`` (empty: none) has a free slot under the limit called ``limit``. Unless it is claimed before ``waits_until``
@@ -217,6 +229,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     attempts_spent: int = 0
     attempts_max: int = 1
     rescues: int = 0
+    poison_after: int = POISON_AFTER
     cancel_requested: bool = False
     error: RunError | None = None
     figures: Figures | None = None

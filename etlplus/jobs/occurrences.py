@@ -97,7 +97,16 @@ def previous_occurrence(
         beat: About how far back it will be; the better the guess, the quicker the answer.
     """
     step = max(beat + _TICK, _SECOND) if beat else _SECOND
-    return _last(schedule, saved_at, _EPOCH, before - _TICK, step)
+    return _last(schedule, saved_at, _beginning(schedule, saved_at) - _TICK, before - _TICK, step)
+
+
+def _beginning(schedule: Schedule, saved_at: datetime) -> datetime:
+    """Before this moment nothing is due; so a first nominal time is known to be one without a search through the past."""
+    if isinstance(schedule, OnceSchedule):
+        return _EPOCH
+    if isinstance(schedule, IntervalSchedule):
+        return max(schedule.start_at or saved_at, _EPOCH)
+    return max(schedule.start_at or _EPOCH, _EPOCH)
 
 
 def _last(

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import msgspec
 
+from etlplus.jobs.texts import plain
+
 
 class StepCount(msgspec.Struct, frozen=True, omit_defaults=True):
     """The ledger line of one step: every row that came in is accounted for by what went out or was set aside.
@@ -86,6 +88,14 @@ class RunError(msgspec.Struct, frozen=True, omit_defaults=True):
     retryable: bool = False
     problems: tuple[str, ...] = ()
     retry_after_s: float | None = None
+
+    def __post_init__(self) -> None:
+        """What a program says of its error may be no text that can be kept."""
+        said = (self.message, *self.problems)
+        if not all(map(str.isascii, said)):
+            message, *problems = map(plain, said)
+            msgspec.structs.force_setattr(self, "message", message)
+            msgspec.structs.force_setattr(self, "problems", tuple(problems))
 
 
 class Succeeded(msgspec.Struct, frozen=True, tag="succeeded"):

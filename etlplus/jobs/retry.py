@@ -11,9 +11,6 @@ from msgspec.structs import replace
 from etlplus.jobs.model import RetryPolicy
 from etlplus.jobs.outcome import RunError
 
-RESCUES_MAX = 3
-"""So many workers may be lost over a run, without an attempt ending in order, before it is set aside as poison."""
-
 RETRY_AFTER_MAX_S = 86_400.0
 """What an error may ask for at most: a source that says "in a month" would make the run look forgotten."""
 

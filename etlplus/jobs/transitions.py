@@ -17,7 +17,7 @@ from etlplus.jobs.lifecycle import Happening, after
 from etlplus.jobs.model import Attempt, AttemptEnd, Job, NewRun, Run, RunEvent, RunState
 from etlplus.jobs.outcome import Cancelled, Failed, Result, Returned, RunError, Succeeded
 from etlplus.jobs.queues import limit_key
-from etlplus.jobs.retry import RESCUES_MAX, retry_wait_s
+from etlplus.jobs.retry import retry_wait_s
 
 Change = tuple[Run, RunEvent]
 
@@ -42,6 +42,7 @@ def enqueue(wish: NewRun, job: Job, run_id: str, now: datetime, *, blocked: bool
         created_at=now,
         params=wish.params,
         attempts_max=job.retry.attempts_max,
+        poison_after=job.poison_after,
         cause=wish.cause,
         unique_key=wish.unique_key,
         queue_timeout_s=job.queue_timeout_s,
@@ -128,10 +129,18 @@ def rescue(run: Run, now: datetime) -> Change:
     if run.cancel_requested:
         return _finish(run, Happening.CANCELLED, now, {"worker": run.worker_id})
     rescues = run.rescues + 1
-    if rescues >= RESCUES_MAX:
-        error = RunError("worker_lost", f"{rescues} workers were lost while they carried this run")
+    error = _losses(run, rescues, now)
+    if rescues >= run.poison_after:
         return _finish(run, Happening.POISONED, now, {"worker": run.worker_id}, error=error, rescues=rescues)
-    return _requeue(run, Happening.RESCUED, now, {"worker": run.worker_id}, rescues=rescues)
+    return _requeue(run, Happening.RESCUED, now, {"worker": run.worker_id}, error=error, rescues=rescues)
+
+
+def _losses(run: Run, rescues: int, now: datetime) -> RunError:
+    """What there is to tell of the workers that were lost over a run: each of them, with its attempt."""
+    before = run.error.problems if run.rescues and run.error else ()
+    lost = f"attempt {run.attempt}: worker {run.worker_id} was lost, as found at {now:%Y-%m-%d %H:%M:%SZ}"
+    some = "1 worker was" if rescues == 1 else f"{rescues} workers were"
+    return RunError("worker_lost", f"{some} lost while carrying this run", problems=(*before, lost))
 
 
 def ended(attempt: Attempt, result: Result | None, now: datetime) -> Attempt:

@@ -35,6 +35,18 @@ _Loader.yaml_implicit_resolvers = {
 _Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("^(?:true|false)$"), list("tf"))  # pyright: ignore[reportUnknownMemberType]  # untyped
 
 
+_MERGE = "<<"
+"""YAML's key for taking over another mapping, which may stand more than once."""
+
+
+class _Twice(Exception):
+    """A mapping has a key twice, of which YAML would take the last."""
+
+    def __init__(self, message: str, pointer: str, at: tuple[int, int]) -> None:
+        super().__init__(message)
+        self.message, self.pointer, self.at = message, pointer, at
+
+
 def decode(text: str, *, file: str | None = None) -> Pipeline:
     """The plan that ``text`` (YAML or JSON) writes down. Raises Invalid with every problem's line and column."""
     value, positions = read(text, file=file)
@@ -50,6 +62,9 @@ def read(text: str, *, file: str | None = None) -> tuple[object, Positions]:
         if (root := _composed(text)) is not None:
             _locate(root, "", positions)
         return yaml.load(text, Loader=_Loader), positions
+    except _Twice as error:
+        problem = Problem(error.message, error.pointer, "duplicate_name", file, *error.at, suggestion="each name once")
+        raise Invalid("the document cannot be read", [problem]) from error
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         place = (mark.line + 1, mark.column + 1) if mark else (None, None)
@@ -94,7 +109,10 @@ def _locate(node: yaml.Node, pointer: str, positions: Positions) -> None:
     if isinstance(node, yaml.MappingNode):
         for key, inner in node.value:
             below = f"{pointer}/{key.value}"
-            positions[below] = (key.start_mark.line + 1, key.start_mark.column + 1)
+            at = (key.start_mark.line + 1, key.start_mark.column + 1)
+            if below in positions and key.value != _MERGE:
+                raise _Twice(f"{key.value!r} is given twice: first at line {positions[below][0]}", below, at)
+            positions[below] = at
             _locate(inner, below, positions)
     elif isinstance(node, yaml.SequenceNode):
         for index, inner in enumerate(node.value):

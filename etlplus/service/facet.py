@@ -6,12 +6,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
 from etlplus.actors.messages import Wake
 from etlplus.errors import Invalid, NotFound, Problem
+from etlplus.jobs.checks import check_texts
 from etlplus.jobs.model import Job, Run
 from etlplus.service.house import House
 from etlplus.service.permissions import Principal
@@ -73,7 +74,8 @@ def checked_number(value: int, name: str, at_most: int) -> int:
 
 def checked(record: S, place: str = "") -> S:
     """
-    The same record, once every field fits what its type says; records that were made in a program are not checked yet.
+    The same record, once every field fits what its type says, and every text can be kept; records that were made in a program
+    are not checked yet.
 
     Args:
         place: Where the record stands in what the caller gave; put in front of the pointer.
@@ -82,12 +84,23 @@ def checked(record: S, place: str = "") -> S:
         Invalid: one does not; the problem names it.
     """
     try:
-        return msgspec.convert(msgspec.to_builtins(record), type(record))
+        fields = msgspec.to_builtins(record)
+        found = msgspec.convert(fields, type(record))
     except msgspec.ValidationError as error:
         problem = problem_of(error)
     except TypeError as error:
         problem = Problem(f"this cannot be written as JSON: {error}")
+    else:
+        refuse_broken(fields, place)
+        return found
     raise Invalid("this is not accepted", [msgspec.structs.replace(problem, pointer=place + problem.pointer)])
+
+
+def refuse_broken(value: Any, place: str) -> None:
+    """Raises Invalid for a text that cannot be kept, wherever it stands in a value."""
+    if refusals := check_texts(value, place):
+        problems = [Problem(each.message, each.pointer, each.code, suggestion=each.accepted) for each in refusals]
+        raise Invalid("this is not accepted", problems, code=refusals[0].code)
 
 
 def problem_of(error: msgspec.ValidationError) -> Problem:

@@ -9,7 +9,7 @@ import builtins
 from etlplus.actors.messages import Wake
 from etlplus.errors import Invalid, Problem
 from etlplus.jobs.model import JobDraft
-from etlplus.service.facet import Facet, checked_limit
+from etlplus.service.facet import Facet, checked, checked_limit
 from etlplus.service.views import JobView, Page, job_view
 
 
@@ -18,6 +18,7 @@ class JobsFacet(Facet):
 
     async def create(self, draft: JobDraft) -> JobView:
         self.who.must("jobs:write")
+        draft = checked(draft)
         await self._refuse_problems(draft)
         return job_view(await self.house.store.save_job(draft, now=self.house.now()))
 
@@ -33,6 +34,7 @@ class JobsFacet(Facet):
 
     async def replace(self, job: str, draft: JobDraft, *, expected_version: int) -> JobView:
         self.who.must("jobs:write")
+        draft = checked(draft)
         found = await self.find_job(job)
         await self._refuse_problems(draft)
         saved = await self.house.store.save_job(
@@ -48,7 +50,7 @@ class JobsFacet(Facet):
 
     async def check(self, draft: JobDraft) -> builtins.list[Problem]:
         self.who.must("jobs:read")
-        return [*await self.house.workshop.check(draft)]
+        return [*await self.house.workshop.check(checked(draft))]
 
     async def _refuse_problems(self, draft: JobDraft) -> None:
         """Only a definition that could run is stored; what depends on a run's parameters is checked by the run."""

@@ -8,7 +8,7 @@ from etlplus.errors import Invalid, Problem
 from etlplus.jobs.letters import Edit, LetterFilter, Replay
 from etlplus.jobs.views import run_view
 from etlplus.service.choosing import Letters, refuse_nothing
-from etlplus.service.facet import Facet, checked, checked_limit
+from etlplus.service.facet import Facet, checked, checked_limit, refuse_broken
 from etlplus.service.runs import run_id
 from etlplus.service.views import Discarded, LetterView, Page, Replays, ReplayView
 
@@ -47,6 +47,7 @@ class LettersFacet(Facet):
         self.who.must("letters:resolve")
         which = checked(which, "/which")
         refuse_nothing(which)
+        refuse_broken(edit, "/edit")
         found = await self.house.store.replay(
             await self._filter(which),
             now=self.house.now(),

@@ -19,6 +19,12 @@ def offset_of(cursor: str | None) -> int:
     raise Invalid("the cursor is none of ours", [Problem(f"cursor is {cursor!r}", "/cursor")])
 
 
+def place_of(file: str, data_dir: Path) -> Path:
+    """Where refused rows are that were written to ``file``: there, unless the data directory has moved since."""
+    written = Path(file)
+    return written if written.exists() else data_dir / "rejects" / written.name
+
+
 def read_rejects(file: Path, offset: int, limit: int) -> Page[Reject]:
     """One page, from a byte offset on. Raises NotFound when the file is gone. Blocks: call it in a thread."""
     decode = msgspec.json.Decoder(Reject).decode

@@ -6,18 +6,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import trio
 
 from etlplus.actors.messages import CancelHere
-from etlplus.errors import Invalid, NotFound, Problem
+from etlplus.errors import Conflict, Invalid, NotFound, Problem
 from etlplus.jobs.model import Job, NewRun, Run, RunState, Uniqueness
 from etlplus.jobs.views import RunView, run_view
 from etlplus.service.facet import Facet, checked, checked_limit
-from etlplus.service.rejects import offset_of, read_rejects
+from etlplus.service.rejects import offset_of, place_of, read_rejects
 from etlplus.service.views import LogPage, Page, Reject, RunDetail, RunsMade, Why
 from etlplus.service.why import why
 from etlplus.service.wishes import RunOptions, RunWish, keys_for, moved, problems_of, refuse_other, to_new_run
@@ -70,7 +69,7 @@ class RunsFacet(Facet):
         wanted, now = await self._wanted(wishes, idempotency_key), self.house.now()
         try:
             runs = await self.house.store.enqueue(wanted, now=now)
-        except Invalid as error:
+        except (Invalid, Conflict) as error:
             raise moved(error, "/runs" if len(wishes) > 1 else "/runs/0") from error
         distinct = {run.id: run for run in runs}
         made = [run for run in distinct.values() if run.created_at == now]
@@ -165,7 +164,8 @@ class RunsFacet(Facet):
         file = found.figures.rejects_file if found.figures else ""
         if found.state is not RunState.SUCCEEDED or not file:
             return Page([])
-        return await trio.to_thread.run_sync(read_rejects, Path(file), offset_of(cursor), checked_limit(limit))
+        place = place_of(file, self.house.data_dir)
+        return await trio.to_thread.run_sync(read_rejects, place, offset_of(cursor), checked_limit(limit))
 
     async def _wanted(self, wishes: Sequence[RunWish], idempotency_key: str | None) -> Sequence[NewRun]:
         """What the store is asked for, once everything that can be judged before is judged."""

@@ -8,7 +8,7 @@ from datetime import datetime
 
 import msgspec
 
-from etlplus.errors import Invalid, NotFound, Problem, Stale
+from etlplus.errors import Conflict, Invalid, NotFound, Problem, Stale
 from etlplus.jobs.model import JobDraft
 from etlplus.jobs.occurrences import PREVIEW_MAX, preview
 from etlplus.jobs.schedules import Schedule, describe
@@ -53,6 +53,8 @@ class SchedulesFacet(Facet):
         self.who.must("schedules:pause")
         while True:
             found = await self.find_job(job)
+            if found.fault is not None and not paused:
+                raise Conflict(f"the job {found.name!r} has to be defined anew: {found.fault}", code="job_fault")
             if found.paused == paused:
                 return job_view(found)
             draft = JobDraft(**{name: getattr(found, name) for name in JobDraft.__struct_fields__})

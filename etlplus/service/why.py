@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from etlplus.jobs.explaining import (
     Behind,
+    Ending,
     Explanation,
     Fact,
     InHand,
@@ -42,6 +43,8 @@ def sentence(fact: Fact) -> str:
             return f"It has ended: {state}. It waits for nothing."
         case InHand(worker_id, since):
             return f"It is running: worker {worker_id} has carried it since {since:%Y-%m-%d %H:%M:%SZ}."
+        case Ending(since):
+            return f"It was asked to end at {since:%Y-%m-%d %H:%M:%SZ}, and has not yet; until it does, it keeps its slots."
         case NotDue(due_at):
             return f"Its time has not come: it is due at {due_at:%Y-%m-%d %H:%M:%SZ}."
         case WaitsForRuns():

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from etlplus.errors import Invalid, Problem
+from etlplus.errors import Conflict, Invalid, Problem
 from etlplus.jobs.model import Job, NewRun, Run, RunState, Uniqueness
 from etlplus.jobs.names import Priority
 from etlplus.jobs.refusal import FIRST_YEAR, LAST_YEAR
@@ -93,7 +93,7 @@ def refuse_other(run: Run, job: Job, wish: RunOptions) -> None:
         )
 
 
-def moved(error: Invalid, place: str) -> Invalid:
+def moved(error: Invalid | Conflict, place: str) -> Invalid | Conflict:
     """The same refusal, of something that stands at ``place`` in what the caller wrote."""
     problems = [msgspec.structs.replace(problem, pointer=place + problem.pointer) for problem in error.problems]
-    return Invalid(error.message, problems, code=error.reason)
+    return type(error)(error.message, problems, code=error.reason)

@@ -3,8 +3,9 @@ What every store promises, in five parts: write, read, lease, node, admin.
 
 The service gets the write and read parts, the staff gets the lease and node parts, whoever runs the house the admin part.
 Each call is one unit: it takes effect completely or not at all, and when it returns, what it did survives a crash. The
-time is always passed in as ``now``; a store owns no clock. Every transition writes its ``RunEvent`` in the same unit,
-and a call makes at most one transition of any one run, so the versions that a caller sees of a run have no gaps.
+time is always passed in as ``now``; what a store does goes by no clock of its own. Every transition writes its ``RunEvent``
+in the same unit, and a call makes at most one transition of any one run, so the versions that a caller sees of a run have
+no gaps.
 
 Cancellation: every call is a cancel point. A cancelled unit may have taken effect, but never half of it, and it leaves
 no connection, lock or transaction behind. Any call raises ``StoreUnavailable`` when the store is closed or cannot
@@ -389,6 +390,10 @@ class ReadStore(Protocol):
 class LeaseStore(Protocol):
     """What workers do. Whoever does not name the present (run, attempt, worker) holds nothing and changes nothing."""
 
+    async def time(self) -> datetime | None:
+        """What time it is by the store's own clock, which all who share it can go by; None if it has none."""
+        ...
+
     async def join(self, worker: Worker, *, now: datetime) -> None:
         """Announce a worker; its lease runs until ``worker.expires_at``. Joining again renews the record."""
         ...
@@ -435,11 +440,13 @@ class LeaseStore(Protocol):
         ...
 
     async def rescue(self, *, now: datetime, dead: Sequence[str] = (), limit: int = 500) -> list[Run]:
-        """Take the runs of lost workers back: those whose lease is over at ``now``, and those known to be ``dead``.
+        """Take the runs of lost workers back: those known to be ``dead``, or if none is named, those whose lease is over at
+        ``now``. After an outage every lease looks old, so who knows of some that are dead must not harm the others.
 
-        A run goes back to its queue; if cancelled meanwhile it is cancelled; if it has cost ``RESCUES_MAX`` workers
-        without ending once in order it is failed as ``worker_lost``. The workers are forgotten: their next beat finds
-        out. A full answer (``limit`` runs) means that there may be more.
+        A run goes back to its queue; if cancelled meanwhile it is cancelled; if it is poison, since it has cost
+        ``Run.poison_after`` workers without ending once in order, it is failed as ``worker_lost``, and its error tells of each
+        of them. The workers are forgotten: their next beat finds out. A full answer (``limit`` runs) means that there may be
+        more.
         """
         ...
 
@@ -452,7 +459,8 @@ class LeaseStore(Protocol):
 
         What each schedule does is what ``etlplus.jobs.schedule.decide`` says: runs that are made or cancelled, lines in the
         tick ledger, and the next time, in one unit. Of any number of nodes ticking at once, one decides about a nominal time.
-        At most ``limit`` schedules and waiting runs are looked at; ``queued_hint`` tells whether more is due.
+        At most ``limit`` schedules and waiting runs are looked at; ``queued_hint`` tells whether more is due. A job that cannot
+        be read is set aside, and holds up no other.
         """
         ...
 
@@ -541,7 +549,8 @@ class AdminStore(Protocol):
     async def tidy(self, keep: Keep, *, now: datetime, limit: int = 1000) -> Tidied:
         """Remove history that is too old or too much, oldest first, and make room for what comes.
 
-        Lines of the tick ledger and receipts go by their age, up to ``limit`` a call. SQLite removes up to ``limit`` runs a call.
+        Lines of the tick ledger go by their age and their number, receipts by their age, versions of jobs once no run needs
+        them, up to ``limit`` of each a call. SQLite removes up to ``limit`` runs a call.
         PostgreSQL drops whole weeks, never the present one, and none in which there is an unfinished run or an open dead
         letter; its size is that of the history, SQLite's that of everything.
         Any number of nodes may tidy at once.
@@ -549,7 +558,8 @@ class AdminStore(Protocol):
         ...
 
     async def migrate(self) -> int:
-        """Bring the schema to this version of the program (done when opening, too). Returns the schema version.
+        """Bring the schema to this version of the program, and try again to read jobs that the last one could not (done when
+        opening, too). Returns the schema version.
 
         Raises:
             Misconfigured: the schema is newer than this program (code ``schema_newer``).

@@ -5,12 +5,12 @@ write what came out.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 from msgspec.structs import replace
 
-from etlplus.errors import Conflict
+from etlplus.errors import Conflict, Problem
 from etlplus.jobs import transitions
 from etlplus.jobs.model import Job, NewRun, Run
 from etlplus.jobs.queues import limit_key
@@ -51,19 +51,22 @@ class Batch:
         """What to write for runs that took other parameters."""
         return list(self._replaced.values())
 
-    def grant(self, wish: NewRun) -> str:
-        """The id of the run that answers a wish.
+    def grant(self, wishes: Sequence[NewRun]) -> list[str]:
+        """The ids of the runs that answer these wishes, in order.
 
         Raises:
-            Conflict: its unique key is taken, and it wants to be refused then (code ``unique_key_taken``).
+            Conflict: a unique key is taken, and its wish wants to be refused then (code ``unique_key_taken``).
         """
+        return [self._grant(wish, f"/{at}" if len(wishes) > 1 else "") for at, wish in enumerate(wishes)]
+
+    def _grant(self, wish: NewRun, place: str) -> str:
         holder = self.runs[self._holders[wish.unique_key]] if wish.unique_key in self._holders else None
         match verdict(wish, holder, self._now):
             case Verdict.REJECT if holder is not None:
-                raise Conflict(
-                    f"the unique key {wish.unique_key!r} is taken by run {holder.id}, which is {holder.state}",
-                    code="unique_key_taken",
-                )
+                taken = f"the unique key {wish.unique_key!r} is taken by run {holder.id}, which is {holder.state}"
+                accepted = "another key, or an on_conflict that is not reject"
+                problem = Problem(taken, f"{place}/unique_key", "unique_key_taken", suggestion=accepted)
+                raise Conflict(taken, [problem], code=problem.code)
             case Verdict.ANSWER if holder is not None:
                 return holder.id
             case Verdict.REPLACE if holder is not None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
-from etlplus.errors import Invalid, NotFound, Problem
+from etlplus.errors import Conflict, Invalid, NotFound, Problem
 from etlplus.jobs.checks import Refusal, check_job, check_wish
 from etlplus.jobs.model import Job, JobDraft, NewRun
 from etlplus.jobs.queues import QueueMode
@@ -27,6 +27,12 @@ def refuse_wishes(wishes: Sequence[NewRun], jobs: Mapping[str, Job], modes: Mapp
         place = f"/{number}" if len(wishes) > 1 else ""
         found += check_wish(wish, job, modes.get(job.queue, QueueMode.OPEN), place)
     _refuse("the run cannot be made" if len(wishes) == 1 else "the runs cannot be made", found)
+
+
+def refused_name(name: str) -> Conflict:
+    """The refusal of a job whose name another one has."""
+    problem = Problem(f"another job is called {name!r}", "/name", "name_taken", suggestion="a name of its own")
+    return Conflict(problem.message, [problem], code=problem.code)
 
 
 def _refuse(title: str, refusals: Sequence[Refusal]) -> None:

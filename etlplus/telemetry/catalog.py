@@ -29,6 +29,12 @@ OUTCOMES_WAITING = Metric(
 STALE_RESULTS = Metric(
     "etlplus_stale_results_total", "counter", "results", "Outcomes refused because the run had moved on without them."
 )
+CALLS_DEAF = Metric(
+    "etlplus_calls_deaf",
+    "gauge",
+    "calls",
+    "Calls of functions that go on though they were told to end; each keeps its slot.",
+)
 LEASE_LEFT = Metric(
     "etlplus_lease_left_seconds", "gauge", "s", "Time until this worker loses its runs unless it renews its lease."
 )
@@ -118,6 +124,7 @@ METRICS: tuple[Metric, ...] = (
     SLOTS_BUSY,
     OUTCOMES_WAITING,
     STALE_RESULTS,
+    CALLS_DEAF,
     LEASE_LEFT,
     WATCHERS,
     WATCHERS_LET_GO,
@@ -156,6 +163,7 @@ EVENTS: dict[str, str] = {
     "bells_silent": "Other nodes are not heard; the dispatcher looks more often by itself. Is store.postgres.listen_url right?",
     "bootstrap_token_issued": "There is no user yet; the named file holds the one-time token that makes the first admin.",
     "bounds_wait": "The store did not take what an attempt found in its sources; asked again shortly.",
+    "cancellation_ignored": "A function goes on ten seconds after it was told to end; the stack says where it stands.",
     "child_did_not_start": "A child process ended before it could take an order; the attempt failed and may be retried.",
     "claim_failed": "The dispatcher could not claim runs; tried again after a pause.",
     "connection_failed": "A client's connection ended in a way we did not foresee; told once per kind, then counted.",
@@ -171,6 +179,7 @@ EVENTS: dict[str, str] = {
     "message_not_handled": "An actor was told something while it stopped, or before; told ten times in five minutes at most.",
     "news_not_published": "The store did not take what watchers of other nodes are told; they are told later.",
     "news_not_read": "The store did not answer when news of other nodes were read; they are read later.",
+    "old_store_damaged": "The store that a restore replaces could not be read; it is kept aside as it was.",
     "outcomes_not_settled": "The daemon stops with outcomes that the store never took; a rescue will repeat those runs.",
     "outcomes_wait": "The store did not take outcomes; they are kept and offered again.",
     "request_failed": "A request met a mistake of ours; its id is in the client's answer.",

@@ -23,7 +23,7 @@ from typing import Any
 
 READY_WITHIN_S = 30.0
 LOOK_EVERY_S = 0.02
-STOP_WITHIN_S = 10.0
+STOP_WITHIN_S = 60.0
 
 
 @contextmanager
@@ -62,6 +62,7 @@ class PostgresServer:
         self._folder = folder
         self._programs = programs
         self._running = ExitStack()
+        self._process: subprocess.Popen[Any] | None = None
         options = {"listen_addresses": "", "unix_socket_directories": str(folder), "fsync": "off", **settings}
         self._flags = [text for name, value in options.items() for text in ("-c", f"{name}={value}")]
         initdb = [programs / "initdb", "-D", folder / "data", "-U", "etlplus", "-A", "trust"]
@@ -72,11 +73,15 @@ class PostgresServer:
         """Start; returns when it accepts connections."""
         command = [self._programs / "postgres", "-D", self._folder / "data", *self._flags]
         socket_path = self._folder / ".s.PGSQL.5432"
-        self._running.enter_context(_running(command, self._folder, socket_path, signal.SIGINT))
+        self._process = self._running.enter_context(_running(command, self._folder, socket_path, signal.SIGINT))
         _await_accepting([self._programs / "pg_isready", "-q", "-h", self._folder])
 
-    def stop(self) -> None:
-        """Stop, ending every session; nothing happens if it is stopped."""
+    def stop(self, how: signal.Signals = signal.SIGINT) -> None:
+        """Stop, ending every session; nothing happens if it is stopped. By SIGQUIT it falls at once, and has to recover when
+        it is started again.
+        """
+        if self._process is not None:
+            self._process.send_signal(how)
         self._running.close()
 
 
@@ -146,7 +151,7 @@ def _reachable(install: Path, folder: Path) -> Path:
 
 
 @contextmanager
-def _running(command: list[Any], folder: Path, path: Path, stop: signal.Signals) -> Generator[None]:
+def _running(command: list[Any], folder: Path, path: Path, stop: signal.Signals) -> Generator[subprocess.Popen[Any]]:
     """A server, from when it answers on its socket until it has ended."""
     log = folder / "log"
     with log.open("wb") as output:
@@ -155,7 +160,7 @@ def _running(command: list[Any], folder: Path, path: Path, stop: signal.Signals)
         )
     try:
         _await_answer(server, path, log)
-        yield
+        yield server
     finally:
         server.send_signal(stop)
         try:

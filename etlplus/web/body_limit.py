@@ -12,6 +12,7 @@ from typing import Any
 
 import trio
 
+from etlplus.errors import Problem
 from etlplus.web.problems import CONTENT_TYPE, body
 
 Message = dict[str, Any]
@@ -35,10 +36,12 @@ class BodyLimit:
         with trio.move_on_after(READ_WITHIN_S):
             whole = await self._read(scope, receive)
             if whole is None:
-                await _refuse(send, 413, "too_large", f"the body is larger than {self._max_bytes} bytes")
+                accepted = f"at most {self._max_bytes:,} bytes"
+                await _refuse(send, 413, "too_large", f"the body is larger than {self._max_bytes} bytes", accepted)
                 return
         if whole is None:
-            await _refuse(send, 408, "too_slow", f"the body did not arrive within {READ_WITHIN_S:.0f} s")
+            too_slow = f"the body did not arrive within {READ_WITHIN_S:.0f} s"
+            await _refuse(send, 408, "too_slow", too_slow, "a body that arrives at once")
             return
         await self._app(scope, _replay(whole, receive), send)
 
@@ -72,8 +75,8 @@ def _replay(whole: bytes, receive: Receive) -> Receive:
     return replayed
 
 
-async def _refuse(send: Send, status: int, code: str, detail: str) -> None:
-    data = body(status, code, detail, "none")
+async def _refuse(send: Send, status: int, code: str, detail: str, accepted: str) -> None:
+    data = body(status, code, detail, "none", errors=[Problem(detail, code=code, suggestion=accepted)])
     headers = [
         (b"content-type", CONTENT_TYPE.encode()),
         (b"content-length", str(len(data)).encode()),

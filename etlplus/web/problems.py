@@ -102,7 +102,7 @@ def of_error(error: EtlplusError, request_id: str, *, had_token: bool) -> tuple[
         return 500, {}, body(500, "internal", "something went wrong on our side", request_id)
     more: dict[str, Any] = {}
     headers: dict[str, str] = {}
-    if isinstance(error, Invalid):
+    if isinstance(error, (Invalid, Conflict)):
         more["errors"] = list(error.problems)
     if isinstance(error, Unauthenticated):
         headers["WWW-Authenticate"] = f'{REALM}, error="invalid_token"' if had_token else REALM

@@ -24,6 +24,7 @@ from etlplus.jobs.receipts import Answer
 from etlplus.service.contract import Contract
 from etlplus.service.facet import problem_of
 from etlplus.web import openapi
+from etlplus.web.duplicates import duplicate_names
 from etlplus.web.limits import RateLimit, Verdict
 from etlplus.web.once import answer_once
 from etlplus.web.problems import CONTENT_TYPE, HttpError, body, of_error
@@ -139,12 +140,19 @@ class Rest:
             return None
         if request.mimetype != "application/json":
             raise HttpError(415, "unsupported_media_type", "the body must be application/json")
+        data = await request.get_data()
         try:
-            return self._decoders[route.body].decode(await request.get_data())
+            decoded = self._decoders[route.body].decode(data)
+            twice = duplicate_names(data)
         except msgspec.ValidationError as error:
             raise Invalid("the body is not accepted", [problem_of(error)]) from None
+        except RecursionError:
+            raise Invalid("the body is not accepted", [Problem("it is nested too deeply")], code="too_deep") from None
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise HttpError(400, "malformed_json", f"the body is no JSON: {error}") from None
+        if twice:
+            raise Invalid("the body is not accepted", twice, code="duplicate_name")
+        return decoded
 
 
 def _query(route: Route) -> dict[str, str]:

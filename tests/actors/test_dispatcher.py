@@ -8,7 +8,9 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
 
+import pytest
 import trio
+from msgspec.structs import replace
 from trio.testing import MockClock
 
 from etlplus.actors.messages import DISPATCHER, Wake
@@ -16,9 +18,11 @@ from etlplus.actors.newsroom import Newsroom
 from etlplus.actors.standing import Standing
 from etlplus.app.staff import Rhythm, new_standing, staff
 from etlplus.engines.contract import Lease, Reports, Work
-from etlplus.engines.inline import Inline
+from etlplus.engines.inline import Execute, Inline
+from etlplus.errors import StoreUnavailable
+from etlplus.jobs.kinds import CALLS
 from etlplus.jobs.model import JobDraft, NewRun, RunState
-from etlplus.jobs.outcome import Figures, Result, Succeeded
+from etlplus.jobs.outcome import Figures, Result, Returned, Succeeded
 from etlplus.jobs.queues import LimitDraft, LimitUse
 from etlplus.jobs.rates import Rate
 from etlplus.runtime import System, open_system
@@ -27,6 +31,8 @@ from etlplus.store.sqlite.body import SqliteStore, open_sqlite
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 ANSWER_S = 0.5
+LOST_S = 30.0
+"""A few beats, and a few tries."""
 NEVER = Rhythm(poll_s=1e6, poll_silent_s=1e6, tick_s=1e6)
 
 
@@ -38,9 +44,9 @@ async def done(work: Work, lease: Lease, reports: Reports) -> Result:
     return Succeeded(Figures())
 
 
-def virtual(calls_max: int = 0) -> Standing:
-    """One slot, under the virtual clock."""
-    standing = new_standing(1, calls_max=calls_max)
+def virtual(slots: int = 1, *, calls_max: int = 0) -> Standing:
+    """A worker that goes by the virtual clock."""
+    standing = new_standing(slots, calls_max=calls_max, labels=(CALLS + "call",))
     standing.now = virtual_now
     standing.boottime_s = trio.current_time
     standing.lease = Lease(float("-inf"), trio.current_time)
@@ -52,7 +58,7 @@ async def slow_house(*, calls_max: int) -> AsyncGenerator[tuple[SqliteStore, Sys
     """A staff that claims when it is woken, and at no other time, from a store whose answers to claims take ``ANSWER_S``; with
     the claims that were made so far, of each whether it was for calls.
     """
-    standing = virtual(calls_max)
+    standing = virtual(calls_max=calls_max)
     claims: list[bool] = []
     async with open_sqlite(None, Random(1)) as store:
         claim = store.claim
@@ -118,3 +124,114 @@ async def test_runs_that_wait_for_a_token_begin_when_it_comes(autojump_clock: Mo
     begun = [(run.started_at - EPOCH).total_seconds() for run in runs if run.started_at is not None]
     assert sorted(map(round, begun)) == [0, 100, 200, 300]
     assert set(asked) == {0, 100, 200, 300}
+
+
+class Forgetful:
+    """A store that loses the answers to claims that took something, as many as it is told to; all else it hands on."""
+
+    def __init__(self, store: SqliteStore) -> None:
+        self._store = store
+        self.loses = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    async def claim(self, *args: Any, **kwargs: Any) -> Any:
+        taken = await self._store.claim(*args, **kwargs)
+        if self.loses and taken.claimed:
+            self.loses -= 1
+            raise StoreUnavailable("the answer was lost")
+        return taken
+
+
+@asynccontextmanager
+async def forgetful_house(execute: Execute, *, slots: int) -> AsyncGenerator[tuple[Forgetful, Standing]]:
+    """A staff whose store loses answers."""
+    standing = virtual(slots, calls_max=2)
+    async with open_sqlite(None, Random(1)) as store:
+        forgetful = Forgetful(store)
+        tree = staff(forgetful, Inline(execute), standing, Newsroom(standing.now), Settings())  # type: ignore[arg-type]
+        async with open_system(tree, seed=1):
+            yield forgetful, standing
+
+
+@pytest.mark.parametrize("draft", [JobDraft(name="load", pipeline={}), JobDraft(name="call", python="call")])
+async def test_a_lost_attempt_is_given_back_beside_an_older_one_of_its_run(
+    autojump_clock: MockClock, draft: JobDraft
+) -> None:
+    """A worker that was taken for lost goes on with its attempt, claims the run anew, and the answer is lost: it gives the new
+    attempt back though it carries an attempt of that run.
+    """
+
+    async def first_is_deaf(work: Work, lease: Lease, reports: Reports) -> Result:
+        if work.attempt == 1:
+            with trio.CancelScope(shield=True):
+                await trio.sleep(2 * LOST_S)
+        return Succeeded(Figures())
+
+    async with forgetful_house(first_is_deaf, slots=2) as (store, standing):
+        job = await store.save_job(draft, now=virtual_now())
+        (run,) = await store.enqueue([NewRun(job_id=job.id)], now=virtual_now())
+        await trio.sleep(2)
+        await store.rescue(now=virtual_now(), dead=[standing.worker.id])
+        store.loses = 1
+        await trio.sleep(LOST_S)
+        assert store.loses == 0
+        ended = await store.run(run.id)
+        assert (ended.state, ended.attempt) == (RunState.SUCCEEDED, 3)
+
+
+async def test_a_lost_attempt_is_found_among_many(autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many runs others have in hand, more than a page of them too."""
+    monkeypatch.setattr("etlplus.actors.dispatcher.PAGE", 3)
+    async with forgetful_house(done, slots=1) as (store, standing):
+        await trio.sleep(2)
+        job = await store.save_job(JobDraft(name="job", pipeline={}), now=virtual_now())
+        store.loses = 1
+        (run,) = await store.enqueue([NewRun(job_id=job.id)], now=virtual_now())
+        while store.loses:  # noqa: ASYNC110 - the clock is virtual
+            await trio.sleep(0.01)
+        others = await store.enqueue([NewRun(job_id=job.id)] * 6, now=virtual_now())
+        other = replace(standing.new_worker(), labels=())
+        await store.join(other, now=virtual_now())
+        assert len((await store.claim(other.id, limit=6, now=virtual_now())).claimed) == len(others)
+        await trio.sleep(LOST_S)
+        assert (await store.run(run.id)).state is RunState.SUCCEEDED
+
+
+@pytest.mark.parametrize("kind", ["pipeline", "function"])
+async def test_a_claim_whose_lease_is_lost_under_way_is_not_carried(autojump_clock: MockClock, kind: str) -> None:
+    """The worker stands still after the store gave it a run, is declared lost, and joins anew. Then it hears the answer: it
+    must not begin what others may have by now.
+    """
+    standing = virtual(calls_max=1)
+    begun: list[int] = []
+
+    async def begin(work: Work, lease: Lease, reports: Reports) -> Result:
+        if lease.is_over:
+            return Returned("the lease ran out")
+        begun.append(work.attempt)
+        return Succeeded(Figures())
+
+    async with open_sqlite(None, Random(1)) as store:
+        claim = store.claim
+
+        async def interrupted_claim(*args: Any, **kwargs: Any) -> Any:
+            taken = await claim(*args, **kwargs)
+            if taken.claimed and taken.claimed[0].run.attempt == 1:
+                await store.rescue(now=standing.now(), dead=[standing.worker.id])
+                while standing.worker.id == taken.claimed[0].run.worker_id:  # noqa: ASYNC110 - a name tells nobody
+                    await trio.sleep(1)
+            return taken
+
+        store.claim = interrupted_claim  # type: ignore[method-assign]  # the real one, amid which the worker stands still
+        draft = JobDraft(name="job", python="call") if kind == "function" else JobDraft(name="job", pipeline={})
+        job = await store.save_job(draft, now=standing.now())
+        (run,) = await store.enqueue([NewRun(job_id=job.id)], now=standing.now())
+        tree = staff(store, Inline(begin), standing, Newsroom(standing.now), Settings())
+        async with open_system(tree, seed=1):
+            with trio.fail_after(3600):
+                while not (await store.run(run.id)).state.is_final:  # noqa: ASYNC110 - the clock is virtual
+                    await trio.sleep(1)
+        assert (await store.run(run.id)).state is RunState.SUCCEEDED
+    assert begun == [2]

@@ -1,65 +1,61 @@
-"""The whole staff under faults: what must hold for every seed."""
+"""The whole staff of three nodes under every kind of trouble: what must hold for every seed."""
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
-from datetime import timedelta
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from simulation import AT_ONCE, BEAT_S, BEATS, RUNS, World, play
+from night.promises import assert_all_was_seen, assert_holds, seen_in
+from night.world import play
 
-from etlplus.jobs.lifecycle import Happening
-from etlplus.jobs.model import RunState
-
-SEEDS = 100
-
-
-def assert_holds(world: World, seed: int) -> None:
-    by_hand = [run for run in world.runs if run.job_id != world.timed.id]
-    assert len(by_hand) == RUNS, f"seed {seed}: a run was lost or doubled"
-    assert 0 < world.limited_most <= AT_ONCE, f"seed {seed}: {world.limited_most} at once under a limit of {AT_ONCE}"
-    assert_each_nominal_time_is_decided_once(world, seed)
-    for run in world.runs:
-        events = [event for event in world.events if event.run_id == run.id]
-        assert [event.version for event in events] == list(range(1, run.version + 1)), f"seed {seed}: a gap"
-        if run.state is RunState.SUCCEEDED:
-            assert sum(event.kind == Happening.SUCCEEDED for event in events) == 1, f"seed {seed}: finished twice"
-            assert world.destination.rows[run.id] == 1, f"seed {seed}: a run succeeded without its rows"
-        elif run.state is RunState.CANCELLED:
-            assert run.job_id == world.timed.id, f"seed {seed}: nobody asked for its end"
-        else:
-            assert run.error is not None, f"seed {seed}: {run.state} without a reason"
-            assert run.error.code == "worker_lost", f"seed {seed}: {run.error}"
-
-
-def assert_each_nominal_time_is_decided_once(world: World, seed: int) -> None:
-    """The lines of the ledger follow each other without gap or overlap, and those that fired have a run each."""
-    beats = 0
-    for line in reversed(world.ticks):
-        first, last = (
-            (at - world.timed.updated_at) / timedelta(seconds=BEAT_S) for at in (line.nominal_at, line.last_at)
-        )
-        assert (first, last) == (beats + 1, beats + line.count), f"seed {seed}: {line} after {beats} beats"
-        beats += line.count
-    assert beats == BEATS, f"seed {seed}: {beats} nominal times were decided"
-    made = sorted(run.id for run in world.runs if run.job_id == world.timed.id)
-    assert made == sorted(line.run_id for line in world.ticks if line.run_id), f"seed {seed}: lines and runs differ"
+ROOT = Path(__file__).parents[2]
+SEEDS = 1000
+FOUND = (1774,)
+"""Seeds beyond these that a longer search stumbled over; what was mended has a test of its own beside."""
+TELLING = """
+import structlog
+from night.world import play
+structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
+print(*(play(seed).trace() for seed in range(3)))
+"""
 
 
 @pytest.mark.slow
-def test_no_run_is_lost_or_doubled_whatever_crashes() -> None:
-    """A hundred stories with crashes, lost answers and zombies: every run ends once, its rows are there once, no limit is
-    exceeded, and no slot is lost, or the last runs under the limit would never end; every nominal time of a schedule is
-    decided once.
+def test_no_run_is_lost_or_doubled_whatever_happens() -> None:
+    """A thousand nights with crashes, kills, drains, zombies, outages, lost answers, silence and wrong clocks: every run ends
+    once, its effect is there once, no limit is exceeded at any moment, every nominal time is decided once, no event is missing
+    and no message unaccounted for; and each of these troubles did come about.
     """
-    for seed in range(SEEDS):
-        assert_holds(play(seed), seed)
+    seen: Counter[str] = Counter()
+    for seed in (*range(SEEDS), *FOUND):
+        world = play(seed)
+        assert_holds(world, seed)
+        seen += seen_in(world)
+    assert_all_was_seen(seen, SEEDS)
 
 
-def test_the_same_seed_tells_the_same_story() -> None:
-    """Two plays of one seed make the same transitions at the same times."""
-    assert play(7).trace() == play(7).trace()
-    assert play(7).trace() != play(8).trace()
+def test_another_seed_tells_another_story() -> None:
+    """A seed decides what happens."""
+    assert play(7).trace() == play(7).trace() != play(8).trace()
+
+
+@pytest.mark.slow
+def test_the_same_seed_tells_the_same_story_everywhere() -> None:
+    """Same transitions at the same times in other processes, whatever the order of sets there, and on each Python at hand."""
+    pythons = {sys.executable, *(str(path.parent / "bin" / "python") for path in ROOT.glob(".venv*/.ready-*"))}
+    told = {
+        (python, hash_seed): subprocess.run(
+            [python, "-W", "error", "-c", TELLING],
+            env=os.environ | {"PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(Path(__file__).parent)},
+            cwd=ROOT, capture_output=True, text=True, check=True,
+        ).stdout
+        for python in sorted(pythons)
+        for hash_seed in ("1", "2")
+    }  # fmt: skip
+    assert set(told.values()) == {" ".join(play(seed).trace() for seed in range(3)) + "\n"}, told

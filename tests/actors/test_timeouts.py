@@ -11,18 +11,17 @@ import pytest
 import trio
 
 sys.path.insert(0, str(Path(__file__).parent))
-from simulation import Node, World, virtual_now
+from night.house import open_house
+from night.node import Process
+from night.times import virtual_now
+from night.world import World
 
 from etlplus.jobs.model import JobDraft, NewRun, RetryPolicy, Run, RunState
 from etlplus.jobs.outcome import Result, Returned
-from etlplus.store.sqlite.body import open_sqlite
 
 
-class Sleeper(Node):
-    """A worker whose every attempt would take an hour, and where nothing goes wrong."""
-
-    async def _trouble(self, system: Any) -> None:
-        self.store.calm = True
+class Sleeper(Process):
+    """A worker whose every attempt would take an hour."""
 
     async def execute(self, work: Any, lease: Any, reports: Any) -> Result:
         await trio.sleep(3600)
@@ -31,18 +30,18 @@ class Sleeper(Node):
 
 async def ended(**options: Any) -> Run:
     """A run of a job with these options, once it is over."""
-    world = World(1)
-    async with open_sqlite(None, Random(1)) as world.store:
+    with open_house(Random(1)) as house:
+        house.calm = True
         draft = JobDraft(name="job", pipeline={}, retry=RetryPolicy(base_s=1, jitter=0), **options)
-        job = await world.store.save_job(draft, now=virtual_now())
-        stop = trio.Event()
+        job = await house.store.save_job(draft, now=virtual_now())
+        worker = Sleeper(World(house, Random(1)))
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(Sleeper(0, world).live, stop)
-            (run,) = await world.store.enqueue([NewRun(job_id=job.id)], now=virtual_now())
+            nursery.start_soon(worker.live)
+            (run,) = await house.store.enqueue([NewRun(job_id=job.id)], now=virtual_now())
             with trio.fail_after(10_000):
-                while not (run := await world.store.run(run.id)).state.is_final:  # noqa: ASYNC110 - the clock is virtual
+                while not (run := await house.store.run(run.id)).state.is_final:  # noqa: ASYNC110 - the clock is virtual
                     await trio.sleep(0.5)
-            stop.set()
+            worker.stop.set()
     return run
 
 

@@ -26,7 +26,7 @@ def test_help_lists_every_command_and_every_exit_status(capsys):
         entry(["--help"])
     text = capsys.readouterr().out
     commands = {"serve", "run", "jobs", "runs", "why", "letters", "queues", "limits", "schedules", "apply"}
-    commands |= {"sign-in", "status", "config", "demo"}
+    commands |= {"sign-in", "status", "backup", "restore", "migrate", "config", "demo"}
     for word in (*commands, *MEANING.values()):
         assert word in text
 

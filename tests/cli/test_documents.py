@@ -102,3 +102,25 @@ def test_a_file_that_is_no_document_is_refused(tmp_path, name, content, said):
 def test_a_missing_file_is_told(tmp_path):
     """A wrong path is an answer in a sentence."""
     assert "No such file" in problem_of(lambda: read_document(tmp_path / "none.yaml")).message
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "place"),
+    [
+        ("x.yaml", "name: a\npriority: 1\nname: b\n", (3, 1)),
+        ("x.json", '{"name": "a", "retry": {"attempts_max": 1,\n "attempts_max": 2}}', (2, 2)),
+        ("x.toml", 'name = "a"\nname = "b"\n', (2, None)),
+    ],
+)
+def test_a_key_that_is_given_twice_is_refused(tmp_path, name, text, place):
+    """Nobody can know which was meant; the second is named with its line and column."""
+    with pytest.raises(Invalid) as refused:
+        read_document(written(tmp_path, name, text))
+    (problem,) = refused.value.problems
+    assert (problem.line, problem.column if place[1] else None) == place
+
+
+def test_several_mappings_may_be_taken_over(tmp_path):
+    """YAML's own way to share keys is no key that stands twice."""
+    text = "a: &a {x: 1}\nb: &b {y: 2}\nc:\n  <<: *a\n  z: 3\n"
+    assert read_document(written(tmp_path, "x.yaml", text)).content["c"] == {"x": 1, "z": 3}

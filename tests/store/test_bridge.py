@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable
 from datetime import UTC, datetime
 from random import Random
@@ -15,6 +16,7 @@ from etlplus.jobs.model import JobDraft
 from etlplus.store.opening import open_store
 from etlplus.store.pooling import USUAL
 from etlplus.store.postgres import bridge as bridge_module
+from etlplus.store.postgres import sessions
 from etlplus.store.postgres.bridge import OWN_CONNECTIONS, Bridge, Db, Lane, open_bridge
 
 CONNECTIONS = {lane: OWN_CONNECTIONS.get(lane, USUAL.connections_max) for lane in Lane}
@@ -231,6 +233,21 @@ async def test_a_deadlock_is_nobodys_error(bridge: Bridge) -> None:
     assert bridge.statistics()["tries_again"] >= 1
 
 
+async def test_a_deadlock_that_does_not_end_is_unavailable(bridge: Bridge) -> None:
+    """After a few tries the caller is told to try later, and not what PostgreSQL said."""
+    tries: list[int] = []
+
+    async def unlucky(db: Db) -> None:
+        tries.append(1)
+        await db.execute("UPDATE mark SET amount = amount + 1")
+        await db.execute("DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = 'deadlock_detected'; END $$")
+
+    with pytest.raises(StoreUnavailable):
+        await bridge.run(unlucky)
+    assert len(tries) > 1
+    assert await amount(bridge) == 0
+
+
 async def test_a_busy_general_lane_delays_no_heartbeat(bridge: Bridge) -> None:
     """With every general connection waiting, beat, claim and acknowledgement still have theirs."""
     with trio.fail_after(HANG_S):
@@ -250,6 +267,33 @@ async def test_no_answer_in_time_is_unavailable(bridge: Bridge, monkeypatch: pyt
         await bridge.run(lambda db: db.execute("SELECT pg_sleep(60)"))
     monkeypatch.undo()
     assert await all_quiet(bridge)
+
+
+async def test_a_process_that_stands_still_amid_a_unit_holds_nobody_up(
+    bridge: Bridge, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its locks are the others' after a while, and when it goes on, it is told that its unit did not take effect."""
+    monkeypatch.setattr(sessions, "FROZEN_AFTER_MS", 50)
+    locked, others_done = trio.Event(), trio.Event()
+
+    async def stand_still(db: Db) -> None:
+        await db.execute("UPDATE mark SET amount = amount + 100")
+        locked.set()
+        while not others_done.is_set():  # noqa: ASYNC110 - it stands still in asyncio, the others act in Trio
+            await asyncio.sleep(0.01)
+        await db.execute("UPDATE mark SET amount = amount + 100")
+
+    async def be_frozen(frozen: Bridge) -> None:
+        with pytest.raises(StoreUnavailable):
+            await frozen.run(stand_still)
+
+    with trio.fail_after(HANG_S):
+        async with open_bridge(address, "public") as frozen, trio.open_nursery() as nursery:
+            nursery.start_soon(be_frozen, frozen)
+            await locked.wait()
+            await bridge.run(lambda db: db.execute("UPDATE mark SET amount = amount + 1"))
+            others_done.set()
+        assert await amount(bridge) == 2
 
 
 async def test_an_address_that_cannot_be_used_says_why(address: str) -> None:

@@ -11,12 +11,13 @@ import pytest
 import trio
 
 from etlplus.errors import Conflict, NotFound, Stale, StoreUnavailable
+from etlplus.jobs.letters import LetterFilter
 from etlplus.jobs.model import JobDraft, NewRun, RetryPolicy, RunState, UserDraft
 from etlplus.jobs.outcome import Cancelled, Failed, Returned, RunError
 from etlplus.jobs.schedules import CalendarSchedule, CronSchedule, IntervalSchedule, OnceSchedule, Schedule
 from etlplus.store.contract import Claimed, Outcome, Store
 from etlplus.store.opening import open_store
-from etlplus.testing.stores import BROKEN, DONE, NOW, a_claim, a_job, a_worker, at, told
+from etlplus.testing.stores import BROKEN, DONE, NOW, a_claim, a_job, a_worker, at, some_runs, told
 
 
 async def test_a_job_has_versions_and_a_run_keeps_its_own(store: Store) -> None:
@@ -171,15 +172,55 @@ async def test_a_lost_worker_loses_its_runs_and_its_voice(store: Store) -> None:
     assert not (await store.beat("w", now=at(21), expires_at=at(41))).alive
 
 
-async def test_a_run_that_keeps_losing_workers_is_set_aside(store: Store) -> None:
-    """The third lost worker makes it poison."""
-    job = await a_job(store)
+async def test_whoever_starts_after_an_outage_takes_back_only_what_dead_workers_held(store: Store) -> None:
+    """Every lease looks old then. Those who were there before go on with theirs, and what they tell counts."""
+    await some_runs(store, await a_job(store), 2)
+    await a_worker(store, "dead", expires_s=20)
+    await a_worker(store, "alive", expires_s=20)
+    (lost,), (kept,) = await a_claim(store, worker="dead"), await a_claim(store, worker="alive")
+    assert [run.id for run in await store.rescue(now=at(100), dead=["dead"])] == [lost.run.id]
+    assert [worker.id for worker in await store.workers()] == ["alive"]
+    assert (await store.beat("alive", now=at(101), expires_at=at(121))).alive
+    assert (await told(store, kept, DONE, worker="alive", seconds=101)).applied
+
+
+@pytest.mark.parametrize("after", [None, 1, 2, 5])
+async def test_a_run_that_keeps_losing_workers_is_set_aside(store: Store, after: int | None) -> None:
+    """The third lost worker makes it poison, or whichever the job says; a dead letter tells of all of them."""
+    job = await a_job(store, **({} if after is None else {"poison_after": after}))
+    await store.enqueue([NewRun(job_id=job.id)], now=NOW)
+    workers = [f"w{number}" for number in range(after or 3)]
+    states: list[RunState] = []
+    for worker in workers:
+        await a_worker(store, worker)
+        await a_claim(store, worker=worker)
+        (run,) = await store.rescue(now=at(5), dead=[worker])
+        states.append(run.state)
+    assert states == [*[RunState.QUEUED] * (len(workers) - 1), RunState.FAILED]
+    (letter,) = await store.dead_letters(LetterFilter(code="worker_lost"))
+    assert letter.run.error is not None
+    assert letter.run.error.problems == tuple(
+        f"attempt {number}: worker {worker} was lost, as found at 2026-05-04 03:02:06Z"
+        for number, worker in enumerate(workers, start=1)
+    )
+    attempts = await store.attempts(letter.run.id)
+    assert [(each.worker_id, each.ended) for each in attempts] == [(worker, "lost") for worker in workers]
+
+
+async def test_an_attempt_that_ends_in_order_clears_a_run_of_poison(store: Store) -> None:
+    """Workers that were lost before it are not counted, nor told of, any more."""
+    job = await a_job(store, poison_after=2, retry=RetryPolicy(attempts_max=9, base_s=0, jitter=0))
     await store.enqueue([NewRun(job_id=job.id)], now=NOW)
     for number in range(3):
         await a_worker(store, f"w{number}")
         await a_claim(store, worker=f"w{number}")
         (run,) = await store.rescue(now=NOW, dead=[f"w{number}"])
-    assert (run.state, run.error and run.error.code) == (RunState.FAILED, "worker_lost")
+        assert run.state is RunState.QUEUED
+        assert len(run.error.problems if run.error else ()) == 1
+        await a_worker(store)
+        (held,) = await a_claim(store)
+        await told(store, held, BROKEN, seconds=0)
+        await store.tick(now=at(1))
 
 
 async def test_cancelling_waits_for_the_worker_only_while_it_carries(store: Store) -> None:

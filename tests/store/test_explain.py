@@ -5,7 +5,18 @@ from __future__ import annotations
 import pytest
 
 from etlplus.errors import NotFound
-from etlplus.jobs.explaining import Behind, Fact, InHand, NotDue, NoWorker, Over, QueuePaused, SlotsTaken, WorkersBusy
+from etlplus.jobs.explaining import (
+    Behind,
+    Ending,
+    Fact,
+    InHand,
+    NotDue,
+    NoWorker,
+    Over,
+    QueuePaused,
+    SlotsTaken,
+    WorkersBusy,
+)
 from etlplus.jobs.model import RunState
 from etlplus.jobs.queues import HOUSE, LimitDraft, LimitUse, QueueDraft, QueueMode
 from etlplus.store.contract import Store
@@ -26,7 +37,7 @@ async def test_a_run_that_the_next_claim_will_take_has_nothing_in_its_way(store:
 
 
 async def test_it_tells_of_time_and_of_the_end(store: Store) -> None:
-    """Not due, in hand, over; a run that does not exist is not explained."""
+    """Not due, in hand, asked to end, over; a run that does not exist is not explained."""
     job = await a_job(store)
     (later,) = await some_runs(store, job, run_at=at(60))
     (run,) = await some_runs(store, job)
@@ -34,6 +45,8 @@ async def test_it_tells_of_time_and_of_the_end(store: Store) -> None:
     assert await facts(store, later.id) == [NotDue(at(60))]
     (claimed,) = await a_claim(store, seconds=2)
     assert await facts(store, run.id) == [InHand("w", at(2))]
+    await store.cancel(run.id, now=at(3))
+    assert await facts(store, run.id) == [InHand("w", at(2)), Ending(at(3))]
     await told(store, claimed, DONE)
     assert await facts(store, run.id) == [Over(RunState.SUCCEEDED)]
     with pytest.raises(NotFound):

@@ -20,8 +20,6 @@ from msgspec.structs import replace
 import etlplus
 from etlplus.errors import Misconfigured, StoreUnavailable
 from etlplus.jobs.model import JobDraft
-from etlplus.jobs.queues import LimitDraft, LimitUse
-from etlplus.jobs.schedules import IntervalSchedule
 from etlplus.settings import Engine, Postgres, Settings
 from etlplus.settings.schema import Store as StoreSettings
 from etlplus.store.bells import EVERYBODYS, Bell
@@ -29,10 +27,11 @@ from etlplus.store.contract import Store
 from etlplus.store.opening import open_store
 from etlplus.store.pooling import USUAL
 from etlplus.store.postgres.bridge import Bridge, Db, Lane, open_bridge
-from etlplus.testing.stores import NOW, a_claim, a_job, a_worker, all_told, at, some_runs
+from etlplus.testing.stores import at
 
 sys.path.insert(0, str(Path(__file__).parent))
 import test_exam
+from everything import live
 from pooler import Pooler, open_pooler, pgbouncer
 
 OPTION = r"store\.postgres\.pgbouncer"
@@ -80,27 +79,6 @@ def test_the_exam_is_sat_here() -> None:
     assert inspect.iscoroutinefunction(globals()["test_the_first_bounds_are_kept"])
 
 
-async def use_everything(store: Store) -> None:
-    """One of each kind: made under a unique key, limited, claimed, beaten for, acknowledged, rescued, ticked, cancelled, tidied."""
-    await store.save_limit(LimitDraft(name="api", slots=2), now=NOW)
-    job = await a_job(store, limit=LimitUse("api"), schedule=IntervalSchedule(every_s=60))
-    runs = await some_runs(store, job, 6)
-    await some_runs(store, job, unique_key="once")
-    for worker in ("w", "lost"):
-        await a_worker(store, worker)
-    assert (await store.beat("w", now=at(1), expires_at=at(500))).alive
-    claimed = await a_claim(store, limit=9)
-    assert len(claimed) == 2
-    await all_told(store, claimed)
-    assert len(await a_claim(store, worker="lost", limit=9)) == 2
-    assert len(await store.rescue(now=at(100))) == 2
-    assert await store.tick(now=at(100))
-    await store.cancel(runs[5].id, now=at(101))
-    await store.statistics()
-    await store.horizon()
-    assert (await store.counts()).runs["succeeded"] == 2
-
-
 async def test_nothing_lies_in_a_session(new_database: Callable[[], str]) -> None:
     """Two nodes work at once through three sessions: no setting, statement, lock, table or channel of theirs stays in one."""
     async with open_pooler(new_database()) as (pooler, address):
@@ -109,7 +87,7 @@ async def test_nothing_lies_in_a_session(new_database: Callable[[], str]) -> Non
             open_store(address, rng=Random(2), pooling=POOLED) as other,
             trio.open_nursery() as nursery,
         ):
-            await use_everything(store)
+            await live(store)
             for _ in range(5):
                 for each in (store, other):
                     nursery.start_soon(partial(each.tick, now=at(300)))

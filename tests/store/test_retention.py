@@ -10,10 +10,11 @@ import pytest
 from etlplus.errors import NotFound
 from etlplus.jobs.letters import LetterFilter
 from etlplus.jobs.logs import NewLine
-from etlplus.jobs.model import Job, Run, RunState, Uniqueness
+from etlplus.jobs.model import Job, JobDraft, Run, RunState, Uniqueness
 from etlplus.jobs.outcome import Failed, Result, RunError
 from etlplus.jobs.queues import LimitDraft, LimitUse
-from etlplus.jobs.retention import DAY_S, Keep, week_of
+from etlplus.jobs.retention import DAY_S, LEDGER_SHARE, LINE_BYTES, Keep, week_of
+from etlplus.jobs.schedules import IntervalSchedule
 from etlplus.store.contract import Store
 from etlplus.store.opening import open_store
 from etlplus.store.postgres.bridge import open_bridge
@@ -145,3 +146,43 @@ async def test_weeks_have_partitions_of_their_own(new_database: Callable[[], str
         with pytest.raises(NotFound):
             await store.run(odd.id)
         assert await store.runs() == []
+
+
+async def test_the_tick_ledger_has_a_share_of_the_size(store: Store) -> None:
+    """Beyond it the oldest lines go, a batch at a time; those of the last day stay, so that no clock decides again."""
+    job = await a_job(store, schedule=IntervalSchedule(every_s=DAY_S))
+    for day in range(1, 41):
+        await store.tick(now=at(day * DAY_S))
+    assert len(await store.ticks(job.id)) == 40
+    keep = Keep(age_s=None, size_bytes=int(10 * LINE_BYTES / LEDGER_SHARE))
+    last = at(40 * DAY_S)
+    removed = [await store.tidy(keep, now=last, limit=20) for _ in range(3)]
+    assert [(each.ticks_removed, each.more) for each in removed] == [(20, True), (9, False), (0, False)]
+    kept = await store.ticks(job.id)
+    assert [line.nominal_at for line in kept] == [at(day * DAY_S) for day in range(40, 29, -1)]
+    await store.tidy(Keep(age_s=None, size_bytes=1), now=last)
+    assert [line.nominal_at for line in await store.ticks(job.id)] == [last, at(39 * DAY_S)]
+    await store.tidy(Keep(age_s=WEEK_S, size_bytes=10**12), now=at(60 * DAY_S))
+    assert await store.ticks(job.id) == []
+
+
+async def test_versions_of_a_job_go_when_no_run_needs_them(store: Store) -> None:
+    """The present one stays, and so do all while a run is unfinished; of a job that is deleted, none stays."""
+    job = await a_job(store)
+    (waiting,) = await some_runs(store, job)
+    for version in range(2, 5):
+        await store.save_job(JobDraft(name="job", pipeline={"v": version}), now=NOW, job_id=job.id)
+    assert (await store.tidy(Keep(), now=NOW)).versions_removed == 0
+    await a_worker(store)
+    (held,) = await a_claim(store)
+    assert (held.run.id, held.job.version) == (waiting.id, 1)
+    assert (await store.tidy(Keep(), now=NOW)).versions_removed == 0
+    await told(store, held, DONE)
+    rounds = [(await store.tidy(Keep(), now=NOW, limit=2)).versions_removed for _ in range(3)]
+    assert rounds == [2, 1, 0]
+    await some_runs(store, job)
+    (held,) = await a_claim(store)
+    assert (held.job.version, held.job.pipeline) == (4, {"v": 4})
+    await told(store, held, DONE)
+    await store.delete_job(job.id, now=NOW)
+    assert (await store.tidy(Keep(), now=NOW)).versions_removed == 1

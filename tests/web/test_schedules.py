@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from house_kit import House
@@ -143,3 +145,27 @@ async def post(house: House, path: str, body: Any) -> Any:
 
 async def get(house: House, path: str) -> Any:
     return await house.http.get(f"/api/v1{path}", headers=house.signed_in)
+
+
+def move_to_atlantis(folder: Path) -> None:
+    """Rewrite what is stored of the jobs in a house's folder."""
+    (file,) = folder.rglob("*.sqlite")
+    with sqlite3.connect(file) as db:
+        db.execute("UPDATE job SET doc = CAST(replace(CAST(doc AS TEXT), 'Europe/Berlin', 'Europe/Atlantis') AS BLOB)")
+    db.close()
+
+
+async def test_a_schedule_that_cannot_be_read_says_so_and_is_not_resumed_but_replaced(
+    house: House, tmp_path: Path
+) -> None:
+    """The job is shown without it, paused, with the reason; a new definition takes the place of the old one."""
+    created = await create(house, KINDS[0])
+    move_to_atlantis(tmp_path)
+    job = f"/api/v1/jobs/{created.json()['id']}"
+    shown = (await house.http.get(job, headers=house.signed_in)).json()
+    assert (shown["paused"], shown["schedule"], "Europe/Atlantis" in shown["fault"]) == (True, None, True)
+    resumed = await house.http.post(f"{job}/schedule/resume", headers=house.signed_in)
+    assert (resumed.status_code, resumed.json()["code"]) == (409, "job_fault")
+    body = {"name": "cron", "pipeline": PIPELINE, "schedule": KINDS[0]}
+    replaced = await house.http.put(job, json=body, headers=house.signed_in | {"If-Match": '"1"'})
+    assert (replaced.status_code, replaced.json()["fault"], replaced.json()["version"]) == (200, None, 2)

@@ -17,6 +17,8 @@ from etlplus.errors import Invalid, NotFound
 from etlplus.jobs.kinds import Command
 from etlplus.jobs.model import JobDraft, NewRun, Uniqueness
 from etlplus.jobs.queues import QueueDraft
+from etlplus.jobs.rates import Rate
+from etlplus.service.choosing import Letters
 from etlplus.service.wishes import RunWish
 
 BODY_MAX = 12_000_000
@@ -274,6 +276,9 @@ def test_every_reason_has_a_plain_sentence() -> None:
     facts: dict[explaining.Fact, str] = {
         explaining.Over(RunState.FAILED): "It has ended: failed. It waits for nothing.",
         explaining.InHand("w", at): "It is running: worker w has carried it since 2030-01-02 03:04:05Z.",
+        explaining.Ending(at): (
+            "It was asked to end at 2030-01-02 03:04:05Z, and has not yet; until it does, it keeps its slots."
+        ),
         explaining.NotDue(at): "Its time has not come: it is due at 2030-01-02 03:04:05Z.",
         explaining.WaitsForRuns(): "It waits for other runs to end.",
         explaining.QueuePaused("q"): "The queue 'q' is paused; somebody has to open it (etlplus queues resume q).",
@@ -282,6 +287,13 @@ def test_every_reason_has_a_plain_sentence() -> None:
         ),
         explaining.SlotsTaken("house", "*", 5, 5, ("a", "b", "c", "d", "e")): (
             "5 of 5 slots of the whole house are taken, by a, b, c and 2 more."
+        ),
+        explaining.RateSpent("limit", "crm/7", Rate(count=1000, per_s=60), at): (
+            "The rate of the limit key 'crm/7' (1,000 in 60 s) is used up; the next token comes at "
+            "2030-01-02 03:04:05.000000Z."
+        ),
+        explaining.RateSpent("house", "*", Rate(count=1), at): (
+            "The rate of the whole house (1 in 1 s) is used up; the next token comes at 2030-01-02 03:04:05.000000Z."
         ),
         explaining.NoWorker((), 0): "No worker is alive.",
         explaining.NoWorker(("gpu",), 1): "It asks for a worker with gpu; of 1 live worker, none has that.",
@@ -294,3 +306,33 @@ def test_every_reason_has_a_plain_sentence() -> None:
     nothing = why(explaining.Explanation(run_id="r", state=RunState.QUEUED))
     assert nothing.sentences == ["Nothing is in its way: the next free worker takes it."]
     assert msgspec.json.decode(msgspec.json.encode(nothing))["facts"] == []
+
+
+async def test_texts_that_cannot_be_kept_are_refused_before_anything_is_asked_of_them(paused: House) -> None:
+    """Half of a surrogate pair, which only a program can bring in, in parameters, definitions and edits: with its place."""
+    runs, jobs, letters = paused.service.runs, paused.service.jobs, paused.service.letters
+    half = "\ud800"
+    pointers: list[str] = []
+    for ask in (
+        lambda: runs.start("n", {"a": half}),
+        lambda: runs.start_many([RunWish(job="n"), RunWish(job="n", params={"a": half})], idempotency_key="k"),
+        lambda: jobs.create(JobDraft(name="x", pipeline={"name": half})),
+        lambda: jobs.check(JobDraft(name="x", command=Command(argv=("echo", half)))),
+        lambda: letters.replay(Letters(all=True), edit={"a": half}),
+    ):
+        with pytest.raises(Invalid) as refused:
+            await ask()
+        assert refused.value.reason == "bad_text"
+        pointers += [problem.pointer for problem in refused.value.problems]
+    assert pointers == ["/params/a", "/runs/1/params/a", "/pipeline/name", "/command/argv/1", "/edit/a"]
+    assert await stored(paused) == 0
+    with pytest.raises(Invalid) as refused:
+        await jobs.create(JobDraft(name="x", command=Command(argv=("true",), env={"A": "x\0"})))
+    assert refused.value.problems[0].pointer == "/command/env/A"
+
+
+async def test_a_definition_made_in_a_program_is_checked_like_one_that_came_over_the_wire(paused: House) -> None:
+    """A negative priority is refused with the field."""
+    with pytest.raises(Invalid) as refused:
+        await paused.service.jobs.create(JobDraft(name="x", priority=-1, command=Command(argv=("true",))))
+    assert refused.value.problems[0].pointer == "/priority"

@@ -16,7 +16,9 @@ from etlplus.jobs.schedules import Schedule
 
 
 class JobView(msgspec.Struct, frozen=True):
-    """A job as it is defined now. ``version`` counts its changes and is its ETag."""
+    """A job as it is defined now. ``version`` counts its changes and is its ETag. ``fault`` says why its schedule makes no runs,
+    though it should: what is stored of it cannot be read.
+    """
 
     id: str
     name: str
@@ -33,12 +35,14 @@ class JobView(msgspec.Struct, frozen=True):
     timeout_s: float | None
     queue_timeout_s: float | None
     total_timeout_s: float | None
+    poison_after: int
     memory_limit_bytes: int | None
     base_dir: str
     paused: bool
     created_at: datetime
     updated_at: datetime
     next_at: datetime | None
+    fault: str | None = None
 
 
 def job_view(job: Job) -> JobView:

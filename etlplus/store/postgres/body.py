@@ -63,6 +63,7 @@ from etlplus.store.postgres.listening import Bells
 from etlplus.store.postgres.marks import Marks
 from etlplus.store.postgres.settling import Settlements
 from etlplus.store.postgres.sql import admin as sql
+from etlplus.store.postgres.sql import definitions as definitions_sql
 
 T = TypeVar("T")
 
@@ -252,6 +253,9 @@ class PostgresStore:
     async def has_users(self) -> bool:
         return await self._look(accounts.has_users)
 
+    async def time(self) -> datetime | None:
+        return await self._bridge.run(lambda db: db.fetchval(sql.TIME), Lane.BEAT, atomic=False)
+
     async def join(self, worker: Worker, *, now: datetime) -> None:
         await self._bridge.run(lambda db: working.join(db, worker), Lane.BEAT, atomic=False)
 
@@ -369,7 +373,9 @@ class PostgresStore:
             return Tidied(more=True)  # somebody reads for long; the next round will find it done
 
     async def migrate(self) -> int:
-        return await self._bridge.run(schema.migrate)
+        version = await self._bridge.run(schema.migrate)
+        await self._look(lambda db: db.execute(definitions_sql.TRY_AGAIN))
+        return version
 
 
 @asynccontextmanager

@@ -72,6 +72,8 @@ _LOST: tuple[type[BaseException], ...] = (
 """What tells of the server or of the way to it, not of the unit; asyncpg has several classes for a lost connection."""
 
 
+_AGAIN = (asyncpg.TransactionRollbackError, asyncpg.InvalidCachedStatementError, asyncpg.OutdatedSchemaCacheError)
+"""A neighbor was in the way, or changed the schema beneath a prepared statement: the same again will do."""
 _REFUSED = (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError)
 """Nobody may come in like that: for the operator to mend."""
 
@@ -214,7 +216,7 @@ class Bridge:
         for _ in range(TRIES - 1):
             try:
                 return await self._try(unit, lane, atomic)
-            except asyncpg.TransactionRollbackError:
+            except _AGAIN:
                 self._again += 1
         return await self._try(unit, lane, atomic)
 
@@ -269,8 +271,9 @@ class _Crossing:
         self._left()
         if isinstance(error, asyncpg.DataError):
             raise Invalid(f"the store cannot keep this: {error}") from error
-        # asyncio's own CancelledError means that the connection went while nobody cancelled its unit.
-        if isinstance(error, (asyncio.CancelledError, *_LOST, *_REFUSED)):
+        # asyncio's own CancelledError means that the connection went while nobody cancelled its unit. A unit that met the same
+        # neighbors again and again has left no trace, and may be asked for later.
+        if isinstance(error, (asyncio.CancelledError, asyncpg.TransactionRollbackError, *_LOST, *_REFUSED)):
             raise StoreUnavailable(f"the store does not answer: {str(error) or type(error).__name__}") from error
         return swallowed
 

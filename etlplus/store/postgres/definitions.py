@@ -15,10 +15,10 @@ from etlplus.jobs.ids import Ids
 from etlplus.jobs.model import Job, JobDraft, Run
 from etlplus.jobs.schedule import next_after
 from etlplus.store.postgres.bridge import Db
-from etlplus.store.postgres.records import encode, found, many, one
+from etlplus.store.postgres.records import encode, found, many_jobs, one_job
 from etlplus.store.postgres.sql import definitions as sql
 from etlplus.store.postgres.sql import queues
-from etlplus.store.refusals import refuse_job
+from etlplus.store.refusals import refuse_job, refused_name
 
 REMEMBERED_MAX = 1000
 
@@ -26,7 +26,7 @@ REMEMBERED_MAX = 1000
 async def save_job(db: Db, ids: Ids, draft: JobDraft, now: datetime, job_id: str | None, expected: int | None) -> Job:
     present = None
     if job_id is not None:
-        present = found(await one(db, Job, sql.JOB_FOR_CHANGE, job_id), "job", job_id)
+        present = found(await one_job(db, sql.JOB_FOR_CHANGE, job_id), "job", job_id)
         _refuse_stale(present, expected)
     job = Job(
         id=present.id if present else ids.new(now),
@@ -41,7 +41,7 @@ async def save_job(db: Db, ids: Ids, draft: JobDraft, now: datetime, job_id: str
     try:
         await put_version(db, job)
     except UniqueViolationError as error:
-        raise Conflict(f"another job is called {draft.name!r}", code="name_taken") from error
+        raise refused_name(draft.name) from error
     return job
 
 
@@ -52,7 +52,7 @@ async def put_version(db: Db, job: Job) -> None:
 
 
 async def delete_job(db: Db, job_id: str, expected: int | None) -> None:
-    _refuse_stale(found(await one(db, Job, sql.JOB_FOR_CHANGE, job_id), "job", job_id), expected)
+    _refuse_stale(found(await one_job(db, sql.JOB_FOR_CHANGE, job_id), "job", job_id), expected)
     if await db.fetchval(sql.JOB_IS_USED, job_id):
         raise Conflict("the job has unfinished runs", code="job_in_use")
     await db.execute(sql.DELETE_JOB, job_id)
@@ -76,6 +76,6 @@ class Definitions:
             if len(self._known) + len(missing) > REMEMBERED_MAX:
                 self._known = {key: job for key, job in self._known.items() if key in wanted}
             ids, versions = zip(*sorted(missing), strict=True)
-            for job in await many(db, Job, sql.JOB_VERSIONS, ids, versions):
+            for job in await many_jobs(db, sql.JOB_VERSIONS, ids, versions):
                 self._known[job.id, job.version] = job
         return [self._known[key] for key in wanted]

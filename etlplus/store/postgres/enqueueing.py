@@ -9,14 +9,14 @@ from datetime import datetime
 from typing import Any
 
 from etlplus.jobs.ids import Ids
-from etlplus.jobs.model import Job, NewRun, Run
+from etlplus.jobs.model import NewRun, Run
 from etlplus.jobs.ticks import SCHEDULED
 from etlplus.store.granting import Batch
 from etlplus.store.kept import Kept
 from etlplus.store.postgres.bridge import Db
 from etlplus.store.postgres.queues import modes
 from etlplus.store.postgres.recording import record
-from etlplus.store.postgres.records import columns, decode, encode, kept, many
+from etlplus.store.postgres.records import columns, decode, encode, kept, many_jobs
 from etlplus.store.postgres.sql import definitions
 from etlplus.store.postgres.sql import runs as sql
 from etlplus.store.refusals import refuse_wishes
@@ -25,10 +25,10 @@ from etlplus.store.refusals import refuse_wishes
 async def enqueue(db: Db, ids: Ids, wishes: Sequence[NewRun], now: datetime, shard: int) -> list[Run]:
     holders = await _holders(db, wishes)
     wanted = sorted({wish.job_id for wish in wishes})
-    jobs = {job.id: job for job in await many(db, Job, definitions.JOBS_FOR_RUNS, wanted)}
+    jobs = {job.id: job for job in await many_jobs(db, definitions.JOBS_FOR_RUNS, wanted)}
     refuse_wishes(wishes, jobs, await modes(db, sorted({job.queue for job in jobs.values()})))
     batch = Batch(jobs, holders, lambda: ids.new(now), now)
-    answers = [batch.grant(wish) for wish in wishes]
+    answers = batch.grant(wishes)
     await put_runs(db, batch.made, now)
     if batch.keys:
         await db.execute(sql.PUT_UNIQUE_KEYS, list(batch.keys), list(batch.keys.values()))
@@ -72,6 +72,7 @@ async def _lanes(db: Db, runs: Sequence[Run], now: datetime) -> dict[Place, int]
         lanes = _by_place(await db.fetch(sql.PLAIN_LANES, *columns(plain)))
     if missing := {place: limit for place, limit in places.items() if place not in lanes}:
         queues, labels, keys = zip(*missing, strict=True)
+        await db.execute(sql.LOCK_PLACES, queues, labels, keys)
         lanes |= _by_place(await db.fetch(sql.PUT_LANES, queues, labels, list(missing.values()), keys, now))
     if rules := {key: limit for (_, _, key), limit in places.items() if key}:
         await db.execute(sql.PUT_SLOTS, list(rules), list(rules.values()))

@@ -4,10 +4,11 @@ What stands between a run and a worker, gathered on PostgreSQL.
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Literal
 
 from etlplus.jobs.explaining import Cap, Pace, Situation
-from etlplus.jobs.model import Run
+from etlplus.jobs.model import Run, RunState
 from etlplus.jobs.queues import COUNTED_MAX, HOUSE, QueueMode, queue_key
 from etlplus.store.postgres import reads
 from etlplus.store.postgres.bridge import Db
@@ -32,6 +33,7 @@ async def situation(db: Db, run_id: str) -> Situation:
     return Situation(
         run=run,
         claimed_at=line.claimed_at,
+        cancel_asked_at=await _cancel_asked_at(db, run),
         mode=QueueMode(around["mode"] or QueueMode.PAUSED),  # a queue that is gone gives nothing
         caps=tuple(cap for cap in caps if cap is not None),
         paces=await _paces(db, run.limit_key),
@@ -46,6 +48,14 @@ async def _cap(db: Db, of: Literal["house", "queue", "limit"], key: str, slots: 
         return None
     holders = tuple(row["run_id"] for row in await db.fetch(sql.HOLDERS, key))
     return Cap(of, key, slots, holders)
+
+
+async def _cancel_asked_at(db: Db, run: Run) -> datetime | None:
+    """When somebody wanted the end of the attempt in hand: nothing has happened to the run since."""
+    if run.state is not RunState.RUNNING or not run.cancel_requested:
+        return None
+    (asked,) = await reads.run_events(db, run.id, run.version - 1, 1)
+    return asked.at
 
 
 async def _paces(db: Db, key: str) -> tuple[Pace, ...]:

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from etlplus.jobs.model import Job
+from etlplus.jobs.retention import Keep, ledger_begin, lines_kept
 from etlplus.jobs.ticks import Tick
 from etlplus.store.postgres.bridge import Db
 from etlplus.store.postgres.records import columns, encode
@@ -28,8 +29,11 @@ async def put_ticks_and_move_on(db: Db, ticks: Sequence[Tick], jobs: Sequence[Jo
     return _runs(await db.fetch(sql.PUT_TICKS_AND_MOVE_ON, *_columns(ticks), *moved))
 
 
-async def forget(db: Db, before: datetime | None, limit: int) -> int:
-    """Remove the oldest lines, if they were written before a moment; how many."""
+async def forget(db: Db, keep: Keep, now: datetime, limit: int) -> int:
+    """Remove the oldest lines that are too old or too many; how many."""
+    most = lines_kept(keep)
+    surplus_at = await db.fetchval(sql.SURPLUS_AT, most) if most is not None else None
+    before = ledger_begin(keep, now, surplus_at)
     return await db.fetchval(sql.FORGET_TICKS, before, limit) if before is not None else 0
 
 

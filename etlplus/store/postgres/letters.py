@@ -12,11 +12,11 @@ from msgspec.structs import replace
 
 from etlplus.jobs.ids import Ids
 from etlplus.jobs.letters import DeadLetter, Edit, LetterFilter, Replay
-from etlplus.jobs.model import Job, Run
+from etlplus.jobs.model import Run
 from etlplus.store.postgres.bridge import Db
 from etlplus.store.postgres.enqueueing import enqueue
 from etlplus.store.postgres.queues import modes
-from etlplus.store.postgres.records import columns, decode, many
+from etlplus.store.postgres.records import columns, decode, many, many_jobs
 from etlplus.store.postgres.sql import definitions
 from etlplus.store.postgres.sql import letters as sql
 from etlplus.store.replaying import planned
@@ -32,7 +32,7 @@ async def replay(
 ) -> list[Replay]:
     dead = await many(db, Run, sql.TO_RESOLVE, *_chosen(which), limit)
     wanted = sorted({run.job_id for run in dead})
-    jobs = {job.id: job for job in await many(db, Job, definitions.JOBS_FOR_RUNS, wanted)}
+    jobs = {job.id: job for job in await many_jobs(db, definitions.JOBS_FOR_RUNS, wanted)}
     plan = planned(dead, jobs, await modes(db, sorted({job.queue for job in jobs.values()})), edit)
     wishes = [wish for _, wish in plan if wish is not None]
     if dry_run or not wishes:

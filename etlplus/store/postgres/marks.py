@@ -2,7 +2,7 @@
 Where a claim may begin to look: for each lane, the smallest rank that can still be queued.
 
 Behind this mark lie the index entries of runs that were claimed. While somebody holds an old snapshot open, PostgreSQL cannot
-remove them, and a claim that begins in front of them walks through all of them again. The mark lowers itself for any smaller
+remove them, and a claim that begins in front of them walks through all of them again. The mark lowers itself to any smaller
 rank that this process hears of; for what other processes do, all marks are forgotten once in ``PROBE_S``.
 """
 
@@ -53,4 +53,4 @@ class Marks:
         if lowest is None:
             self._marks.clear()
         else:
-            self._marks = {lane: mark for lane, mark in self._marks.items() if mark[0] < lowest}
+            self._marks = {lane: min(mark, (lowest, "")) for lane, mark in self._marks.items()}

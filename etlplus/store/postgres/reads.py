@@ -13,21 +13,21 @@ from etlplus.jobs.model import Attempt, Job, Run, RunEvent, RunState, Worker
 from etlplus.store.contract import Counts, RunFilter
 from etlplus.store.kept import Kept, history
 from etlplus.store.postgres.bridge import Db
-from etlplus.store.postgres.records import attempt, decode, events, found, kept, many, one
+from etlplus.store.postgres.records import attempt, decode, events, found, kept, many_jobs, one_job
 from etlplus.store.postgres.sql import claims, definitions
 from etlplus.store.postgres.sql import runs as sql
 
 
 async def job(db: Db, job_id: str) -> Job:
-    return found(await one(db, Job, definitions.JOB, job_id), "job", job_id)
+    return found(await one_job(db, definitions.JOB, job_id), "job", job_id)
 
 
 async def job_named(db: Db, name: str) -> Job | None:
-    return await one(db, Job, definitions.JOB_NAMED, name)
+    return await one_job(db, definitions.JOB_NAMED, name)
 
 
 async def jobs(db: Db, limit: int, after: str | None) -> list[Job]:
-    return await many(db, Job, definitions.JOBS, after or "", limit)
+    return await many_jobs(db, definitions.JOBS, after or "", limit)
 
 
 async def line(db: Db, run_id: str) -> Kept | None:

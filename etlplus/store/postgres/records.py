@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 import msgspec
 
 from etlplus.errors import NotFound
-from etlplus.jobs.model import Attempt, Run
+from etlplus.jobs.model import Attempt, Job, Run
+from etlplus.jobs.reading import read_job
 from etlplus.store.kept import Kept, Told
 from etlplus.store.postgres.bridge import Db
 
@@ -58,6 +59,17 @@ async def many(db: Db, kind: type[T], query: str, *values: Any) -> list[T]:
     """All records that a statement finds."""
     decoder = msgspec.json.Decoder(kind)
     return [decoder.decode(row[0]) for row in await db.fetch(query, *values)]
+
+
+async def one_job(db: Db, query: str, *values: Any) -> Job | None:
+    """The job that a statement finds, or None."""
+    doc = await db.fetchval(query, *values)
+    return None if doc is None else read_job(doc)
+
+
+async def many_jobs(db: Db, query: str, *values: Any) -> list[Job]:
+    """All jobs that a statement finds."""
+    return [read_job(row["doc"]) for row in await db.fetch(query, *values)]
 
 
 def found(record: T | None, what: str, name: str) -> T:

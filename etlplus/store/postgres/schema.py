@@ -13,17 +13,19 @@ from importlib.resources import files
 from etlplus.errors import Misconfigured
 from etlplus.store.postgres.bridge import Db
 from etlplus.store.postgres.sql import admin as sql
+from etlplus.store.upgrade import Upgrade
 
 SCHEMA = "etlplus"
 
 
-def _migrations() -> tuple[str, ...]:
+def _migrations() -> dict[str, str]:
     folder = files("etlplus.store.postgres") / "migrations"
     found = sorted((file for file in folder.iterdir() if file.name.endswith(".sql")), key=lambda file: file.name)
-    return tuple(file.read_text("utf-8") for file in found)
+    return {file.name.removesuffix(".sql"): file.read_text("utf-8") for file in found}
 
 
-MIGRATIONS = _migrations()
+_FOUND = _migrations()
+NAMES, MIGRATIONS = tuple(_FOUND), tuple(_FOUND.values())
 """The first makes version 1."""
 WHOLE = (files("etlplus.store.postgres") / "schema.sql").read_text("utf-8")
 """What all of them together make."""
@@ -41,12 +43,7 @@ async def migrate(db: Db, to: int | None = None) -> int:
     await db.execute(sql.LOCK_MIGRATIONS)
     await db.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
     await db.execute(sql.CREATE_SCHEMA_VERSION)
-    present: int = await db.fetchval(sql.SCHEMA_VERSION)
-    if present > len(MIGRATIONS):
-        raise Misconfigured(
-            f"the store is at schema version {present}, this program knows {len(MIGRATIONS)}: use the newer program",
-            code="schema_newer",
-        )
+    present = await _version(db)
     if present == 0 and to is None:
         await db.execute(WHOLE)
         await db.execute(sql.SCHEMA_REACHED, len(MIGRATIONS))
@@ -55,3 +52,31 @@ async def migrate(db: Db, to: int | None = None) -> int:
         await db.execute(script)
         await db.execute(sql.SCHEMA_REACHED, version)
     return to or len(MIGRATIONS)
+
+
+async def upgrade(db: Db) -> Upgrade:
+    """What ``migrate`` would do; nothing is changed.
+
+    Raises:
+        Misconfigured: the schema was made by a newer program.
+    """
+    present = await _version(db) if await db.fetchval(sql.HAS_SCHEMA_VERSION, f"{SCHEMA}.schema_version") else 0
+    return Upgrade(present, NAMES[present:])
+
+
+async def migrate_and_tell(db: Db) -> Upgrade:
+    """Like ``migrate``; what was done. Of nodes that start together, one does it."""
+    await db.execute(sql.LOCK_MIGRATIONS)
+    done = await upgrade(db)
+    await migrate(db)
+    return done
+
+
+async def _version(db: Db) -> int:
+    present: int = await db.fetchval(sql.SCHEMA_VERSION)
+    if present > len(MIGRATIONS):
+        raise Misconfigured(
+            f"the store is at schema version {present}, this program knows {len(MIGRATIONS)}: use the newer program",
+            code="schema_newer",
+        )
+    return present

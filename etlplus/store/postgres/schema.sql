@@ -3,9 +3,9 @@
 -- Definitions.
 CREATE TABLE job (
     id text COLLATE "C" PRIMARY KEY, name text COLLATE "C" NOT NULL UNIQUE, next_at timestamptz, doc json NOT NULL,
-    failures int NOT NULL DEFAULT 0
+    failures int NOT NULL DEFAULT 0, fault text
 );
-CREATE INDEX job_due ON job (next_at) WHERE next_at IS NOT NULL;
+CREATE INDEX job_due ON job (next_at) WHERE next_at IS NOT NULL AND fault IS NULL;
 CREATE TABLE job_version (job_id text COLLATE "C", version int, doc json NOT NULL, PRIMARY KEY (job_id, version));
 CREATE TABLE tick (
     job_id text COLLATE "C", nominal_at timestamptz, outcome text COLLATE "C", last_at timestamptz NOT NULL,

@@ -22,6 +22,10 @@ CONNECT_WITHIN_S = 10.0
 GONE_AFTER_MS = 500
 """How often the server looks, amid a query, whether we are still there; else a query that was cut would run to its end."""
 
+FROZEN_AFTER_MS = 10_000
+"""A unit asks on at once. One that does not, in the middle of its transaction, is of a process that stands still, and all who
+need a row that it locked wait with it; so the server lets it go, well before a lease ends."""
+
 FORCED_PLANS = {
     "enable_seqscan": "off",
     "enable_hashjoin": "off",
@@ -74,6 +78,7 @@ class Sessions:
             "jit": "off",
             "search_path": self._schema,
             "client_connection_check_interval": f"{GONE_AFTER_MS}ms",
+            "idle_in_transaction_session_timeout": f"{FROZEN_AFTER_MS}ms",
             **(FORCED_PLANS if lane in (Lane.CLAIM, Lane.SETTLE) else {}),
         }
 

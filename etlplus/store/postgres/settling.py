@@ -98,8 +98,8 @@ class Settlements:
         return entries
 
     async def rescue(self, db: Db, now: datetime, dead: Sequence[str], limit: int) -> list[Run]:
-        expired = [row["id"] for row in await db.fetch(claims.WORKERS_LOST, now, list(dead))]
-        lost = sorted({*expired, *dead})
+        found = [row["id"] for row in await db.fetch(claims.WORKERS_LOST, now, list(dead))]
+        lost = sorted({*found, *dead})
         await db.fetch(schedules.LOCK_JOBS_OF_WORKERS, lost)
         lines = await _lines(db, claims.HELD_BY_WORKERS, lost, limit)
         entries = [closing(line, transitions.rescue(line.present, now), None, now) for line in lines]

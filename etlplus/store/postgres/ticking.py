@@ -13,6 +13,7 @@ from etlplus.jobs import transitions
 from etlplus.jobs.ids import Ids
 from etlplus.jobs.model import Job, JobDraft, Run
 from etlplus.jobs.queues import QueueMode
+from etlplus.jobs.reading import readable
 from etlplus.jobs.ticks import Tick
 from etlplus.store.contract import Hint
 from etlplus.store.kept import Entry, entry
@@ -24,7 +25,7 @@ from etlplus.store.postgres.enqueueing import put_runs
 from etlplus.store.postgres.ledger import put_ticks, put_ticks_and_move_on
 from etlplus.store.postgres.queues import modes
 from etlplus.store.postgres.recording import record
-from etlplus.store.postgres.records import kept, many, one
+from etlplus.store.postgres.records import kept, one_job
 from etlplus.store.postgres.sql import claims, schedules
 from etlplus.store.postgres.sql import definitions as jobs_sql
 from etlplus.store.postgres.sql import runs as sql
@@ -33,7 +34,7 @@ from etlplus.store.scheduling import UNFINISHED_MAX, Around, Planned, planned, s
 
 
 async def tick(db: Db, known: Definitions, ids: Ids, now: datetime, limit: int, shard: int) -> list[Run]:
-    jobs = await many(db, Job, schedules.JOBS_DUE, now, limit)
+    jobs = await _due(db, now, limit)
     there = await db.fetchrow(schedules.AROUND_TICK, now)
     given_up = await _impatient(db, now, limit - len(jobs)) if there["impatient"] else []
     moved = await record(db, given_up, shard, now) + await take_turns(db, known, given_up, shard, now)
@@ -49,11 +50,19 @@ async def tick(db: Db, known: Definitions, ids: Ids, now: datetime, limit: int, 
     return moved
 
 
+async def _due(db: Db, now: datetime, limit: int) -> list[Job]:
+    """The jobs whose schedules are to be decided; one that cannot be read is set aside, so that it holds up no other."""
+    jobs, faults = readable((row["id"], row["doc"]) for row in await db.fetch(schedules.JOBS_DUE, now, limit))
+    if faults:
+        await db.execute(schedules.SET_ASIDE, list(faults), list(faults.values()))
+    return jobs
+
+
 async def save_job(
     db: Db, ids: Ids, draft: JobDraft, now: datetime, job_id: str | None, expected: int | None, shard: int
 ) -> tuple[Job, list[Run]]:
     """Store a version of a job, and first decide what nothing has ticked for: the job, and the runs that this made."""
-    present = await one(db, Job, jobs_sql.JOB_FOR_CHANGE, job_id) if job_id is not None else None
+    present = await one_job(db, jobs_sql.JOB_FOR_CHANGE, job_id) if job_id is not None else None
     saved = await definitions.save_job(db, ids, draft, now, job_id, expected)
     if present is None:
         return saved, []

@@ -2,7 +2,8 @@
 Retention on PostgreSQL: partitions for the weeks ahead, and whole weeks dropped when they are too old or too much.
 
 What has no week (it was stored before there were weeks, or by a clock far off) is in the default partitions, and is removed
-from there run by run. Limit keys that nobody uses any more are forgotten, too.
+from there run by run. Limit keys that nobody uses any more are forgotten, too, and so are versions of jobs that have no runs
+to carry.
 """
 
 from __future__ import annotations
@@ -29,17 +30,19 @@ async def tidy(db: Db, keep: Keep, now: datetime, limit: int, shard: int) -> Tid
         await _make(db, week)
     dropped, removed = await _drop(db, weeks, keep, now, shard)
     odd = await _remove_odd(db, oldest_kept(keep, now), limit, shard)
-    ticks = await ledger.forget(db, oldest_kept(keep, now), limit)
+    ticks = await ledger.forget(db, keep, now, limit)
     expired = await receipts.forget(db, now, limit)
+    versions = await db.fetchval(sql.FORGET_VERSIONS, limit)
     keys = await _forget_keys(db, now)
     return Tidied(
         keys_forgotten=keys,
         ticks_removed=ticks,
         receipts_removed=expired,
+        versions_removed=versions,
         runs_removed=removed + odd,
         weeks_made=len(missing),
         weeks_dropped=dropped,
-        more=limit in (odd, ticks, expired),
+        more=limit in (odd, ticks, expired, versions),
     )
 
 

@@ -9,13 +9,14 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from etlplus.jobs import transitions
-from etlplus.jobs.model import Job, Run, RunState
+from etlplus.jobs.model import Run, RunState
+from etlplus.jobs.reading import read_job
 from etlplus.store.kept import Entry, entry
 from etlplus.store.postgres.bridge import Db
 from etlplus.store.postgres.definitions import Definitions, put_version
 from etlplus.store.postgres.ledger import put_ticks
 from etlplus.store.postgres.recording import record
-from etlplus.store.postgres.records import decode, kept
+from etlplus.store.postgres.records import kept
 from etlplus.store.postgres.sql import schedules as sql
 from etlplus.store.scheduling import after_failure, concerns_schedule, counts_failures
 
@@ -47,7 +48,7 @@ async def _count(db: Db, run: Run, now: datetime) -> None:
     """Runs of an earlier version tell nothing of the present one, which somebody may have saved because they failed."""
     failed = run.state is RunState.FAILED
     row = await db.fetchrow(sql.JOB_THAT_COUNTS, run.job_id, failed)
-    if row is None or (job := decode(Job, row["doc"])).version != run.job_version:
+    if row is None or (job := read_job(row["doc"])).version != run.job_version:
         return
     failures = row["failures"] + 1 if failed else 0
     if pause := after_failure(job, failures, run, now):

@@ -254,6 +254,9 @@ class SqliteStore:
     async def has_users(self) -> bool:
         return await self._read(accounts.has_users)
 
+    async def time(self) -> datetime | None:
+        return None
+
     async def join(self, worker: Worker, *, now: datetime) -> None:
         await self._write(lambda db: working.join(db, worker))
 
@@ -366,7 +369,8 @@ class SqliteStore:
         return await self._write(lambda db: tidying.tidy(db, keep, now, limit))
 
     async def migrate(self) -> int:
-        return len(schema.MIGRATIONS)  # done when opening, before anybody could ask
+        await self._write(definitions.try_again)
+        return len(schema.MIGRATIONS)  # the schema itself was made when opening, before anybody could ask
 
 
 @asynccontextmanager
@@ -381,10 +385,12 @@ async def open_sqlite(path: Path | None, rng: Random) -> AsyncGenerator[SqliteSt
     try:
         if path is None:
             store = SqliteStore(InlineWriter(db), InlineReaders(db), rng)
+            await store.migrate()
             yield store
         else:
             async with open_thread_writer(db) as writer, ThreadReaders(lambda: _connect(path), READERS) as readers:
                 store = SqliteStore(writer, readers, rng)
+                await store.migrate()
                 yield store
         store.close()
     finally:

@@ -4,7 +4,7 @@ Jobs on SQLite: saving and deleting them, and finding the version that a run was
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 import msgspec
@@ -13,15 +13,16 @@ from etlplus.errors import Conflict, Stale
 from etlplus.jobs.ids import Ids
 from etlplus.jobs.model import Job, JobDraft, Run
 from etlplus.jobs.schedule import next_after
-from etlplus.store.refusals import refuse_job
+from etlplus.store.refusals import refuse_job, refused_name
 from etlplus.store.sqlite import queues
 from etlplus.store.sqlite.limits import limits
-from etlplus.store.sqlite.records import Db, encode, found, one
+from etlplus.store.sqlite.records import Db, encode, found, one_job
 
 REMEMBERED_MAX = 1000
 _PUT_JOB = """
     INSERT INTO job (id, name, next_at, doc) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET
-        name = excluded.name, next_at = excluded.next_at, doc = excluded.doc, failures = 0
+        name = excluded.name, next_at = excluded.next_at, doc = excluded.doc, failures = 0,
+        fault = NULL
 """
 
 
@@ -29,9 +30,9 @@ def save_job(db: Db, ids: Ids, draft: JobDraft, now: datetime, job_id: str | Non
     present = found(job(db, job_id), "job", job_id) if job_id is not None else None
     _refuse_stale(present, expected)
     refuse_job(draft, queues.names(db), {limit.name for limit in limits(db)})
-    holder = one(db, Job, "SELECT doc FROM job WHERE name = ?", draft.name)
+    holder = one_job(db, "SELECT doc FROM job WHERE name = ?", draft.name)
     if holder is not None and holder.id != job_id:
-        raise Conflict(f"another job is called {draft.name!r}", code="name_taken")
+        raise refused_name(draft.name)
     saved = Job(
         id=present.id if present else ids.new(now),
         version=present.version + 1 if present else 1,
@@ -52,7 +53,7 @@ def delete_job(db: Db, job_id: str, expected: int | None) -> None:
 
 
 def job(db: Db, job_id: str) -> Job | None:
-    return one(db, Job, "SELECT doc FROM job WHERE id = ?", job_id)
+    return one_job(db, "SELECT doc FROM job WHERE id = ?", job_id)
 
 
 def put_version(db: Db, saved: Job) -> None:
@@ -62,10 +63,15 @@ def put_version(db: Db, saved: Job) -> None:
     db.execute("INSERT INTO job_version VALUES (?, ?, ?)", (saved.id, saved.version, encode(saved)))
 
 
-def move_on(db: Db, job: Job) -> None:
-    """The same version, with another next time."""
-    next_at = job.next_at.timestamp() if job.next_at else None
-    db.execute("UPDATE job SET next_at = ?, doc = ? WHERE id = ?", (next_at, encode(job), job.id))
+def move_on(db: Db, jobs: Sequence[Job]) -> None:
+    """The same versions, with other next times."""
+    rows = [(job.next_at.timestamp() if job.next_at else None, encode(job), job.id) for job in jobs]
+    db.executemany("UPDATE job SET next_at = ?, doc = ? WHERE id = ?", rows)
+
+
+def try_again(db: Db) -> None:
+    """Another program may be able to read what the last one could not."""
+    db.execute("UPDATE job SET fault = NULL WHERE fault IS NOT NULL")
 
 
 def _refuse_stale(present: Job | None, expected: int | None) -> None:
@@ -87,7 +93,7 @@ class Definitions:
         known = self._known.get((job_id, version))
         if known is None:
             sql = "SELECT doc FROM job_version WHERE job_id = ? AND version = ?"
-            known = found(one(db, Job, sql, job_id, version), "job version", f"{job_id} {version}")
+            known = found(one_job(db, sql, job_id, version), "job version", f"{job_id} {version}")
             if len(self._known) >= REMEMBERED_MAX:
                 self._known.clear()
             self._known[job_id, version] = known

@@ -43,7 +43,7 @@ def enqueue(db: Db, ids: Ids, wishes: Sequence[NewRun], now: datetime) -> list[R
     jobs = {job_id: found_job for job_id in {wish.job_id for wish in wishes} if (found_job := job(db, job_id))}
     refuse_wishes(wishes, jobs, modes(db))
     batch = Batch(jobs, _holders(db, wishes), lambda: ids.new(now), now)
-    answers = [batch.grant(wish) for wish in wishes]
+    answers = batch.grant(wishes)
     put_runs(db, batch.made, now)
     db.executemany(_PUT_KEY, batch.keys.items())
     for run in record(db, batch.replaced, now):

@@ -4,9 +4,11 @@ What stands between a run and a worker, gathered on SQLite.
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Literal
 
 from etlplus.jobs.explaining import Cap, Pace, Situation
+from etlplus.jobs.model import Run, RunState
 from etlplus.jobs.queues import COUNTED_MAX, HOUSE, QueueMode, queue_key
 from etlplus.store.sqlite import reads
 from etlplus.store.sqlite.enqueueing import line_of
@@ -43,6 +45,7 @@ def situation(db: Db, run_id: str) -> Situation:
     return Situation(
         run=run,
         claimed_at=line.claimed_at,
+        cancel_asked_at=_cancel_asked_at(db, run),
         mode=QueueMode(mode),
         caps=tuple(cap for cap in caps if cap is not None),
         paces=_paces(db, run.limit_key),
@@ -50,6 +53,14 @@ def situation(db: Db, run_id: str) -> Situation:
         carrying=dict(db.execute(_CARRYING)),
         ahead=ahead,
     )
+
+
+def _cancel_asked_at(db: Db, run: Run) -> datetime | None:
+    """When somebody wanted the end of the attempt in hand: nothing has happened to the run since."""
+    if run.state is not RunState.RUNNING or not run.cancel_requested:
+        return None
+    (asked,) = reads.run_events(db, run.id, run.version - 1, 1)
+    return asked.at
 
 
 def _paces(db: Db, key: str) -> tuple[Pace, ...]:

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from etlplus.jobs.reasons import Reason
+from etlplus.jobs.retention import Keep, ledger_begin, lines_kept
 from etlplus.jobs.ticks import Tick, TickOutcome
 from etlplus.store.sqlite.records import Db, moment
 
@@ -22,7 +23,7 @@ _TICKS = """
     WHERE job_id = :job AND (:at IS NULL OR (nominal_at, outcome) < (:at, :outcome))
     ORDER BY nominal_at DESC, outcome DESC LIMIT :limit
 """
-
+_SURPLUS = "SELECT decided_at FROM tick ORDER BY decided_at DESC LIMIT 1 OFFSET ?"
 FORGET = """
     DELETE FROM tick WHERE (job_id, nominal_at, outcome) IN (
         SELECT job_id, nominal_at, outcome FROM tick WHERE decided_at < ? ORDER BY decided_at LIMIT ?
@@ -45,8 +46,11 @@ def ticks(db: Db, job_id: str, limit: int, after: tuple[datetime, str] | None) -
     return [_tick(row) for row in db.execute(_TICKS, values).fetchall()]
 
 
-def forget(db: Db, before: datetime | None, limit: int) -> int:
-    """Remove the oldest lines, if they were written before a moment; how many."""
+def forget(db: Db, keep: Keep, now: datetime, limit: int) -> int:
+    """Remove the oldest lines that are too old or too many; how many."""
+    most = lines_kept(keep)
+    surplus = db.execute(_SURPLUS, (most,)).fetchone() if most is not None else None
+    before = ledger_begin(keep, now, moment(surplus[0]) if surplus is not None else None)
     return db.execute(FORGET, (before.timestamp(), limit)).rowcount if before is not None else 0
 
 

@@ -10,7 +10,20 @@ from etlplus.jobs.model import Attempt, Job, Run, RunEvent, RunState, Worker
 from etlplus.store.contract import Counts, RunFilter, Statistics
 from etlplus.store.kept import history
 from etlplus.store.sqlite.enqueueing import line_of
-from etlplus.store.sqlite.records import KEPT, Db, attempt, decode, events, found, kept, many, marks, one
+from etlplus.store.sqlite.records import (
+    KEPT,
+    Db,
+    attempt,
+    decode,
+    events,
+    found,
+    kept,
+    many,
+    many_jobs,
+    marks,
+    one,
+    one_job,
+)
 from etlplus.store.sqlite.schema import MIGRATIONS
 
 _COUNTS = " UNION ALL ".join(
@@ -20,15 +33,15 @@ _COUNTS = " UNION ALL ".join(
 
 
 def job(db: Db, job_id: str) -> Job:
-    return found(one(db, Job, "SELECT doc FROM job WHERE id = ?", job_id), "job", job_id)
+    return found(one_job(db, "SELECT doc FROM job WHERE id = ?", job_id), "job", job_id)
 
 
 def job_named(db: Db, name: str) -> Job | None:
-    return one(db, Job, "SELECT doc FROM job WHERE name = ?", name)
+    return one_job(db, "SELECT doc FROM job WHERE name = ?", name)
 
 
 def jobs(db: Db, limit: int, after: str | None) -> list[Job]:
-    return many(db, Job, "SELECT doc FROM job WHERE name > ? ORDER BY name LIMIT ?", after or "", limit)
+    return many_jobs(db, "SELECT doc FROM job WHERE name > ? ORDER BY name LIMIT ?", after or "", limit)
 
 
 def run(db: Db, run_id: str) -> Run:

@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 import msgspec
 
 from etlplus.errors import NotFound
-from etlplus.jobs.model import Attempt, Run
+from etlplus.jobs.model import Attempt, Job, Run
+from etlplus.jobs.reading import read_job
 from etlplus.store.kept import Kept, Told
 
 T = TypeVar("T")
@@ -62,6 +63,17 @@ def many(db: Db, kind: type[T], sql: str, *values: Any) -> list[T]:
     """All records that a statement finds."""
     decoder = msgspec.json.Decoder(kind)
     return [decoder.decode(row[0]) for row in db.execute(sql, values)]
+
+
+def one_job(db: Db, sql: str, *values: Any) -> Job | None:
+    """The job that a statement finds, or None."""
+    row = db.execute(sql, values).fetchone()
+    return read_job(row[0]) if row else None
+
+
+def many_jobs(db: Db, sql: str, *values: Any) -> list[Job]:
+    """All jobs that a statement finds."""
+    return [read_job(row[0]) for row in db.execute(sql, values).fetchall()]
 
 
 def found(record: T | None, what: str, name: str) -> T:

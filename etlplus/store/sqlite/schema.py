@@ -12,15 +12,17 @@ from collections.abc import Iterator
 from importlib.resources import files
 
 from etlplus.errors import Misconfigured
+from etlplus.store.upgrade import Upgrade
 
 
-def _migrations() -> tuple[str, ...]:
+def _migrations() -> dict[str, str]:
     folder = files("etlplus.store.sqlite") / "migrations"
     found = sorted((file for file in folder.iterdir() if file.name.endswith(".sql")), key=lambda file: file.name)
-    return tuple(file.read_text("utf-8") for file in found)
+    return {file.name.removesuffix(".sql"): file.read_text("utf-8") for file in found}
 
 
-MIGRATIONS = _migrations()
+_FOUND = _migrations()
+NAMES, MIGRATIONS = tuple(_FOUND), tuple(_FOUND.values())
 """The first makes version 1."""
 WHOLE = (files("etlplus.store.sqlite") / "schema.sql").read_text("utf-8")
 """What all of them together make."""
@@ -50,6 +52,16 @@ def migrate(db: sqlite3.Connection, to: int | None = None) -> int:
         raise
     db.execute("COMMIT")
     return to or len(MIGRATIONS)
+
+
+def upgrade(db: sqlite3.Connection) -> Upgrade:
+    """What ``migrate`` would do; nothing is changed.
+
+    Raises:
+        Misconfigured: the file was written by a newer program.
+    """
+    present = _version(db)
+    return Upgrade(present, NAMES[present:])
 
 
 def _version(db: sqlite3.Connection) -> int:

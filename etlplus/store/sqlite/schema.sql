@@ -2,8 +2,8 @@
 
 -- Definitions.
 CREATE TABLE job (id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, next_at REAL, doc BLOB NOT NULL,
-    failures INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;
-CREATE INDEX job_due ON job (next_at) WHERE next_at IS NOT NULL;
+    failures INTEGER NOT NULL DEFAULT 0, fault TEXT) WITHOUT ROWID;
+CREATE INDEX job_due ON job (next_at) WHERE next_at IS NOT NULL AND fault IS NULL;
 CREATE TABLE job_version (
     job_id TEXT NOT NULL, version INTEGER NOT NULL, doc BLOB NOT NULL, PRIMARY KEY (job_id, version)
 ) WITHOUT ROWID;

@@ -79,9 +79,9 @@ class Settlements:
         return closing(line, change, outcome.result, now)
 
     def rescue(self, db: Db, now: datetime, dead: Sequence[str], limit: int) -> list[Run]:
-        over = db.execute("SELECT id FROM worker WHERE expires_at <= ?", (now.timestamp(),))
+        over = db.execute("SELECT id FROM worker WHERE expires_at <= ? ORDER BY id", (now.timestamp(),))
         rescued: list[Run] = []
-        for worker_id in dict.fromkeys([*dead, *(row[0] for row in over)]):
+        for worker_id in dict.fromkeys(dead) if dead else [row[0] for row in over]:
             lines = _held(db, worker_id, limit - len(rescued))
             entries = [closing(line, transitions.rescue(line.present, now), None, now) for line in lines]
             rescued += record(db, entries, now) + take_turns(db, self._definitions, entries, now)

@@ -4,12 +4,14 @@ What is due on SQLite: runs that have waited too long fail, schedules are decide
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from etlplus.jobs import transitions
 from etlplus.jobs.ids import Ids
 from etlplus.jobs.model import Job, JobDraft, Run
 from etlplus.jobs.queues import QueueMode
+from etlplus.jobs.reading import readable
 from etlplus.store.contract import Hint
 from etlplus.store.kept import entry
 from etlplus.store.scheduling import UNFINISHED_MAX, Around, Planned, planned, saved_over
@@ -20,7 +22,7 @@ from etlplus.store.sqlite.enqueueing import put_runs
 from etlplus.store.sqlite.ledger import put_ticks
 from etlplus.store.sqlite.queues import modes
 from etlplus.store.sqlite.recording import record
-from etlplus.store.sqlite.records import KEPT, Db, kept, many, moment
+from etlplus.store.sqlite.records import KEPT, Db, kept, moment
 from etlplus.store.sqlite.turns import take_turns
 
 _DUE = f"SELECT {KEPT} FROM run_live WHERE state = 'scheduled' AND run_at <= ? ORDER BY run_at, id LIMIT ?"
@@ -28,7 +30,7 @@ _IMPATIENT = f"""
     SELECT {KEPT} FROM run_live WHERE waits_until <= ? AND waits_until IS NOT NULL AND state <> 'running'
     ORDER BY waits_until, id LIMIT ?
 """
-DUE_JOBS = "SELECT doc FROM job WHERE next_at <= ? ORDER BY next_at, id LIMIT ?"
+DUE_JOBS = "SELECT id, doc FROM job WHERE next_at <= ? AND fault IS NULL ORDER BY next_at, id LIMIT ?"
 UNFINISHED = "SELECT count(*) FROM (SELECT 1 FROM run_live WHERE job_id = ? AND of_schedule LIMIT ?)"
 HINT = """
     SELECT
@@ -36,7 +38,7 @@ HINT = """
         (SELECT min(at) FROM (
             SELECT min(run_at) AS at FROM run_live WHERE state = 'scheduled'
             UNION ALL SELECT min(waits_until) FROM run_live WHERE waits_until IS NOT NULL AND state <> 'running'
-            UNION ALL SELECT min(next_at) FROM job WHERE next_at IS NOT NULL
+            UNION ALL SELECT min(next_at) FROM job WHERE next_at IS NOT NULL AND fault IS NULL
         ))
 """
 
@@ -45,12 +47,21 @@ def tick(db: Db, known: Definitions, ids: Ids, now: datetime, limit: int) -> lis
     late = [kept(row) for row in db.execute(_IMPATIENT, (now.timestamp(), limit)).fetchall()]
     given_up = [entry(line, transitions.time_out(line.present, now)) for line in late]
     moved = record(db, given_up, now) + take_turns(db, known, given_up, now)
-    for job in many(db, Job, DUE_JOBS, now.timestamp(), max(limit - len(moved), 0)):
-        plan = planned(job, _around(db, job, job), lambda: ids.new(now), now)
-        moved += write(db, plan, now)
-        definitions.move_on(db, plan.job)
+    if jobs := _due(db, now, max(limit - len(moved), 0)):
+        draining = {name for name, mode in modes(db).items() if mode is QueueMode.DRAINING}
+        around = [Around(_unfinished(db, job), job.queue in draining) for job in jobs]
+        plans = [planned(job, each, lambda: ids.new(now), now) for job, each in zip(jobs, around, strict=True)]
+        moved += _write_all(db, plans, now)
+        definitions.move_on(db, [plan.job for plan in plans])
     lines = [kept(row) for row in db.execute(_DUE, (now.timestamp(), max(limit - len(moved), 0))).fetchall()]
     return moved + record(db, [entry(line, transitions.come_due(line.present, now)) for line in lines], now)
+
+
+def _due(db: Db, now: datetime, limit: int) -> list[Job]:
+    """The jobs whose schedules are to be decided; one that cannot be read is set aside, so that it holds up no other."""
+    jobs, faults = readable(db.execute(DUE_JOBS, (now.timestamp(), limit)).fetchall())
+    db.executemany("UPDATE job SET fault = ? WHERE id = ?", [(fault, job_id) for job_id, fault in faults.items()])
+    return jobs
 
 
 def save_job(
@@ -66,17 +77,27 @@ def save_job(
 
 def write(db: Db, plan: Planned, now: datetime) -> list[Run]:
     """Write what a schedule does, but for the job itself; all runs that were made or changed."""
-    cancelled = cancel_scheduled(db, plan.job.id, now) if plan.cancels else []
-    runs = plan.made(put_ticks(db, plan.ticks), now)
+    return _write_all(db, [plan], now)
+
+
+def _write_all(db: Db, plans: Sequence[Planned], now: datetime) -> list[Run]:
+    cancelled = [run for plan in plans if plan.cancels for run in cancel_scheduled(db, plan.job.id, now)]
+    new = put_ticks(db, [tick for plan in plans for tick in plan.ticks])
+    runs = [run for plan in plans for run in plan.made(new, now)]
     put_runs(db, runs, now)
     return cancelled + runs
 
 
 def _around(db: Db, decided: Job, made_of: Job) -> Around:
-    unfinished = 0
-    if decided.schedule is not None and decided.schedule.overlap != "allow":
-        (unfinished,) = db.execute(UNFINISHED, (decided.id, UNFINISHED_MAX)).fetchone()
-    return Around(unfinished, modes(db).get(made_of.queue) is QueueMode.DRAINING)
+    return Around(_unfinished(db, decided), modes(db).get(made_of.queue) is QueueMode.DRAINING)
+
+
+def _unfinished(db: Db, job: Job) -> int:
+    """How many scheduled runs of a job are unfinished, if its schedule wants to know."""
+    if job.schedule is None or job.schedule.overlap == "allow":
+        return 0
+    (amount,) = db.execute(UNFINISHED, (job.id, UNFINISHED_MAX)).fetchone()
+    return amount
 
 
 def queued_hint(db: Db) -> Hint:

@@ -29,6 +29,17 @@ _FORGET = tuple(
         ("dead_letter", "run_id"), ("unique_key", "run_id"),
     )
 )  # fmt: skip
+_FORGET_VERSIONS = """
+    DELETE FROM job_version WHERE (job_id, version) IN (
+        SELECT job_id, version FROM job_version AS former
+        WHERE NOT EXISTS (SELECT 1 FROM run_live WHERE job_id = former.job_id) AND (
+            EXISTS (SELECT 1 FROM job_version WHERE job_id = former.job_id AND version > former.version)
+            OR NOT EXISTS (SELECT 1 FROM job WHERE id = former.job_id)
+        )
+        LIMIT ?
+    )
+"""
+"""A run that waits was made of the version that was present then; new ones are made of the present one."""
 _FORGET_LANES = """
     DELETE FROM lane
     WHERE limit_key <> '' AND NOT open AND opened_at < ? AND id NOT IN (SELECT lane FROM run_live)
@@ -53,14 +64,16 @@ def tidy(db: Db, keep: Keep, now: datetime, limit: int) -> Tidied:
     uncount = "UPDATE run_count SET amount = amount - ? WHERE state = ?"
     db.executemany(uncount, [(amount, state) for state, amount in counts.items()])
     keys = _forget_keys(db, now)
-    ticks = ledger.forget(db, boundary, limit)
+    ticks = ledger.forget(db, keep, now, limit)
     expired = receipts.forget(db, now, limit)
+    versions = db.execute(_FORGET_VERSIONS, (limit,)).rowcount
     return Tidied(
         keys_forgotten=keys,
         ticks_removed=ticks,
         receipts_removed=expired,
+        versions_removed=versions,
         runs_removed=len(gone),
-        more=limit in (len(gone), ticks, expired),
+        more=limit in (len(gone), ticks, expired, versions),
     )
 
 

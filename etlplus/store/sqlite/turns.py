@@ -9,13 +9,14 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from etlplus.jobs import transitions
-from etlplus.jobs.model import Job, Run, RunState
+from etlplus.jobs.model import Run, RunState
+from etlplus.jobs.reading import read_job
 from etlplus.store.kept import Entry, entry
 from etlplus.store.scheduling import after_failure, concerns_schedule, counts_failures
 from etlplus.store.sqlite.definitions import Definitions, put_version
 from etlplus.store.sqlite.ledger import put_ticks
 from etlplus.store.sqlite.recording import record
-from etlplus.store.sqlite.records import KEPT, Db, decode, kept
+from etlplus.store.sqlite.records import KEPT, Db, kept
 
 NEXT_IN_TURN = f"""
     SELECT {KEPT} FROM run_live
@@ -48,7 +49,7 @@ def _count(db: Db, run: Run, now: datetime) -> None:
     """Runs of an earlier version tell nothing of the present one, which somebody may have saved because they failed."""
     failed = run.state is RunState.FAILED
     row = db.execute(_ROW, (run.job_id, failed)).fetchone()
-    if row is None or (job := decode(Job, row[1])).version != run.job_version:
+    if row is None or (job := read_job(row[1])).version != run.job_version:
         return
     failures = row[0] + 1 if failed else 0
     if pause := after_failure(job, failures, run, now):

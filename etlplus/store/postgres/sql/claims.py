@@ -21,7 +21,11 @@ BEAT = """
         EXISTS (SELECT FROM me) AS alive,
         ARRAY(SELECT id FROM run_live WHERE worker_id = $1 AND state = 'running' AND cancel_requested ORDER BY id) AS cancel
 """
-WORKERS_LOST = "SELECT id FROM worker WHERE expires_at <= $1 OR id = ANY($2) ORDER BY id FOR UPDATE"
+# Those that are known to be dead, if any are named, or else those whose lease is over.
+WORKERS_LOST = """
+    SELECT id FROM worker WHERE CASE WHEN $2::text[] = '{}' THEN expires_at <= $1 ELSE id = ANY($2) END
+    ORDER BY id FOR UPDATE
+"""
 FORGET_WORKERS = """
     DELETE FROM worker
     WHERE id = ANY($1) AND NOT EXISTS (SELECT FROM run_live WHERE worker_id = worker.id AND state = 'running')
@@ -159,6 +163,6 @@ HINT = """
         least(
             (SELECT min(run_at) FROM run_live WHERE state = 'scheduled'),
             (SELECT min(waits_until) FROM run_live WHERE waits_until IS NOT NULL AND state <> 'running'),
-            (SELECT min(next_at) FROM job)
+            (SELECT min(next_at) FROM job WHERE next_at IS NOT NULL AND fault IS NULL)
         ) AS due_at
 """

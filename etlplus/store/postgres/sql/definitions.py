@@ -15,8 +15,11 @@ JOB_VERSIONS = """
 # Whether the scheduled runs of a version fail is counted from its saving on.
 PUT_JOB = """
     INSERT INTO job (id, name, next_at, doc) VALUES ($1, $2, $3, $4)
-    ON CONFLICT (id) DO UPDATE SET name = excluded.name, next_at = excluded.next_at, doc = excluded.doc, failures = 0
+    ON CONFLICT (id) DO UPDATE SET name = excluded.name, next_at = excluded.next_at, doc = excluded.doc, failures = 0,
+        fault = NULL
 """
+# Another program may be able to read what the last one could not.
+TRY_AGAIN = "UPDATE job SET fault = NULL WHERE fault IS NOT NULL"
 PUT_JOB_VERSION = "INSERT INTO job_version (job_id, version, doc) VALUES ($1, $2, $3)"
 JOB_IS_USED = "SELECT EXISTS (SELECT FROM run_live WHERE job_id = $1)"
 DELETE_JOB = "DELETE FROM job WHERE id = $1"

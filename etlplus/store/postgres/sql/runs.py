@@ -25,6 +25,12 @@ PLAIN_LANES = """
     FROM unnest($1::text[], $2::text[]) AS wanted (queue, labels)
     JOIN lane ON lane.queue = wanted.queue AND lane.labels = wanted.labels AND lane.limit_key = ''
 """
+# All who lock several lanes do so in the order of their numbers.
+LOCK_PLACES = """
+    SELECT lane.id FROM unnest($1::text[], $2::text[], $3::text[]) AS wanted (queue, labels, limit_key)
+    JOIN lane ON lane.queue = wanted.queue AND lane.labels = wanted.labels AND lane.limit_key = wanted.limit_key
+    ORDER BY lane.id FOR UPDATE OF lane
+"""
 # A lane that is there is opened, unless it waits for a token; one that is open keeps its place.
 PUT_LANES = """
     INSERT INTO lane (queue, labels, limit_name, limit_key, open, opened_at)
@@ -36,10 +42,14 @@ PUT_LANES = """
         opened_at = CASE WHEN lane.open THEN lane.opened_at ELSE excluded.opened_at END
     RETURNING id, queue, labels, limit_key
 """
+# Only those that are missing: an insert in vain waits for whoever changes the slot that is there, and a claim that has one of
+# these waits for our lanes.
 PUT_SLOTS = """
     INSERT INTO limit_slot (key, slot)
-    SELECT new.key, slot FROM unnest($1::text[], $2::text[]) AS new (key, rule)
-    JOIN limit_rule ON limit_rule.name = new.rule CROSS JOIN generate_series(1, limit_rule.slots) AS slot
+    SELECT new.key, each.slot FROM unnest($1::text[], $2::text[]) AS new (key, rule)
+    JOIN limit_rule ON limit_rule.name = new.rule CROSS JOIN generate_series(1, limit_rule.slots) AS each (slot)
+    WHERE NOT EXISTS (SELECT FROM limit_slot WHERE limit_slot.key = new.key AND limit_slot.slot = each.slot)
+    ORDER BY new.key, each.slot
     ON CONFLICT DO NOTHING
 """
 PUT_RUNS = """

@@ -12,7 +12,11 @@ from etlplus.store.postgres.sql.runs import KEPT
 
 # Whoever only shares the row, to make a run by hand, is no reason to skip it.
 JOBS_DUE = """
-    SELECT doc FROM job WHERE next_at <= $1 ORDER BY next_at, id LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED
+    SELECT id, doc FROM job WHERE next_at <= $1 AND fault IS NULL ORDER BY next_at, id LIMIT $2
+    FOR NO KEY UPDATE SKIP LOCKED
+"""
+SET_ASIDE = """
+    UPDATE job SET fault = unread.fault FROM unnest($1::text[], $2::text[]) AS unread (id, fault) WHERE job.id = unread.id
 """
 # What else a tick has to know; usually there is no run to move, and one question is cheaper than four.
 AROUND_TICK = """
@@ -57,6 +61,7 @@ TICKS = """
     WHERE job_id = $1 AND ($2::timestamptz IS NULL OR (nominal_at, outcome) < ($2, $3::text))
     ORDER BY nominal_at DESC, outcome DESC LIMIT $4
 """
+SURPLUS_AT = "SELECT decided_at FROM tick ORDER BY decided_at DESC OFFSET $1 LIMIT 1"
 FORGET_TICKS = """
     WITH old AS MATERIALIZED (
         SELECT job_id, nominal_at, outcome FROM tick WHERE decided_at < $1 ORDER BY decided_at LIMIT $2

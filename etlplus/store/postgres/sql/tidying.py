@@ -41,6 +41,23 @@ UNCOUNT = """
 """
 DELETE_RUNS = "DELETE FROM run WHERE id = ANY($1)"
 
+# A run that waits was made of the version that was present then; new ones are made of the present one.
+FORGET_VERSIONS = """
+    WITH old AS MATERIALIZED (
+        SELECT job_id, version FROM job_version AS former
+        WHERE NOT EXISTS (SELECT FROM run_live WHERE job_id = former.job_id) AND (
+            EXISTS (SELECT FROM job_version WHERE job_id = former.job_id AND version > former.version)
+            OR NOT EXISTS (SELECT FROM job WHERE id = former.job_id)
+        )
+        LIMIT $1
+    ), gone AS (
+        DELETE FROM job_version USING old
+        WHERE job_version.job_id = old.job_id AND job_version.version = old.version
+        RETURNING job_version.version
+    )
+    SELECT count(*) FROM gone
+"""
+
 # Nobody may make a lane for a key, and count on its slots, while we decide that nobody needs it.
 HOLD_LANES = "LOCK TABLE lane IN SHARE ROW EXCLUSIVE MODE"
 FORGET_LANES = """
@@ -49,7 +66,10 @@ FORGET_LANES = """
     RETURNING limit_key
 """
 # A bucket that has long been full says no more than the one that is made when somebody comes.
-FORGET_BUCKETS = "DELETE FROM limit_bucket WHERE full_at < $1"
+FORGET_BUCKETS = """
+    DELETE FROM limit_bucket
+    WHERE key IN (SELECT key FROM limit_bucket WHERE full_at < $1 ORDER BY key FOR UPDATE SKIP LOCKED)
+"""
 FORGET_SLOTS = """
     DELETE FROM limit_slot WHERE key = ANY($1) AND NOT EXISTS (SELECT FROM lane WHERE limit_key = limit_slot.key)
 """

@@ -7,3 +7,8 @@ CREATE TABLE limit_bucket (
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_cost_delay = 0);
 ALTER TABLE lane ADD COLUMN ready_at timestamptz;
 CREATE INDEX lane_ready ON lane (ready_at, id) WHERE ready_at IS NOT NULL;
+
+-- A job that cannot be read is set aside.
+ALTER TABLE job ADD COLUMN fault text;
+DROP INDEX job_due;
+CREATE INDEX job_due ON job (next_at) WHERE next_at IS NOT NULL AND fault IS NULL;

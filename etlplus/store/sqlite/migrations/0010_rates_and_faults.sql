@@ -8,3 +8,8 @@ CREATE TABLE limit_bucket (key TEXT PRIMARY KEY, limit_name TEXT NOT NULL, rate 
     at REAL NOT NULL, full_at REAL NOT NULL) WITHOUT ROWID;
 ALTER TABLE lane ADD COLUMN ready_at REAL;
 CREATE INDEX lane_ready ON lane (ready_at, id) WHERE ready_at IS NOT NULL;
+
+-- A job that cannot be read is set aside.
+ALTER TABLE job ADD COLUMN fault TEXT;
+DROP INDEX job_due;
+CREATE INDEX job_due ON job (next_at) WHERE next_at IS NOT NULL AND fault IS NULL;

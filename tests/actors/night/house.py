@@ -1,0 +1,150 @@
+"""
+The store that all nodes share, with its troubles: it can be away, and be started again amid whatever is asked of it.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from collections.abc import Generator
+from contextlib import contextmanager
+from functools import cache
+from random import Random
+from typing import Any, Protocol
+
+import trio
+
+from etlplus.errors import StoreUnavailable
+from etlplus.store.sqlite import schema
+from etlplus.store.sqlite.body import SqliteStore
+from etlplus.store.sqlite.readers import InlineReaders
+from etlplus.store.sqlite.writer import InlineWriter
+
+LATENCY_S = 0.05
+_IN_HAND = """
+    SELECT lane.queue, lane.limit_key, sum(state = 'running'), sum(state = 'queued')
+    FROM run_live JOIN lane ON lane.id = run_live.lane GROUP BY 1, 2
+"""
+
+
+class House:
+    """See the module.
+
+    Attributes:
+        caps: How many runs may be in hand at once, by limit key, by ``/queue``, and by ``*`` for all.
+        broken: What was seen that must never be.
+        seen: How often each kind of trouble came about.
+    """
+
+    def __init__(self, db: sqlite3.Connection, rng: Random) -> None:
+        self.store = SqliteStore(InlineWriter(db), InlineReaders(db), rng)
+        self.caps: dict[str, int] = {}
+        self.broken: list[str] = []
+        self.seen: Counter[str] = Counter()
+        self.away = False
+        self.starts = 1
+        self.calm = False
+        self._db = db
+
+    def restart(self) -> None:
+        """Whatever is under way is left without an answer, whether it took effect or not."""
+        self.starts += 1
+
+    def look_at_limits(self) -> None:
+        """Right after a claim is when a limit would be exceeded."""
+        running: Counter[str] = Counter()
+        waiting: set[str] = set()
+        for queue, key, in_hand, queued in self._db.execute(_IN_HAND):
+            keys = {"*", f"/{queue}", key} & self.caps.keys()
+            running.update(dict.fromkeys(keys, in_hand))
+            waiting |= keys if queued else set()
+        for key, cap in self.caps.items():
+            if running[key] > cap:
+                self.broken.append(f"{running[key]} at once under {key}, which allows {cap}")
+            if running[key] == cap and key in waiting:
+                self.seen["waited for a limit"] += 1
+
+    def left_behind(self) -> dict[str, int]:
+        """Slots that are held, and runs that are unfinished."""
+        (slots,) = self._db.execute("SELECT count(*) FROM limit_slot WHERE run_id IS NOT NULL").fetchone()
+        (runs,) = self._db.execute("SELECT count(*) FROM run_live").fetchone()
+        return {what: amount for what, amount in (("slots", slots), ("runs", runs)) if amount}
+
+
+@contextmanager
+def open_house(rng: Random) -> Generator[House]:
+    """An empty store in memory, as the migrations make it."""
+    db = sqlite3.connect(":memory:", isolation_level=None)
+    try:
+        db.deserialize(_empty())
+        yield House(db, rng)
+    finally:
+        db.close()
+
+
+@cache
+def _empty() -> bytes:
+    """Made once for all nights: a night takes some fifty milliseconds, and the schema one of them."""
+    db = sqlite3.connect(":memory:", isolation_level=None)
+    schema.migrate(db)
+    return db.serialize()
+
+
+class Asking(Protocol):
+    """Who asks: a process, which can be dead, cut off, or frozen."""
+
+    dead: bool
+    cut_off: bool
+    rng: Random
+
+    async def wait_thawed(self) -> None: ...
+
+
+class Line:
+    """A process's way to the store. It takes a moment there and sometimes back, and what is under way can get lost."""
+
+    def __init__(self, house: House, asking: Asking) -> None:
+        self._house = house
+        self._asking = asking
+
+    def __getattr__(self, name: str) -> Any:
+        call = getattr(self._house.store, name)
+        if name in ("pull", "wait_pulled"):
+            return call  # it asks the store nothing
+
+        async def asked(*args: Any, **kwargs: Any) -> Any:
+            starts = self._house.starts
+            await self._travel()
+            if (why := self._fails(starts)) is not None:
+                raise StoreUnavailable(why)
+            answer = await call(*args, **kwargs)
+            if name == "claim" and answer.claimed:
+                self._house.look_at_limits()
+            await self._bring_back(starts)
+            return answer
+
+        setattr(self, name, asked)
+        return asked
+
+    async def _travel(self) -> None:
+        await trio.sleep(self._asking.rng.uniform(0, LATENCY_S))
+        await self._asking.wait_thawed()
+
+    async def _bring_back(self, starts: int) -> None:
+        chance = self._asking.rng.random()
+        if self._house.calm or chance > 0.25:
+            return
+        await self._travel()
+        why = "the answer was lost" if chance < 0.02 else self._fails(starts)
+        if why is not None:
+            self._house.seen["lost answer"] += 1
+            raise StoreUnavailable(why)
+
+    def _fails(self, starts: int) -> str | None:
+        if self._asking.dead:
+            return "whoever asks is gone"
+        if self._asking.cut_off:
+            return "cut off"
+        if self._house.away:
+            return "the store is away"
+        return "the store was started again" if self._house.starts != starts else None

@@ -1,0 +1,39 @@
+"""The console sessions of the page on running it, carried out in order against a real daemon."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "cli"))
+sys.path.insert(0, str(Path(__file__).parent))
+from shells import open_shell
+from test_queues_page import as_pattern, sessions, typed
+
+PAGE = (Path(__file__).parents[2] / "docs" / "operations.md").read_text("utf-8")
+BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.slow
+def test_each_session_shows_what_the_page_shows(tmp_path: Path) -> None:
+    """A command that fails is marked with an exclamation mark in what it says; no other may."""
+    told = [session for block in BLOCK.findall(PAGE) for session in sessions(block)]
+    ours = [(command, output) for command, output in told if command.startswith("etlplus ")]
+    assert len(ours) == 5
+    with open_shell(tmp_path) as shell:
+        for command, shown in ours:
+            done = typed(shell, command)
+            said = done.stdout if done.returncode == 0 else f"! {done.stderr}"
+            assert re.fullmatch(as_pattern(shown, ""), said, re.DOTALL), (command, said)
+
+
+def test_every_option_of_connections_is_explained() -> None:
+    """Who tunes the connections finds each option named where its effect is told."""
+    from etlplus.settings.options import options
+
+    named = [option.key for option in options() if option.key.startswith("store.postgres.")]
+    assert len(named) > 5
+    assert [key for key in named if key not in PAGE and f"\n{key.rpartition('.')[2]} = " not in PAGE] == []

@@ -1,0 +1,85 @@
+"""Who waits for whom in PostgreSQL: all lock in one order, so that nobody waits in a circle."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+import trio
+
+from etlplus.jobs.model import Job, NewRun
+from etlplus.jobs.queues import LimitDraft, LimitUse
+from etlplus.store.contract import Store
+from etlplus.store.opening import open_store
+from etlplus.store.postgres.bridge import Bridge, Db, open_bridge
+from etlplus.testing.stores import NOW, a_job
+
+HANG_S = 30.0
+SLOT = "SELECT FROM limit_slot WHERE key = 'customer/1' FOR UPDATE"
+TOUCH = "UPDATE limit_slot SET run_id = NULL WHERE key = 'customer/1'"
+LANE = "SELECT FROM lane WHERE limit_key = $1 FOR UPDATE NOWAIT"
+WAITING = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+
+
+async def limited(store: Store) -> Job:
+    await store.save_limit(LimitDraft(name="customer", slots=2), now=NOW)
+    return await a_job(store, limit=LimitUse("customer", by="id"))
+
+
+async def ask(store: Store, job: Job, *customers: int) -> None:
+    await store.enqueue([NewRun(job_id=job.id, params={"id": customer}) for customer in customers], now=NOW)
+
+
+async def until_one_waits(db: Db) -> None:
+    while not await db.fetchval(WAITING):
+        await db.execute("SELECT pg_sleep(0.01)")
+
+
+async def in_a_unit(bridge: Bridge, unit: Callable[[Db], Awaitable[None]]) -> None:
+    with trio.fail_after(HANG_S):
+        await bridge.run(unit)
+
+
+@pytest.mark.slow
+async def test_who_enqueues_waits_for_no_slot(new_database: Callable[[], str]) -> None:
+    """A claim holds slots before it locks lanes; whoever enqueues has lanes, and must not wait for those slots."""
+    address = new_database()
+    async with open_store(address) as store, open_bridge(address, "etlplus") as other, trio.open_nursery() as nursery:
+        job = await limited(store)
+        await ask(store, job, 1)
+        held, asked = trio.Event(), trio.Event()
+
+        async def hold(db: Db) -> None:
+            await db.execute(SLOT)
+            await db.execute(TOUCH)
+            held.set()
+            while not asked.is_set():
+                await db.execute("SELECT pg_sleep(0.01)")
+
+        nursery.start_soon(in_a_unit, other, hold)
+        await held.wait()
+        with trio.fail_after(HANG_S):
+            await ask(store, job, 1)
+        asked.set()
+
+
+@pytest.mark.slow
+async def test_who_enqueues_locks_lanes_in_the_order_of_all(new_database: Callable[[], str]) -> None:
+    """While it waits for the lane that was made first, it holds no later one, whatever their names are."""
+    address = new_database()
+    async with open_store(address) as store, open_bridge(address, "etlplus") as other, trio.open_nursery() as nursery:
+        job = await limited(store)
+        await ask(store, job, 2)
+        await ask(store, job, 1)
+        held = trio.Event()
+
+        async def hold(db: Db) -> None:
+            await db.execute(LANE, "customer/2")
+            held.set()
+            await until_one_waits(db)
+            await db.execute(LANE, "customer/1")
+
+        nursery.start_soon(in_a_unit, other, hold)
+        await held.wait()
+        with trio.fail_after(HANG_S):
+            await ask(store, job, 1, 2)
