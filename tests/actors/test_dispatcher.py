@@ -13,8 +13,8 @@ import trio
 from msgspec.structs import replace
 from trio.testing import MockClock
 
-from etlplus.actors.broadcaster import Newsroom
 from etlplus.actors.messages import DISPATCHER, Wake
+from etlplus.actors.newsroom import Newsroom
 from etlplus.actors.standing import Standing
 from etlplus.app.staff import Rhythm, new_standing, staff
 from etlplus.engines.contract import Lease, Reports, Work
