@@ -61,6 +61,10 @@ class Messages:
         (length,) = struct.unpack_from("!I", self._buffer, 1)
         return self._take(1 + length) if await self._have(1 + length) else None
 
+    def put_back(self, message: bytes) -> None:
+        """A message that was read too early."""
+        self._buffer[:0] = message
+
     async def _have(self, amount: int) -> bool:
         while len(self._buffer) < amount:
             try:
@@ -213,9 +217,10 @@ class Loan:
     async def run(self, first: bytes) -> bool:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._ask, first, nursery.cancel_scope)
-            await self._answer()
+            last = await self._answer()
             nursery.cancel_scope.cancel()
-        return not self._gone
+        # Only now may the client hear that it is over: what it says next is for another session.
+        return not self._gone and await sent(self._client.stream, last)
 
     async def _ask(self, message: bytes | None, done: trio.CancelScope) -> None:
         while message and message[:1] != b"X":
@@ -225,19 +230,24 @@ class Loan:
                 if not await sent(self._server.stream, message):
                     break
             message = await self._client.message()
+            if self.over and message:
+                self._client.put_back(message)
+                return
         self._gone = True
         done.cancel()
 
-    async def _answer(self) -> None:
+    async def _answer(self) -> bytes:
+        """Hand on what the server says; answers with its last word, which is that all is over."""
         while message := await self._server.message():
-            if not await sent(self._client.stream, message):
-                break
             if message[:1] == b"Z":
                 self._owed -= 1
                 if message[5:] == b"I" and not self._owed and not self._begun:
                     self.over = True
-                    return
+                    return message
+            if not await sent(self._client.stream, message):
+                break
         self._gone = True
+        return b""
 
 
 async def sent(stream: trio.SocketStream, message: bytes) -> bool:
