@@ -12,6 +12,7 @@ import structlog
 import trio
 
 from etlplus.actors.messages import (
+    CORRESPONDENT,
     DISPATCHER,
     HEARTBEAT,
     SCHEDULER,
@@ -20,6 +21,7 @@ from etlplus.actors.messages import (
     Hear,
     Judge,
     LookAfterYourself,
+    Read,
     Ringing,
     Test,
     TestHeard,
@@ -135,6 +137,8 @@ class Bellman(Actor[Ringing]):
             self.ctx.ref(SCHEDULER).offer(Tick())
         elif bell is Bell.HEED:
             self.ctx.ref(HEARTBEAT).offer(BeatNow())
+        elif bell is Bell.NEWS:
+            self.ctx.ref(CORRESPONDENT).offer(Read())
 
     async def _ring_for_others(self) -> None:
         """Ring whatever is pulled. What this node itself has queued its dispatcher knows; of the rest nobody told it."""
@@ -147,6 +151,6 @@ class Bellman(Actor[Ringing]):
                 await trio.sleep(RETRY_MAX_S)
                 continue
             self._earshot.rung += len(rung)
-            for bell in rung - {Bell.WORK}:
+            for bell in rung - {Bell.WORK, Bell.NEWS}:
                 self._pass_on(bell)
             await trio.sleep(QUIET_S)

@@ -24,10 +24,23 @@ from etlplus.jobs.receipts import Answer, Once, Receipt
 from etlplus.jobs.retention import Keep, Tidied
 from etlplus.jobs.ticks import Tick
 from etlplus.store.bells import Bell, Pulled
-from etlplus.store.contract import Beat, Counts, Hint, Horizon, Outcome, RunFilter, Settled, Statistics, Taken
+from etlplus.store.contract import (
+    Beat,
+    Bulletin,
+    Bulletins,
+    Counts,
+    Hint,
+    Horizon,
+    Outcome,
+    RunFilter,
+    Settled,
+    Statistics,
+    Taken,
+)
 from etlplus.store.pooling import LaneFigures, Pooling
 from etlplus.store.postgres import (
     accounts,
+    bulletins,
     cancelling,
     definitions,
     enqueueing,
@@ -46,6 +59,7 @@ from etlplus.store.postgres import (
 )
 from etlplus.store.postgres.bridge import Bridge, Db, Lane, Unit, open_bridge
 from etlplus.store.postgres.claiming import Claims
+from etlplus.store.postgres.gathering import Gathering
 from etlplus.store.postgres.listening import Bells
 from etlplus.store.postgres.marks import Marks
 from etlplus.store.postgres.settling import Settlements
@@ -67,6 +81,7 @@ class PostgresStore:
         self._ids, self._shard = Ids(rng), rng.randrange(SHARDS)
         self._marks = Marks()
         self._known = definitions.Definitions()
+        self._gathering = Gathering(bridge, self._ids, self._stirred)
         self._claims = Claims(self._known, self._marks)
         self._settlements = Settlements(self._known, rng, self._shard)
         self._once: Once | None = None
@@ -113,12 +128,15 @@ class PostgresStore:
         self._stirred(runs, now)
         if saved.next_at is not None:
             self._pulled.pull(Bell.PLANS)
-        return saved
+        return self._gathering.saw(saved)
 
     async def delete_job(self, job_id: str, *, now: datetime, expected_version: int | None = None) -> None:
         await self._write(lambda db: definitions.delete_job(db, job_id, expected_version))
 
     async def enqueue(self, runs: Sequence[NewRun], *, now: datetime) -> list[Run]:
+        if self._once is None and len(runs) == 1 and (run := await self._gathering.make(runs[0], now)) is not None:
+            return [run]
+
         async def unit(db: Db) -> list[Run]:
             made = await enqueueing.enqueue(db, self._ids, runs, now, self._shard)
             if self._once is not None:
@@ -177,10 +195,11 @@ class PostgresStore:
         return await self._look(lambda db: receipts.find(db, request))
 
     async def job(self, job_id: str) -> Job:
-        return await self._look(lambda db: reads.job(db, job_id))
+        return self._gathering.saw(await self._look(lambda db: reads.job(db, job_id)))
 
     async def job_named(self, name: str) -> Job | None:
-        return await self._look(lambda db: reads.job_named(db, name))
+        job = await self._look(lambda db: reads.job_named(db, name))
+        return self._gathering.saw(job) if job is not None else None
 
     async def jobs(self, *, limit: int = 100, after: str | None = None) -> list[Job]:
         return await self._look(lambda db: reads.jobs(db, limit, after))
@@ -246,8 +265,10 @@ class PostgresStore:
     async def join(self, worker: Worker, *, now: datetime) -> None:
         await self._bridge.run(lambda db: working.join(db, worker), Lane.BEAT, atomic=False)
 
-    async def beat(self, worker_id: str, *, now: datetime, expires_at: datetime) -> Beat:
-        return await self._bridge.run(lambda db: working.beat(db, worker_id, now, expires_at), Lane.BEAT, atomic=False)
+    async def beat(self, worker_id: str, *, now: datetime, expires_at: datetime, attends: bool = False) -> Beat:
+        return await self._bridge.run(
+            lambda db: working.beat(db, worker_id, now, expires_at, attends), Lane.BEAT, atomic=False
+        )
 
     async def claim(self, worker_id: str, *, limit: int, now: datetime, calls: bool = False) -> Taken:
         taken, lines = await self._bridge.run(
@@ -308,6 +329,16 @@ class PostgresStore:
             self._pulled.pull(*bells)
             raise
         return bells
+
+    async def publish(self, bulletin: Bulletin) -> None:
+        await self._bridge.run(lambda db: bulletins.publish(db, bulletin), atomic=False)
+        self._pulled.pull(Bell.NEWS)
+
+    async def bulletins(self, worker_id: str, after: Mapping[str, int]) -> Bulletins:
+        return await self._look(lambda db: bulletins.read(db, worker_id, after))
+
+    async def bulletin_numbers(self, worker_id: str) -> dict[str, int]:
+        return await self._look(lambda db: bulletins.numbers(db, worker_id))
 
     async def hear(self, heard: Callable[[Bell], None]) -> None:
         def hearing(bell: Bell) -> None:
