@@ -30,12 +30,13 @@ def main() -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="keep the figures here")
     parser.add_argument("--seeds", type=int, help="how many stories, nights or chaotic ones, each (soak)")
     parser.add_argument("--first", type=int, default=0, help="the first seed (soak)")
+    parser.add_argument("--store", choices=["postgres", "sqlite"], default="postgres", help="where the runs are (runs)")
     chosen = parser.parse_args()
     figures = Figures()
     if chosen.name in SOAKS:
         SOAKS[chosen.name](figures, first=chosen.first, **({} if chosen.seeds is None else {"seeds": chosen.seeds}))
     else:
-        MEASURES[chosen.name](figures)
+        MEASURES[chosen.name](figures, **({"store": chosen.store} if chosen.name == "runs" else {}))
     if chosen.json:
         figures.write(chosen.json)
 

@@ -1,8 +1,9 @@
 """
 Whole runs through the whole engine: no-op functions, from the queue to the stored outcome, acknowledgement included.
 
-One process with default settings, called in process, on both stores; against the store's own claim and acknowledgement called
-one after the other, and against peers, each in an environment of its own (``bench.peers``).
+One process with default settings, called in process, against the store's own claim and acknowledgement called one after the
+other; and what else is asked of runs, on the same store: how soon they start, how much limits, saturated keys, schedules and a
+long history cost. Peers are in ``bench peers``; what the past costs on PostgreSQL is in ``bench history``.
 """
 
 from __future__ import annotations
@@ -20,15 +21,17 @@ import trio
 
 import etlplus
 from bench import store as stores
+from bench import ticks
+from bench.fresh import fresh_store
+from bench.growth import claim_growth
 from bench.measure import Figures, best_times
-from bench.peers import PEERS, Burned, burn
 from etlplus.actors.messages import Wake
 from etlplus.actors.news import News, RunNews
 from etlplus.jobs.model import NewRun, RunState
 from etlplus.jobs.queues import HOUSE, LimitDraft, QueueMode
 from etlplus.service.local import Service
 from etlplus.settings import Engine, Settings, Store
-from etlplus.testing.servers import private_postgres, private_valkey
+from etlplus.testing.servers import private_postgres
 
 RUNS = 20_000
 BULK = 5_000
@@ -37,7 +40,6 @@ LATENCY_RUNS = 2_000
 LATENCY_PER_S = 500
 CHAIN = 40
 AT_ONCE = 100
-COUNTED = ("pgqueuer", "pgqueuer-tuned", "dramatiq", "celery", "procrastinate", "oban", "dbos")
 
 
 executed: list[str] = []
@@ -50,9 +52,9 @@ async def nothing(context: etlplus.RunContext) -> None:
 
 
 @asynccontextmanager
-async def opened(url: str, *functions: Any) -> AsyncGenerator[Service]:
-    """A service with default settings in a folder of its own; an empty address is the embedded store."""
-    with tempfile.TemporaryDirectory(prefix="runs-") as folder:
+async def opened(server: str, *functions: Any) -> AsyncGenerator[Service]:
+    """A service with default settings, in a folder and on a store of its own: a database of this server, or a file."""
+    with tempfile.TemporaryDirectory(prefix="runs-") as folder, fresh_store(server) as url:
         settings = Settings(data_dir=str(Path(folder) / "data"), store=Store(url=url), engine=Engine(slots=1))
         async with etlplus.open_service(settings, functions=[nothing, *functions]) as service:
             yield service
@@ -86,11 +88,11 @@ async def drained_s(service: Service, runs: int) -> float:
     return took_s
 
 
-def burn_s(url: str, *, at_once: int | None = None) -> float:
+def burn_s(server: str, *, at_once: int | None = None) -> float:
     """Seconds per run through the whole engine; ``at_once`` limits how many run at a time, in the whole house."""
 
     async def main() -> float:
-        async with opened(url) as service:
+        async with opened(server) as service:
             if at_once is not None:
                 await service.house.store.save_limit(LimitDraft(name=HOUSE, slots=at_once), now=service.house.now())
             await fill(service, RUNS)
@@ -102,15 +104,13 @@ def burn_s(url: str, *, at_once: int | None = None) -> float:
     return trio.run(main)
 
 
-def serial_s(url: str) -> float:
+def serial_s(server: str) -> float:
     """Seconds per run for the store's own claim and acknowledge, one after the other."""
-    if url:
+    with fresh_store(server) as url:
         return stores.store_s(url)
-    with tempfile.TemporaryDirectory(prefix="runs-") as folder:
-        return stores.store_s(f"sqlite:{folder}/store.sqlite")
 
 
-def latencies_ms(url: str) -> list[float]:
+def latencies_ms(server: str) -> list[float]:
     """From just before a run is asked for to the first line of its function, at a steady rate."""
     asked: dict[int, float] = {}
     begun: dict[int, float] = {}
@@ -127,7 +127,7 @@ def latencies_ms(url: str) -> list[float]:
         await service.runs.start("stamp", {"number": number})
 
     async def main() -> None:
-        async with opened(url, stamp) as service, trio.open_nursery() as nursery:
+        async with opened(server, stamp) as service, trio.open_nursery() as nursery:
             start = trio.current_time()
             for number in range(LATENCY_RUNS):
                 await trio.sleep_until(start + number / LATENCY_PER_S)
@@ -138,11 +138,11 @@ def latencies_ms(url: str) -> list[float]:
     return [(begun[number] - asked[number]) * 1e3 for number in begun]
 
 
-def chain_s(url: str) -> float:
+def chain_s(server: str) -> float:
     """Seconds for 40 runs, each asked for when the one before has finished."""
 
     async def main() -> float:
-        async with opened(url) as service, service.events.watch(capacity=10_000) as feed:
+        async with opened(server) as service, service.events.watch(capacity=10_000) as feed:
             news = aiter(feed)
             began = time.perf_counter()
             for _ in range(CHAIN):
@@ -156,39 +156,35 @@ def chain_s(url: str) -> float:
     return trio.run(main)
 
 
-def measure(figures: Figures) -> None:
-    """All figures of runs, on both stores."""
-    with private_postgres() as postgres, private_valkey() as valkey:
-        _measure_store(figures, "sqlite", "")
-        _measure_store(figures, "postgres", postgres)
-        _measure_peers(figures, {"postgres": postgres, "valkey": valkey})
+def measure(figures: Figures, store: str) -> None:
+    """All figures of runs on one store, "postgres" or "sqlite"; peers have a bench of their own."""
+    if store == "sqlite":
+        _measure(figures, "")
+        figures.ratio("claim_growth", *claim_growth())
+    else:
+        # A server that has run for a while reuses its log files; filling new ones with zeros is not what we measure.
+        with private_postgres(wal_init_zero="off") as server:
+            _measure(figures, server)
 
 
-def _measure_store(figures: Figures, name: str, url: str) -> None:
+def _measure(figures: Figures, server: str) -> None:
     whole, limited, serial = best_times(
-        lambda: burn_s(url), lambda: burn_s(url, at_once=AT_ONCE), lambda: serial_s(url), repetitions=REPETITIONS
+        lambda: burn_s(server),
+        lambda: burn_s(server, at_once=AT_ONCE),
+        lambda: serial_s(server),
+        repetitions=REPETITIONS,
     )
-    figures.note(f"burn_per_s_{name}", 1 / min(whole), [1 / max(whole), 1 / min(whole)])
-    figures.ratio(f"burn_vs_bare_sql_{name}", serial, whole)
-    figures.ratio(f"limit_cost_{name}", whole, limited)
-    taken = sorted(latencies_ms(url))
-    figures.note(f"start_latency_p50_ms_{name}", statistics.median(taken))
-    figures.note(f"start_latency_p99_ms_{name}", taken[int(len(taken) * 0.99)])
-    chains = [chain_s(url) for _ in range(REPETITIONS)]
-    figures.note(f"chain40_s_{name}", min(chains), [min(chains), max(chains)])
-
-
-def _measure_peers(figures: Figures, addresses: dict[str, str]) -> None:
-    """Ours and each peer in turn, so that both have the same machine."""
-    for name in COUNTED:
-        ours: list[float] = []
-        theirs: list[float] = []
-        for _ in range(3):
-            ours.append(burn_s(addresses["postgres"]))
-            burned = burn(PEERS[name], PEERS[name].runs, addresses)
-            if not isinstance(burned, Burned):
-                print(f"{name}: {burned.reason}")
-                break
-            theirs.append(1 / burned.per_s)
-        if len(theirs) == len(ours):
-            figures.ratio(f"burn_vs_{name.replace('-', '_')}", theirs, ours)
+    figures.ratio("burn_vs_bare_sql", serial, whole)
+    figures.note("burn_per_s", 1 / min(whole), [1 / max(whole), 1 / min(whole)])
+    figures.ratio("limit_cost", whole, limited)
+    taken = [latencies_ms(server) for _ in range(REPETITIONS)]
+    for share in (50, 99):
+        each = [sorted(times)[len(times) * share // 100] for times in taken]
+        figures.note(f"start_latency_p{share}_ms", min(each), [min(each), max(each)])
+    chains = [chain_s(server) for _ in range(REPETITIONS)]
+    figures.note("chain40_s", min(chains), [min(chains), max(chains)])
+    with fresh_store(server) as url:
+        stores.saturated(figures, "saturated_{}_cost", url, LimitDraft(name="customer", slots=1))
+    with fresh_store(server) as url:
+        late_ms, _ = trio.run(ticks.lateness_ms, url)
+        figures.note("schedules_100k_tick_ms", ticks.p99(late_ms), [statistics.median(late_ms), max(late_ms)])

@@ -55,12 +55,13 @@ def measure(figures: Figures) -> None:
             costs = [trio.run(_tick_s, url, amount) for amount in (FEW, SCHEDULES)]
             figures.note(f"tick_ms_{name}", 1000 * costs[1])
             figures.note(f"tick_cost_of_100_times_as_many_{name}", costs[1] / costs[0])
-            late_ms, loop_ms = trio.run(_lateness_ms, url)
-            figures.note(f"schedules_100k_tick_ms_{name}", _p99(late_ms), [statistics.median(late_ms), max(late_ms)])
-            figures.note(f"loop_late_ms_{name}", _p99(loop_ms), [statistics.median(loop_ms), max(loop_ms)])
+            late_ms, loop_ms = trio.run(lateness_ms, url)
+            figures.note(f"schedules_100k_tick_ms_{name}", p99(late_ms), [statistics.median(late_ms), max(late_ms)])
+            figures.note(f"loop_late_ms_{name}", p99(loop_ms), [statistics.median(loop_ms), max(loop_ms)])
 
 
-def _p99(values: list[float]) -> float:
+def p99(values: list[float]) -> float:
+    """What all but one in a hundred stay below."""
     return sorted(values)[len(values) * 99 // 100]
 
 
@@ -79,7 +80,7 @@ async def _tick_s(url: str, amount: int) -> float:
         return statistics.median(times)
 
 
-async def _lateness_ms(url: str) -> tuple[list[float], list[float]]:
+async def lateness_ms(url: str) -> tuple[list[float], list[float]]:
     """How late each run of a window was stored, while the staff also carries the runs; and how late the loop itself was, which
     is what the machine and the staff's other work add to everything.
     """

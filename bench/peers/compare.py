@@ -1,5 +1,6 @@
 """
-All peers in turn, for orientation: absolute figures, which say little beyond the machine and the hour they were taken on.
+All peers in turn with ours on the same server: how many times their runs per second we do. The absolute figures are for
+orientation; they say little beyond the machine and the hour they were taken on.
 """
 
 from __future__ import annotations
@@ -7,6 +8,7 @@ from __future__ import annotations
 from bench.measure import Figures
 from bench.peers.burning import Burned, Unavailable, burn
 from bench.peers.roster import PEERS
+from bench.runs import burn_s
 from etlplus.testing.servers import private_postgres, private_valkey
 
 REPETITIONS = 5
@@ -19,9 +21,11 @@ def measure(figures: Figures, repetitions: int = REPETITIONS) -> None:
         PeerFailed: one of them did not do its runs.
     """
     burned: dict[str, list[Burned]] = {name: [] for name in PEERS}
+    ours: list[float] = []
     with private_postgres() as postgres, private_valkey() as valkey:
         addresses = {"postgres": postgres, "valkey": valkey}
         for repetition in range(repetitions):
+            ours.append(burn_s(postgres))
             for name, peer in PEERS.items():
                 if repetition and not burned[name]:
                     continue  # it was not available the first time
@@ -33,6 +37,7 @@ def measure(figures: Figures, repetitions: int = REPETITIONS) -> None:
     for name, measured in burned.items():
         if measured:
             _note(figures, name, measured)
+            figures.ratio(f"burn_vs_{name.replace('-', '_')}", [1 / each.per_s for each in measured], ours)
 
 
 def _note(figures: Figures, name: str, measured: list[Burned]) -> None:

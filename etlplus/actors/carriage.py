@@ -8,6 +8,7 @@ because the worker stops or lost its lease.
 
 from __future__ import annotations
 
+import math
 import traceback
 from datetime import datetime
 from typing import Protocol
@@ -82,18 +83,21 @@ class Carriage:
         return "".join(traceback.StackSummary.extract(frames).format())
 
     async def carry(self, engine: Executing, reports: Ending, now: datetime) -> None:
-        """Execute the attempt, and keep its result before anybody hears of it. Cancelled itself, it has no result."""
+        """Execute the attempt in a task of its own, and keep its result before anybody hears of it. Cancelled itself, it has no
+        result.
+        """
         run, self._task = self.claimed.run, trio.lowlevel.current_task()
+        about_run(run.id, run.attempt)
         left_s, late = self._time(now)
-        self._scope.deadline = trio.current_time() + left_s
-        with about_run(run.id, run.attempt):
-            result: Result | None = None
-            with self._scope:
-                result = await engine.execute(work_of(self.claimed), self.lease, reports)
-            if result is None:
-                result = Failed(late) if trio.current_time() >= self._scope.deadline else self._why
-            await reports.end()
-            self.result = result
+        if left_s < math.inf:
+            self._scope.deadline = trio.current_time() + left_s
+        result: Result | None = None
+        with self._scope:
+            result = await engine.execute(work_of(self.claimed), self.lease, reports)
+        if result is None:
+            result = Failed(late) if trio.current_time() >= self._scope.deadline else self._why
+        await reports.end()
+        self.result = result
 
     def outcome(self) -> Outcome:
         """What the store is told; an attempt without a result was left by a crash."""
@@ -103,7 +107,7 @@ class Carriage:
     def _time(self, now: datetime) -> tuple[float, RunError]:
         """How long the attempt may take, in seconds, and the error if it takes longer."""
         job, run = self.claimed.job, self.claimed.run
-        timeout_s = job.timeout_s if job.timeout_s is not None else float("inf")
+        timeout_s = job.timeout_s if job.timeout_s is not None else math.inf
         if run.deadline_at is not None:
             left_s = max((run.deadline_at - now).total_seconds(), 0.0)
             if left_s < timeout_s:

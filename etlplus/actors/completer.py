@@ -22,6 +22,7 @@ from etlplus.actors.messages import (
 from etlplus.actors.newsroom import Newsroom
 from etlplus.actors.standing import Standing
 from etlplus.errors import Unavailable
+from etlplus.jobs.model import RunState
 from etlplus.runtime import Actor, Exit, Task
 from etlplus.store.contract import LeaseStore
 
@@ -85,4 +86,5 @@ class Completer(Actor[Completing]):
                 log.warning("stale_result", run=each.run_id, attempt=each.attempt)
         if runs := [run for each in settled for run in (each.run, each.released) if run is not None]:
             self._newsroom.tell(*runs)
+        if any(each.freed or each.released or (each.run and each.run.state is RunState.QUEUED) for each in settled):
             self.ctx.ref(DISPATCHER).offer(Wake())

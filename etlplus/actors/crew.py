@@ -113,13 +113,16 @@ class Crew(Actor[Crewing]):
 
     def _settle(self, carriage: Carriage) -> None:
         """Put the outcome into the outbox and free the place, in one go without a cancel point between."""
+        first = not self._standing.outbox  # else the completer looks into it anyway
         self._standing.outbox.append(carriage.outcome())
         del self._standing.aboard[carriage.fence]
         self._standing.deaf.discard(carriage.fence)
         if not self._standing.aboard:
             self._empty.set()
-        self.ctx.ref(COMPLETER).offer(Flush())
-        self.ctx.ref(DISPATCHER).offer(Wake())
+        if first:
+            self.ctx.ref(COMPLETER).offer(Flush())
+        if True in self._standing.full and self.ctx.ref(DISPATCHER).offer(Wake(calls=True)):
+            self._standing.full.discard(True)
 
     def _interrupt(self, why: Result) -> None:
         for carriage in list(self._standing.aboard.values()):

@@ -1,10 +1,10 @@
 """
 The dispatcher: claims runs when slots are free, and hands each to the runner that owns the slot.
 
-Woken by whoever enqueues, frees a slot or renews the lease, on this node or, by a bell, on another, and by the clock when runs
-wait for the token of a rate; a slow poll catches what nobody announced. Runs that call functions of the program have room of
-their own beside the slots, and claims of their own. Of each kind, one claim is under way at a time, for no more runs than
-there is room for.
+Woken by whoever enqueues, makes the room that it waits for, or renews the lease, on this node or, by a bell, on another, and by
+the clock when runs wait for the token of a rate; a slow poll catches what nobody announced. Runs that call functions of the
+program have room of their own beside the slots, and claims of their own. Of each kind, one claim is under way at a time, for no
+more runs than there is room for.
 
 A claim whose answer was lost (the store failed after it took effect, or this actor crashed) leaves runs that the store
 counts as ours and nobody carries. After any such doubt, the next claim that is answered is followed by a look at what the
@@ -13,7 +13,7 @@ store says we hold; what lies in no slot and in no outbox is given back.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import structlog
 
@@ -51,6 +51,8 @@ PAGE = 1000
 """Of runs in hand, when all of them are looked at."""
 RUNNING = RunFilter(states=(RunState.RUNNING,))
 BATCH_MAX = 500
+KINDS = frozenset({False, True})
+"""Of runs, by whether they call functions."""
 
 
 class Dispatcher(Actor[Dispatching]):
@@ -86,16 +88,16 @@ class Dispatcher(Actor[Dispatching]):
 
     async def started(self) -> None:
         self._look_by_itself()
-        self._claim_both()
+        self._claim(KINDS)
 
     @LookAfterYourself.handler
     def look_after_yourself(self, message: LookAfterYourself) -> None:
         self._look_by_itself()
-        self._claim_both()
+        self._claim(KINDS)
 
     @Wake.handler
     def wake(self, message: Wake) -> None:
-        self._claim_both()
+        self._claim(KINDS if message.calls is None else {message.calls})
 
     @ClaimAnswered.handler
     def answered(self, message: ClaimAnswered) -> None:
@@ -110,12 +112,12 @@ class Dispatcher(Actor[Dispatching]):
                 self.ctx.ref(runner_name(slot.number)).tell(Carry())
         if message.claimed:
             self._newsroom.tell(*(each.run for each in message.claimed))
-            self._asked_meanwhile.add(message.calls)  # there may be more
-        elif message.next_at is not None:
+        if message.more:
+            self._asked_meanwhile.add(message.calls)
+        if message.next_at is not None:
             wait_s = (message.next_at - self._standing.now()).total_seconds()
-            self.ctx.after(max(wait_s, TOKEN_S), Wake(), key=f"token {message.calls}")
-        for calls in self._asked_meanwhile - self._under_way:
-            self._claim(calls=calls)
+            self.ctx.after(max(wait_s, TOKEN_S), Wake(message.calls), key=f"token {message.calls}")
+        self._claim(self._asked_meanwhile - self._under_way)
 
     @ClaimFailed.handler
     def failed(self, message: ClaimFailed) -> None:
@@ -136,14 +138,18 @@ class Dispatcher(Actor[Dispatching]):
         every_s = self._poll_s if self._earshot.arrive else self._poll_silent_s
         self.ctx.every(every_s, Wake(), key="poll", jitter=0.2)
 
-    def _claim_both(self) -> None:
-        self._claim(calls=False)
-        self._claim(calls=True)
+    def _claim(self, kinds: Iterable[bool]) -> None:
+        for calls in sorted(kinds):
+            free = self._standing.calls_free if calls else len(self._standing.free_slots())
+            if free > 0:
+                self._claim_into(min(free, BATCH_MAX), calls)
+            else:
+                self._standing.full.add(calls)
 
-    def _claim(self, *, calls: bool) -> None:
-        free = self._standing.calls_free if calls else len(self._standing.free_slots())
+    def _claim_into(self, free: int, calls: bool) -> None:
         lease_left_s = self._standing.lease.deadline - self._standing.boottime_s()
-        if free <= 0 or lease_left_s < self._margin_s:
+        if lease_left_s < self._margin_s:
+            self.ctx.after(RETRY_AFTER_S, Wake(calls), key=f"lease {calls}")
             return
         # In doubt, one claim at a time: what the other one takes meanwhile would look as if nobody carried it.
         if calls in self._under_way or (self._doubt and self._under_way):
@@ -153,8 +159,10 @@ class Dispatcher(Actor[Dispatching]):
         self._asked_meanwhile.discard(calls)
         lease = self._standing.lease
         self.ctx.pipe(
-            self._ask_store(self._standing.worker.id, min(free, BATCH_MAX), calls),
-            lambda taken: ClaimAnswered(tuple(taken.claimed), taken.next_at, lease, calls),
+            self._ask_store(self._standing.worker.id, free, calls),
+            lambda taken: ClaimAnswered(
+                tuple(taken.claimed), taken.next_at, lease, calls, _may_be_more(taken.claimed, free)
+            ),
             lambda error: ClaimFailed(str(error), calls),
         )
 
@@ -188,3 +196,8 @@ class Dispatcher(Actor[Dispatching]):
         if lost:
             self._standing.outbox.extend(lost)
             self.ctx.ref(COMPLETER).offer(Flush())
+
+
+def _may_be_more(claimed: Sequence[Claimed], wanted: int) -> bool:
+    """Whether another claim may find something: this one was filled, or looked at some of the keys only."""
+    return len(claimed) >= wanted or any(each.run.limit_key for each in claimed)

@@ -169,18 +169,21 @@ class Dispatching:
 
 
 class Wake(Tell[Dispatching]):
-    """A slot is free, or there may be something to claim."""
+    """There may be something to claim, or room for it: of runs that call functions, of all others, or (None) of both."""
+
+    calls: bool | None = None
 
 
 class ClaimAnswered(Tell[Dispatching]):
     """The store gave these runs to this worker, under the lease that it had when it asked; with ``calls``, they call
-    functions. ``next_at``: others wait for a token that comes then.
+    functions. ``next_at``: others wait for a token that comes then. ``more``: others may be waiting for nothing.
     """
 
     claimed: tuple[Claimed, ...]
     next_at: datetime | None
     lease: Lease
     calls: bool
+    more: bool
 
 
 class ClaimFailed(Tell[Dispatching]):

@@ -106,4 +106,5 @@ class Runner(Actor[Carrying]):
         self._standing.outbox.append(self._slot.carriage.outcome())
         self._slot.carriage = None
         self.ctx.ref(COMPLETER).offer(Flush())
-        self.ctx.ref(DISPATCHER).offer(Wake())
+        if False in self._standing.full and self.ctx.ref(DISPATCHER).offer(Wake(calls=False)):
+            self._standing.full.discard(False)

@@ -47,9 +47,10 @@ class Standing:
     ``lease`` belongs to the present ``worker``; a worker that was found dead by others gets a new id and a new lease, and
     attempts that were carried under the old one end as returned. ``hurry`` is set when the stop shall not wait for attempts.
     ``aboard`` are the calls of functions in hand, and ``boarding`` those that were claimed and not begun; ``calls_max`` bounds
-    them together. ``deaf`` are those aboard that were told to end and go on. ``unwritten`` are the attempts with lines that
-    the store has not got. ``clock`` is what stands behind ``now`` and is set right by each beat; None if nothing has to be
-    set right.
+    them together. ``deaf`` are those aboard that were told to end and go on. ``full`` says of which kind of runs, those that
+    call functions or the others, more may be waiting than there is room for: who makes room wakes the dispatcher. ``unwritten``
+    are the attempts with lines that the store has not got. ``clock`` is what stands behind ``now`` and is set right by each
+    beat; None if nothing has to be set right.
     """
 
     worker: Worker
@@ -65,6 +66,7 @@ class Standing:
     unwritten: dict[Fence, Unwritten] = field(default_factory=lambda: dict[Fence, Unwritten]())
     deaf: set[Fence] = field(default_factory=lambda: set[Fence]())
     outbox: deque[Outcome] = field(default_factory=lambda: deque[Outcome]())
+    full: set[bool] = field(default_factory=lambda: set[bool]())
     stale_results: int = 0
     hurry: trio.Event = field(default_factory=trio.Event)
 

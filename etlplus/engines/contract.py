@@ -59,7 +59,7 @@ class Lease:
                 await self.wait_moved()
 
 
-class Work(msgspec.Struct, frozen=True, kw_only=True):
+class Work(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One attempt, complete in itself: the plan of a pipeline, the name of a function, or a command. ``bounds`` are what an
     earlier attempt froze; no memory limit means the default.
     """

@@ -6,6 +6,7 @@ The clock and the randomness are passed in, so that a simulated day makes the sa
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from random import Random
 from uuid import UUID
@@ -14,6 +15,7 @@ _COUNTER_BITS = 12
 _RANDOM_BITS = 62
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
+_FORM = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 class Ids:
@@ -44,3 +46,8 @@ def first_id(moment: datetime) -> str:
     """What every id that is made at ``moment`` or later sorts behind, and every earlier one before."""
     digits = f"{_milliseconds(moment):012x}"
     return f"{digits[:8]}-{digits[8:]}"
+
+
+def is_id(text: str) -> bool:
+    """Whether a text may be an id: it has the form of one."""
+    return _FORM.fullmatch(text) is not None

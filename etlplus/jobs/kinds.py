@@ -4,6 +4,7 @@ What a job does: load data by a pipeline, call a function of the program, or run
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Literal
 
 import msgspec
@@ -49,3 +50,8 @@ def kind_of(pipeline: object, python: object, command: object) -> Kind:
     if len(given) != 1:
         raise ValueError(f"a job has one of pipeline, python and command; this one has {' and '.join(given) or 'none'}")
     return given[0]
+
+
+def calls_function(labels: Iterable[str]) -> bool:
+    """Whether a run that asks for these labels calls a function of the program."""
+    return any(label.startswith(CALLS) for label in labels)

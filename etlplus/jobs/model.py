@@ -4,6 +4,8 @@ The nouns of the house: job, run, attempt, event, worker, user.
 Frozen records, and nothing that decides: what may happen to a run is in ``lifecycle``, when it is tried again in
 ``retry``, when it is due in ``schedule``. Everybody from the store to the client speaks in these records. All times are
 aware and in UTC, all ids are UUIDv7 strings, durations end in ``_s`` and are seconds.
+
+Those of which thousands are made in a second are kept from the collector of cycles (``gc=False``): data has none.
 """
 
 from __future__ import annotations
@@ -182,10 +184,12 @@ class NewRun(msgspec.Struct, frozen=True, kw_only=True):
     as long as a run with that key is unfinished, the answer is that run and no new one is made.
 
     ``run_at`` in the future makes the run wait as scheduled; None means now. ``priority`` is the job's unless given.
-    ``interval`` is the stretch of data that it is for, from the first moment on, up to but without the second.
+    ``interval`` is the stretch of data that it is for, from the first moment on, up to but without the second. With
+    ``job_version`` it is made only if the job is at that version still.
     """
 
     job_id: str
+    job_version: int | None = None
     params: dict[str, Any] = {}
     run_at: datetime | None = None
     priority: Priority | None = None
@@ -196,7 +200,7 @@ class NewRun(msgspec.Struct, frozen=True, kw_only=True):
     interval: tuple[datetime, datetime] | None = None
 
 
-class Run(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Run(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One execution of a job, as it stands.
 
     ``version`` grows by one with each transition: of two pictures of a run, the one with the larger version is newer.
@@ -253,7 +257,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 AttemptEnd = Literal["succeeded", "failed", "cancelled", "returned", "lost"]
 
 
-class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+class Attempt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One try of a run by one worker. ``ended`` is None while it runs; "lost" means that its worker was lost."""
 
     run_id: str
@@ -266,7 +270,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     figures: Figures | None = None
 
 
-class RunEvent(msgspec.Struct, frozen=True, kw_only=True):
+class RunEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One transition of a run, written together with it; ``version`` is the run's version after it. ``kind`` is a name
     from ``lifecycle.Happening``; ``state`` is where the run stood afterwards.
     """

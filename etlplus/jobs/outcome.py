@@ -98,7 +98,7 @@ class RunError(msgspec.Struct, frozen=True, omit_defaults=True):
             msgspec.structs.force_setattr(self, "problems", tuple(problems))
 
 
-class Succeeded(msgspec.Struct, frozen=True, tag="succeeded"):
+class Succeeded(msgspec.Struct, frozen=True, tag="succeeded", gc=False):
     """The load is committed in every sink; ``figures`` reconcile."""
 
     figures: Figures

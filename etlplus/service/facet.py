@@ -5,6 +5,7 @@ What all facets share: the house they work in, on whose behalf, and how what the
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -13,6 +14,8 @@ import msgspec
 from etlplus.actors.messages import Wake
 from etlplus.errors import Invalid, NotFound, Problem
 from etlplus.jobs.checks import check_texts
+from etlplus.jobs.ids import is_id
+from etlplus.jobs.kinds import calls_function
 from etlplus.jobs.model import Job, Run
 from etlplus.service.house import House
 from etlplus.service.permissions import Principal
@@ -34,12 +37,12 @@ class Facet:
         Raises:
             NotFound: there is neither.
         """
-        try:
-            return await self.house.store.job(job)
-        except NotFound:
-            if found := await self.house.store.job_named(job):
-                return found
-            raise NotFound(f"there is no job {job!r}") from None
+        if is_id(job):
+            with suppress(NotFound):
+                return await self.house.store.job(job)
+        if found := await self.house.store.job_named(job):
+            return found
+        raise NotFound(f"there is no job {job!r}")
 
     async def find_queue(self, queue: str) -> str:
         """The name of a queue that somebody asked by.
@@ -56,7 +59,8 @@ class Facet:
     def announce(self, runs: Sequence[Run]) -> None:
         """Tell the watchers and the dispatcher that these runs were made or made a transition."""
         self.house.newsroom.tell(*runs)
-        self.house.dispatcher.offer(Wake())
+        kinds = {calls_function(run.labels) for run in runs}
+        self.house.dispatcher.offer(Wake(kinds.pop() if len(kinds) == 1 else None))
 
 
 def checked_limit(limit: int, at_most: int = LIMIT_MAX) -> int:

@@ -18,12 +18,15 @@ from etlplus.actors.messages import Broadcasting, Dispatching, PoolKeeping
 from etlplus.actors.newsroom import Newsroom
 from etlplus.actors.standing import Standing
 from etlplus.engines.workshop import Workshop
-from etlplus.jobs.model import User
+from etlplus.jobs.model import Job, User
+from etlplus.jobs.recent import Recent
 from etlplus.runtime import Ref, TreeSnapshot
 from etlplus.service.bootstrap import Bootstrap
 from etlplus.service.passwords import Passwords
 from etlplus.service.tokens import TokenService
 from etlplus.store.contract import Store
+
+KNOWN_MAX = 1000
 
 
 @dataclass(slots=True)
@@ -37,7 +40,8 @@ class Ports:
 @dataclass(frozen=True, slots=True)
 class House:
     """See the module. ``epoch`` names this daemon's life: positions of news count within it. ``seen`` are users as they were
-    when the store last told of them, by id.
+    when the store last told of them, by id; ``known_jobs`` are jobs as they were when somebody last asked for a run, by what
+    they were called then.
     """
 
     store: Store
@@ -60,6 +64,7 @@ class House:
     started_at: datetime
     ports: Ports = field(default_factory=Ports)
     seen: dict[str, User] = field(default_factory=dict[str, User])
+    known_jobs: Recent[Job] = field(default_factory=lambda: Recent[Job](KNOWN_MAX))
 
     @property
     def now(self) -> Callable[[], datetime]:

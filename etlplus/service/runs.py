@@ -52,12 +52,11 @@ class RunsFacet(Facet):
             )
         )
         _refuse(problems_of(wish, "", idempotency_key))
-        found = await self.find_job(job)
-        _refuse(self.house.workshop.misfits(found, wish.params, "/params"))
         (own,) = keys_for([wish], idempotency_key, self.who.id)
-        (run,) = await self.house.store.enqueue([to_new_run(wish, found, own)], now=self.house.now())
-        if own is not None:
-            refuse_other(run, found, wish)
+        run = await self._start_known(job, wish, own)
+        if run is None:
+            found = self.house.known_jobs.put(job, await self.find_job(job))
+            run = await self._start(found, wish, own)
         self.announce([run])
         return self._view(run)
 
@@ -166,6 +165,24 @@ class RunsFacet(Facet):
             return Page([])
         place = place_of(file, self.house.data_dir)
         return await trio.to_thread.run_sync(read_rejects, place, offset_of(cursor), checked_limit(limit))
+
+    async def _start_known(self, job: str, wish: RunOptions, key: str | None) -> Run | None:
+        """A run of the job as it was when it was last asked for, if it is like that still; else None, and nothing was done.
+        Then the job as it is now says what is wrong, if anything is.
+        """
+        known = self.house.known_jobs.get(job)
+        try:
+            return await self._start(known, wish, key, version=known.version) if known is not None else None
+        except (Conflict, Invalid, NotFound):
+            return None
+
+    async def _start(self, job: Job, wish: RunOptions, key: str | None, *, version: int | None = None) -> Run:
+        _refuse(self.house.workshop.misfits(job, wish.params, "/params"))
+        wanted = to_new_run(wish, job, key, job_version=version)
+        (run,) = await self.house.store.enqueue([wanted], now=self.house.now())
+        if key is not None:
+            refuse_other(run, job, wish)
+        return run
 
     async def _wanted(self, wishes: Sequence[RunWish], idempotency_key: str | None) -> Sequence[NewRun]:
         """What the store is asked for, once everything that can be judged before is judged."""

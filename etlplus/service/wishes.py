@@ -54,11 +54,14 @@ def problems_of(wish: RunOptions, place: str, idempotency_key: str | None) -> li
     return found
 
 
-def to_new_run(wish: RunOptions, job: Job, key: str | None) -> NewRun:
-    """What the store is asked for; ``key`` is the idempotency key as ``keys_for`` made it."""
+def to_new_run(wish: RunOptions, job: Job, key: str | None, *, job_version: int | None = None) -> NewRun:
+    """What the store is asked for; ``key`` is the idempotency key as ``keys_for`` made it, ``job_version`` the version that the
+    job must be at still.
+    """
     unique = wish.unique if key is None else Uniqueness(period_s=IDEMPOTENCY_S, states=tuple(RunState))
     return NewRun(
         job_id=job.id,
+        job_version=job_version,
         params=wish.params,
         run_at=wish.run_at,
         priority=wish.priority,

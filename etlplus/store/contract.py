@@ -63,7 +63,7 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     stale_results: int
 
 
-class Claimed(msgspec.Struct, frozen=True):
+class Claimed(msgspec.Struct, frozen=True, gc=False):
     """A run that the worker now holds, and the definition it was made from (of the run's own ``job_version``)."""
 
     run: Run
@@ -79,7 +79,7 @@ class Taken(msgspec.Struct, frozen=True):
     next_at: datetime | None = None
 
 
-class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+class Outcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """How an attempt ended, as told by the worker that carried it."""
 
     run_id: str
@@ -88,7 +88,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     result: Result
 
 
-class Settled(msgspec.Struct, frozen=True, kw_only=True):
+class Settled(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What became of an outcome. Not ``applied``: a stale result; then ``run`` is None and nothing was changed.
 
     ``released`` is a run that had waited for this one and goes on now. ``freed``: slots under a limit are free now.
@@ -203,7 +203,8 @@ class WriteStore(Protocol):
         as its ``unique`` says. Ten thousand in one call are fine; a run whose ``run_at`` is ahead waits as scheduled.
 
         Raises:
-            Conflict: a key is taken and its wish wants to be refused then (code ``unique_key_taken``).
+            Conflict: a key is taken and its wish wants to be refused then (code ``unique_key_taken``), or a job is at another
+                version than the wish says (code ``stale_version``).
             NotFound: one of the jobs does not exist.
             Invalid: a wish cannot be accepted (codes ``queue_draining``, ``too_large``, ``bad_key``, ``limit_key``); each
                 problem points to its wish. Whatever is raised, nothing was stored.

@@ -56,7 +56,7 @@ class Kept:
         return transitions.begun(self.present, self.worker_id, self.claimed_at)
 
 
-class Told(msgspec.Struct, frozen=True, array_like=True):
+class Told(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """An event as the history keeps it: without the run's id, which stands beside it, and without names, since most of all
     that is ever written is events.
     """

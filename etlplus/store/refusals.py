@@ -18,12 +18,16 @@ def refuse_job(draft: JobDraft, queues: Collection[str], limits: Collection[str]
 
 
 def refuse_wishes(wishes: Sequence[NewRun], jobs: Mapping[str, Job], modes: Mapping[str, QueueMode]) -> None:
-    """Raises NotFound for a job that does not exist, and Invalid for whatever else cannot be accepted."""
+    """Raises NotFound for a job that does not exist, Conflict for one that is at another version than was wished for, and
+    Invalid for whatever else cannot be accepted.
+    """
     found: list[Refusal] = []
     for number, wish in enumerate(wishes):
         job = jobs.get(wish.job_id)
         if job is None:
             raise NotFound(f"there is no job {wish.job_id!r}")
+        if wish.job_version not in (None, job.version):
+            raise Conflict(f"the job is at version {job.version}, not {wish.job_version}", code="stale_version")
         place = f"/{number}" if len(wishes) > 1 else ""
         found += check_wish(wish, job, modes.get(job.queue, QueueMode.OPEN), place)
     _refuse("the run cannot be made" if len(wishes) == 1 else "the runs cannot be made", found)

@@ -10,8 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from contextlib import AbstractContextManager
-from typing import Any, TextIO, cast
+from typing import TextIO, cast
 
 import msgspec
 import structlog
@@ -45,9 +44,9 @@ def set_up_logging(level: str = "info", form: str = "auto", stream: TextIO | Non
     _set_up_libraries(max(number, logging.WARNING), out, shared, render)
 
 
-def about_run(run_id: str, attempt: int) -> AbstractContextManager[Any]:
-    """Every line logged inside, by this task and those it starts, names the run and the attempt."""
-    return structlog.contextvars.bound_contextvars(run=run_id, attempt=attempt)
+def about_run(run_id: str, attempt: int) -> None:
+    """From now on, every line logged by this task and those it starts names the run and the attempt."""
+    structlog.contextvars.bind_contextvars(run=run_id, attempt=attempt)
 
 
 def _text(stream: TextIO) -> list[Processor]:

@@ -1,4 +1,4 @@
-"""The dispatcher: whoever wakes it is heard, also while a claim is under way."""
+"""The dispatcher: whoever wakes it is heard, also while a claim is under way, and it asks for nothing without need."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from etlplus.engines.contract import Lease, Reports, Work
 from etlplus.engines.inline import Execute, Inline
 from etlplus.errors import StoreUnavailable
 from etlplus.jobs.kinds import CALLS
-from etlplus.jobs.model import JobDraft, NewRun, RunState
+from etlplus.jobs.model import Job, JobDraft, NewRun, RunState
 from etlplus.jobs.outcome import Figures, Result, Returned, Succeeded
 from etlplus.jobs.queues import LimitDraft, LimitUse
 from etlplus.jobs.rates import Rate
@@ -54,11 +54,11 @@ def virtual(slots: int = 1, *, calls_max: int = 0) -> Standing:
 
 
 @asynccontextmanager
-async def slow_house(*, calls_max: int) -> AsyncGenerator[tuple[SqliteStore, System, list[bool]]]:
+async def slow_house(*, slots: int = 1, calls_max: int = 0) -> AsyncGenerator[tuple[SqliteStore, System, list[bool]]]:
     """A staff that claims when it is woken, and at no other time, from a store whose answers to claims take ``ANSWER_S``; with
     the claims that were made so far, of each whether it was for calls.
     """
-    standing = virtual(calls_max=calls_max)
+    standing = virtual(slots, calls_max=calls_max)
     claims: list[bool] = []
     async with open_sqlite(None, Random(1)) as store:
         claim = store.claim
@@ -77,7 +77,7 @@ async def slow_house(*, calls_max: int) -> AsyncGenerator[tuple[SqliteStore, Sys
 
 async def test_a_wake_during_a_claim_is_followed_by_another_claim(autojump_clock: MockClock) -> None:
     """What is enqueued while an empty claim waits for its answer starts right after it, and not at the next poll."""
-    async with slow_house(calls_max=0) as (store, system, _):
+    async with slow_house() as (store, system, _):
         job = await store.save_job(JobDraft(name="job", pipeline={}), now=virtual_now())
         await trio.sleep(10)
         system.ref(DISPATCHER).tell(Wake())
@@ -235,3 +235,46 @@ async def test_a_claim_whose_lease_is_lost_under_way_is_not_carried(autojump_clo
                     await trio.sleep(1)
         assert (await store.run(run.id)).state is RunState.SUCCEEDED
     assert begun == [2]
+
+
+async def succeeded(store: SqliteStore) -> int:
+    return (await store.counts()).runs[RunState.SUCCEEDED]
+
+
+async def a_job(store: SqliteStore, **options: Any) -> Job:
+    return await store.save_job(JobDraft(name="job", pipeline={}, **options), now=virtual_now())
+
+
+async def test_a_wake_for_one_kind_of_runs_is_one_claim(autojump_clock: MockClock) -> None:
+    """A claim that was not filled has left nothing, so neither its answer nor the end of its run is followed by another."""
+    async with slow_house(slots=2, calls_max=1) as (store, system, claims):
+        job = await a_job(store)
+        await trio.sleep(10)
+        claims.clear()
+        await store.enqueue([NewRun(job_id=job.id)], now=virtual_now())
+        system.ref(DISPATCHER).tell(Wake(calls=False))
+        await trio.sleep(10 * ANSWER_S)
+        assert (await succeeded(store), claims) == (1, [False])
+
+
+async def test_room_that_was_wanted_is_filled_as_soon_as_it_is_made(autojump_clock: MockClock) -> None:
+    """With more in the queue than slots, each end of a run makes room for the next, and nobody has to wake anybody."""
+    async with slow_house(slots=2) as (store, system, _):
+        job = await a_job(store)
+        await trio.sleep(10)
+        await store.enqueue([NewRun(job_id=job.id)] * 7, now=virtual_now())
+        system.ref(DISPATCHER).tell(Wake(calls=False))
+        await trio.sleep(10 * ANSWER_S)
+        assert await succeeded(store) == 7
+
+
+async def test_a_slot_of_a_limit_that_becomes_free_is_taken_at_once(autojump_clock: MockClock) -> None:
+    """Of runs that count against one slot, the next is claimed when the outcome of the one before is stored."""
+    async with slow_house(slots=2) as (store, system, _):
+        await store.save_limit(LimitDraft(name="one", slots=1), now=virtual_now())
+        job = await a_job(store, limit=LimitUse("one"))
+        await trio.sleep(10)
+        await store.enqueue([NewRun(job_id=job.id)] * 4, now=virtual_now())
+        system.ref(DISPATCHER).tell(Wake(calls=False))
+        await trio.sleep(20 * ANSWER_S)
+        assert await succeeded(store) == 4

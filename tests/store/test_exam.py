@@ -43,6 +43,18 @@ async def test_a_stale_version_and_a_taken_name_are_conflicts(store: Store) -> N
     assert (stale.value.reason, taken.value.reason) == ("stale_version", "name_taken")
 
 
+async def test_a_wish_for_a_version_that_is_gone_is_refused(store: Store) -> None:
+    """Who judged the wish by a definition that was saved again since is told, and nothing is made."""
+    job = await a_job(store)
+    (run,) = await store.enqueue([NewRun(job_id=job.id, job_version=1)], now=NOW)
+    await store.save_job(JobDraft(name="job", pipeline={"a": 2}), now=NOW, job_id=job.id)
+    with pytest.raises(Conflict) as stale:
+        await store.enqueue([NewRun(job_id=job.id, job_version=1)], now=NOW)
+    assert (stale.value.reason, [each.id for each in await store.runs()]) == ("stale_version", [run.id])
+    (second,) = await store.enqueue([NewRun(job_id=job.id, job_version=2)], now=NOW)
+    assert second.job_version == 2
+
+
 async def test_a_job_in_use_is_not_deleted(store: Store) -> None:
     """A job goes when its runs have ended; they stay."""
     job = await a_job(store)

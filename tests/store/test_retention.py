@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from random import Random
 
 import pytest
+import trio
 
 from etlplus.errors import NotFound
+from etlplus.jobs.ids import Ids
 from etlplus.jobs.letters import LetterFilter
 from etlplus.jobs.logs import NewLine
 from etlplus.jobs.model import Job, JobDraft, Run, RunState, Uniqueness
@@ -17,10 +20,12 @@ from etlplus.jobs.retention import DAY_S, LEDGER_SHARE, LINE_BYTES, Keep, week_o
 from etlplus.jobs.schedules import IntervalSchedule
 from etlplus.store.contract import Store
 from etlplus.store.opening import open_store
-from etlplus.store.postgres.bridge import open_bridge
+from etlplus.store.postgres.bridge import Db, open_bridge
 from etlplus.testing.stores import DONE, NOW, a_claim, a_job, a_worker, at, some_runs, told
 
 WEEK_S = 7 * DAY_S
+HANG_S = 10.0
+"""Far more than anything here takes: who is still waiting then would wait for ever."""
 DEAD = Failed(RunError("bad", "no"))
 
 
@@ -186,3 +191,28 @@ async def test_versions_of_a_job_go_when_no_run_needs_them(store: Store) -> None
     await told(store, held, DONE)
     await store.delete_job(job.id, now=NOW)
     assert (await store.tidy(Keep(), now=NOW)).versions_removed == 1
+
+
+async def test_a_week_is_made_while_runs_of_it_end(new_database: Callable[[], str]) -> None:
+    """Whoever has written into the history and not committed yet is waited for, and what he wrote moves along."""
+    address, wrote, waited = new_database(), trio.Event(), trio.Event()
+
+    async def finish(db: Db) -> None:
+        await db.execute("INSERT INTO run VALUES ($1, 'j', 'succeeded', 'default', '{}')", Ids(Random(1)).new(NOW))
+        wrote.set()
+        while not await db.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
+            pass
+        waited.set()
+
+    with trio.fail_after(HANG_S):
+        async with (
+            open_store(address) as store,
+            open_bridge(address, "etlplus") as bridge,
+            trio.open_nursery() as nursery,
+        ):
+            nursery.start_soon(bridge.run, finish)
+            await wrote.wait()
+            assert (await store.tidy(Keep(), now=NOW)).weeks_made == 3
+            assert waited.is_set()
+            rest = await bridge.run(lambda db: db.fetchval("SELECT count(*) FROM run_default"))
+    assert rest == 0

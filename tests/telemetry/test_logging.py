@@ -6,6 +6,7 @@ import logging
 
 import pytest
 import structlog
+import trio
 
 from etlplus.telemetry import about_run, set_up_logging
 
@@ -62,17 +63,26 @@ def test_lines_below_the_level_are_not_written():
     assert [line["event"] for line in lines(stream)] == ["loud"]
 
 
-def test_what_happens_inside_an_attempt_names_its_run():
-    """Run and attempt are bound for everything inside, and for nothing after."""
+async def test_what_happens_in_the_task_of_an_attempt_names_its_run():
+    """Run and attempt are bound for this task and those that it starts, and for no other."""
     stream = io.StringIO()
     set_up_logging("info", "json", stream)
     log = structlog.get_logger()
-    with about_run("r1", 2):
-        log.info("inside")
+
+    async def tell(event: str):
+        log.info(event)
+
+    async def attempt():
+        about_run("r1", 2)
+        await tell("inside")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(tell, "below")
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(attempt)
     log.info("after")
-    inside, after = lines(stream)
-    assert (inside["run"], inside["attempt"]) == ("r1", 2)
-    assert "run" not in after
+    found = {line["event"]: (line.get("run"), line.get("attempt")) for line in lines(stream)}
+    assert found == {"inside": ("r1", 2), "below": ("r1", 2), "after": (None, None)}
 
 
 def test_libraries_speak_the_same_way():

@@ -59,6 +59,7 @@ from etlplus.store.postgres import (
 )
 from etlplus.store.postgres.bridge import Bridge, Db, Lane, Unit, open_bridge
 from etlplus.store.postgres.claiming import Claims
+from etlplus.store.postgres.gathering import Gathering
 from etlplus.store.postgres.listening import Bells
 from etlplus.store.postgres.marks import Marks
 from etlplus.store.postgres.settling import Settlements
@@ -80,6 +81,7 @@ class PostgresStore:
         self._ids, self._shard = Ids(rng), rng.randrange(SHARDS)
         self._marks = Marks()
         self._known = definitions.Definitions()
+        self._gathering = Gathering(bridge, self._ids, self._stirred)
         self._claims = Claims(self._known, self._marks)
         self._settlements = Settlements(self._known, rng, self._shard)
         self._once: Once | None = None
@@ -126,12 +128,15 @@ class PostgresStore:
         self._stirred(runs, now)
         if saved.next_at is not None:
             self._pulled.pull(Bell.PLANS)
-        return saved
+        return self._gathering.saw(saved)
 
     async def delete_job(self, job_id: str, *, now: datetime, expected_version: int | None = None) -> None:
         await self._write(lambda db: definitions.delete_job(db, job_id, expected_version))
 
     async def enqueue(self, runs: Sequence[NewRun], *, now: datetime) -> list[Run]:
+        if self._once is None and len(runs) == 1 and (run := await self._gathering.make(runs[0], now)) is not None:
+            return [run]
+
         async def unit(db: Db) -> list[Run]:
             made = await enqueueing.enqueue(db, self._ids, runs, now, self._shard)
             if self._once is not None:
@@ -190,10 +195,11 @@ class PostgresStore:
         return await self._look(lambda db: receipts.find(db, request))
 
     async def job(self, job_id: str) -> Job:
-        return await self._look(lambda db: reads.job(db, job_id))
+        return self._gathering.saw(await self._look(lambda db: reads.job(db, job_id)))
 
     async def job_named(self, name: str) -> Job | None:
-        return await self._look(lambda db: reads.job_named(db, name))
+        job = await self._look(lambda db: reads.job_named(db, name))
+        return self._gathering.saw(job) if job is not None else None
 
     async def jobs(self, *, limit: int = 100, after: str | None = None) -> list[Job]:
         return await self._look(lambda db: reads.jobs(db, limit, after))

@@ -16,7 +16,7 @@ holds them.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from random import Random
@@ -24,21 +24,20 @@ from typing import Any, Protocol, TypeVar
 
 import asyncpg
 import trio
-import trio_asyncio
 
 from etlplus.errors import Invalid, Misconfigured, StoreUnavailable
 from etlplus.store.pooling import USUAL, LaneFigures, Pooling
 from etlplus.store.postgres.lanes import CLEAN_UP_WITHIN_S, Connections, Lane
+from etlplus.store.postgres.loop import Loop, open_loop
 from etlplus.store.postgres.sessions import Sessions, unexpected_pooler
 
 T = TypeVar("T")
 
-_trio_asyncio: Any = trio_asyncio
-"""It ships no types."""
-
 ANSWER_WITHIN_S = 30.0
 TRIES = 5
 """Of a unit that PostgreSQL refused only because of its neighbors (a deadlock): it has left no trace and may run again."""
+AGAIN_AFTER_S = 0.01
+"""Then, so that whoever waited for its locks has them first; else the two of them would meet in the same way again."""
 
 
 OWN_CONNECTIONS = {Lane.BEAT: 1, Lane.CLAIM: 1, Lane.SETTLE: 1}
@@ -81,7 +80,7 @@ _REFUSED = (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatal
 class Bridge:
     """Carries units over. Made by ``open_bridge``."""
 
-    def __init__(self, loop: Any, rules: Pooling, rng: Random) -> None:
+    def __init__(self, loop: Loop, rules: Pooling, rng: Random) -> None:
         self._loop = loop
         self._rules = rules
         self._rng = rng
@@ -107,7 +106,7 @@ class Bridge:
             await connections.admit()
             scope.deadline = trio.current_time() + ANSWER_WITHIN_S
             try:
-                return await self._loop.run_aio_coroutine(self._carry(unit, lane, atomic or self._rules.pgbouncer))
+                return await self._loop.run(self._carry(unit, lane, atomic or self._rules.pgbouncer))
             finally:
                 connections.leave()
         raise self._unanswered()
@@ -116,14 +115,14 @@ class Bridge:
         """How the connections of each lane are."""
         return {lane.value: connections.figures() for lane, connections in self._lanes.items()}
 
-    async def stay(self, work: Callable[[], Awaitable[T]]) -> T:
+    async def stay(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Carry over what is no unit and has no end of its own.
 
         Raises:
             StoreUnavailable: closed, or what it talks to is lost.
         """
         with self._crossing():
-            return await self._loop.run_aio_coroutine(work())
+            return await self._loop.run(work())
         raise self._unanswered()
 
     def statistics(self) -> dict[str, float]:
@@ -144,7 +143,7 @@ class Bridge:
                 with self._crossing() as scope:
                     scope.deadline = trio.current_time() + ANSWER_WITHIN_S
                     try:
-                        await self._loop.run_aio_coroutine(connections.tend())
+                        await self._loop.run(connections.tend())
                     finally:
                         connections.leave()
 
@@ -162,7 +161,7 @@ class Bridge:
         """
         with self._crossing() as scope:
             scope.deadline = trio.current_time() + ANSWER_WITHIN_S
-            return await self._loop.run_aio_coroutine(self._open_lanes(Sessions(dsn, schema, self._rules)))
+            return await self._loop.run(self._open_lanes(Sessions(dsn, schema, self._rules)))
         raise self._unanswered()
 
     async def close(self) -> None:
@@ -172,7 +171,7 @@ class Bridge:
             scope.cancel()
         while self._crossings:
             await self._quiet.wait()
-        await self._loop.run_aio_coroutine(self._close_lanes())
+        await self._loop.run(self._close_lanes())
 
     def _crossing(self) -> _Crossing:
         if self._closed:
@@ -194,7 +193,7 @@ class Bridge:
         try:
             for lane in Lane:
                 most = OWN_CONNECTIONS.get(lane, self._rules.connections_max)
-                least = min(most, self._rules.connections_min)
+                least = OWN_CONNECTIONS.get(lane, self._rules.connections_min)
                 connect = partial(sessions.open, lane)
                 connections = Connections(lane, connect, self._rules, self._rng, least=least, most=most)
                 self._lanes[lane], self._begin[lane] = connections, sessions.beginning(lane)
@@ -218,6 +217,7 @@ class Bridge:
                 return await self._try(unit, lane, atomic)
             except _AGAIN:
                 self._again += 1
+                await asyncio.sleep(AGAIN_AFTER_S)
         return await self._try(unit, lane, atomic)
 
     async def _try(self, unit: Unit[T], lane: Lane, atomic: bool) -> T:
@@ -292,27 +292,11 @@ async def open_bridge(
         Misconfigured: the address or the credentials are wrong.
         StoreUnavailable: nobody answers there.
     """
-    ready, end, ended = trio.Event(), trio.Event(), trio.Event()
-    loops: list[Any] = []
-
-    async def host() -> None:
+    async with open_loop() as loop:
+        bridge = Bridge(loop, rules, rng or Random())
         try:
-            async with _trio_asyncio.open_loop() as loop:
-                loops.append(loop)
-                ready.set()
-                await end.wait()
+            await bridge.connect(dsn, schema)
+            yield bridge
         finally:
-            ended.set()
-
-    trio.lowlevel.spawn_system_task(host)
-    with trio.CancelScope(shield=True):
-        await ready.wait()
-    bridge = Bridge(loops[0], rules, rng or Random())
-    try:
-        await bridge.connect(dsn, schema)
-        yield bridge
-    finally:
-        with trio.CancelScope(shield=True):
-            await bridge.close()
-            end.set()
-            await ended.wait()
+            with trio.CancelScope(shield=True):
+                await bridge.close()

@@ -26,6 +26,8 @@ async def tidy(db: Db, keep: Keep, now: datetime, limit: int, shard: int) -> Tid
     await db.execute(sql.WAIT_BRIEFLY)
     weeks = [_begin(row["name"]) for row in await db.fetch(sql.WEEKS)]
     missing = [week for week in weeks_ahead(now) if week not in weeks]
+    if missing:
+        await db.execute(sql.HOLD_HISTORY)
     for week in missing:
         await _make(db, week)
     dropped, removed = await _drop(db, weeks, keep, now, shard)

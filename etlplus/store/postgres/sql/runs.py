@@ -62,6 +62,28 @@ PUT_RUNS = """
         $8::timestamptz[], $9::bool[], $10::json[]
     ) AS new (id, lane, job_id, state, queue, rank_at, run_at, waits_until, of_schedule, doc)
 """
+# Only what can be made without waiting for anybody: of jobs that nobody is changing, at the version that they are at (looked at
+# once more if it changed until the row was locked), in lanes that are there. Names those that were made.
+PUT_PLAIN_RUNS = """
+    WITH seen AS MATERIALIZED (
+        SELECT DISTINCT job_id, version FROM unnest($2::text[], $3::int[]) AS wish (job_id, version)
+    ), still AS MATERIALIZED (
+        SELECT job.id, seen.version FROM seen JOIN job ON job.id = seen.job_id
+        WHERE job.doc ->> 'version' = seen.version::text ORDER BY job.id FOR KEY SHARE OF job SKIP LOCKED
+    )
+    INSERT INTO run_live (
+        id, lane, job_id, state, queue, rank_at, run_at, waits_until, of_schedule, attempt, cancel_requested, doc
+    )
+    SELECT new.id, lane.id, job_id, state, new.queue, rank_at, run_at, waits_until, of_schedule, 0, false, doc
+    FROM unnest(
+        $1::text[], $2::text[], $3::int[], $4::text[], $5::text[], $6::text[], $7::timestamptz[], $8::timestamptz[],
+        $9::timestamptz[], $10::bool[], $11::json[]
+    ) AS new (id, job_id, version, queue, labels, state, rank_at, run_at, waits_until, of_schedule, doc)
+    JOIN still ON still.id = new.job_id AND still.version = new.version
+    JOIN queue ON queue.name = new.queue AND queue.mode <> 'draining'
+    JOIN lane ON lane.queue = new.queue AND lane.labels = new.labels AND lane.limit_key = ''
+    RETURNING id
+"""
 
 # The line must be as it was when the transition was decided, or nothing happens to it; unless all went, those that did are
 # named.
