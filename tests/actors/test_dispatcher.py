@@ -150,7 +150,14 @@ async def forgetful_house(execute: Execute, *, slots: int) -> AsyncGenerator[tup
     standing = virtual(slots, calls_max=2)
     async with open_sqlite(None, Random(1)) as store:
         forgetful = Forgetful(store)
-        tree = staff(forgetful, Inline(execute), standing, Newsroom(standing.now), Settings())  # type: ignore[arg-type]
+        tree = staff(
+            forgetful,  # type: ignore[arg-type]  # all that a store is, and forgetful
+            Inline(execute),
+            standing,
+            Newsroom(standing.now),
+            Settings(),
+            rhythm=Rhythm(poll_s=1.0),
+        )
         async with open_system(tree, seed=1):
             yield forgetful, standing
 
