@@ -23,7 +23,7 @@ import msgspec
 import trio
 
 from bench.measure import Figures
-from etlplus.actors.broadcaster import Newsroom
+from etlplus.actors.newsroom import Newsroom
 from etlplus.app.staff import new_standing, staff
 from etlplus.engines.contract import Lease, Reports, Work
 from etlplus.engines.inline import Inline

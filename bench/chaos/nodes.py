@@ -19,6 +19,7 @@ from bench.chaos.node import TRY_AGAIN_EXIT, NodeOptions
 from bench.chaos.work import Noted
 
 AGAIN_AFTER_S = 0.5
+LOOK_S = 0.05
 STOP_WITHIN_S = 120.0
 ROOT = Path(__file__).parents[2]
 
@@ -68,25 +69,24 @@ class Node:
             status = await self._process.wait()
             if self._process.pid in self.killed:
                 await trio.sleep(self._pause_s)
-            elif status == TRY_AGAIN_EXIT:
-                await trio.sleep(AGAIN_AFTER_S)
-            elif status or not self._leave:
+            elif status != (0 if self._leave else TRY_AGAIN_EXIT):
                 self.unexpected.append(f"{self.options.name} ended with status {status}")
+            if not self._leave:
+                await trio.sleep(AGAIN_AFTER_S)
 
     async def kill(self, pause_s: float) -> None:
-        """kill -9; it starts again after ``pause_s``. Frozen, it is thawed before."""
+        """kill -9, as soon as it lives; it starts again after ``pause_s``. Frozen, it is thawed before."""
         async with self._held:
-            if self._process is not None and self._process.returncode is None:
-                self._pause_s = pause_s
-                self.killed[self._process.pid] = time.time()
-                self._process.kill()
+            process = await self._living()
+            self._pause_s = pause_s
+            self.killed[process.pid] = time.time()
+            process.kill()
 
     async def freeze(self, seconds: float) -> None:
         """Stop it where it is, for a while."""
         async with self._held:
-            if self._process is None or self._process.returncode is not None:
-                return
-            began, process = time.time(), self._process
+            process = await self._living()
+            began = time.time()
             process.send_signal(signal.SIGSTOP)
             try:
                 await trio.sleep(seconds)
@@ -94,11 +94,24 @@ class Node:
                 process.send_signal(signal.SIGCONT)
             self.frozen.append((process.pid, began, time.time()))
 
-    def leave(self) -> None:
-        """Ask it to stop, in order."""
+    async def _living(self) -> trio.Process:
+        while self._process is None or not self.lives:  # noqa: ASYNC110 - nobody tells of a start
+            await trio.sleep(LOOK_S)
+        return self._process
+
+    async def leave(self) -> None:
+        """Ask it to stop, in order; as soon as it works, since before that it does not know what to do about a signal."""
+        while (process := self._working()) is None:  # noqa: ASYNC110 - nobody tells of a start
+            await trio.sleep(LOOK_S)
         self._leave = True
-        if self._process is not None and self.lives:
-            self._process.terminate()
+        process.terminate()
+
+    def _working(self) -> trio.Process | None:
+        """Its process, once that has become a worker."""
+        process = self._process
+        if process is None or not self.lives or process.pid not in {noted.pid for noted in self.journal()}:
+            return None
+        return process
 
     def end(self) -> None:
         """Whatever happened: leave no process behind."""

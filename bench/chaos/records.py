@@ -83,6 +83,7 @@ SESSIONS = """
     SELECT application_name, state, query FROM pg_stat_activity
     WHERE backend_type = 'client backend' AND backend_start < $1
 """
+SESSIONS_NOW = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'"
 ATTEMPTS = "SELECT count(*) FROM chaos.carried WHERE delta = 1"
 STALE = "SELECT coalesce(sum(amount), 0)::bigint FROM etlplus.tally WHERE name = 'stale'"
 TAKEN_BACK = """
@@ -93,4 +94,7 @@ RESCUED = """
     SELECT count(*) FROM etlplus.run_event AS event CROSS JOIN LATERAL json_array_elements(event.doc) AS told
     WHERE told ->> 2 IN ('rescued', 'poisoned')
 """
-SILENCE = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE query ILIKE 'LISTEN%' AND pid <> pg_backend_pid()"
+SILENCE = """
+    SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+    WHERE (application_name = 'etlplus-listener' OR query ILIKE 'LISTEN%') AND pid <> pg_backend_pid()
+"""

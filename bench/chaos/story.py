@@ -36,7 +36,8 @@ KEPT = Path("var") / "chaos"
 
 @dataclass(slots=True)
 class Story:
-    """What was done, and who was there to see it. ``outages`` are the times, by the machine's clock, without a server."""
+    """What was done, and who was there to see it. ``left`` is what had not ended in the end, and ``sessions`` how many there were
+    on the server then. ``outages`` are the times, by the machine's clock, without a server."""
 
     plan: Plan
     folder: Path
@@ -45,6 +46,7 @@ class Story:
     outages: list[tuple[float, float]] = field(default_factory=list)
     seconds: float = 0.0
     left: int = 0
+    sessions: int = 0
     processes_left: list[str] = field(default_factory=list)
     stuck: list[str] = field(default_factory=list)
     driver: Driver = field(init=False)
@@ -121,14 +123,15 @@ class Story:
         with trio.move_on_after(END_WITHIN_S):
             while True:
                 self.left = await bridge.run(_left, atomic=False)
+                self.sessions = await bridge.run(lambda db: db.fetchval(records.SESSIONS_NOW), atomic=False)
                 if not self.left:
                     return
                 await trio.sleep(LOOK_S)
 
     async def _leave(self, nursery: trio.Nursery) -> None:
-        for node in self.nodes:
-            node.leave()
         with trio.move_on_after(STOP_WITHIN_S):
+            for node in self.nodes:
+                await node.leave()
             while nursery.child_tasks:  # noqa: ASYNC110 - a nursery tells nobody
                 await trio.sleep(LOOK_S)
         if nursery.child_tasks:

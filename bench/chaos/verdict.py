@@ -17,12 +17,15 @@ from bench.chaos import records
 from bench.chaos.work import CUSTOMER_SLOTS, HOUSE_SLOTS, NARROW_SLOTS
 from etlplus.store.contract import Store
 from etlplus.store.opening import open_store
-from etlplus.store.postgres.bridge import Bridge, Db, open_bridge
+from etlplus.store.pooling import USUAL
+from etlplus.store.postgres.bridge import OWN_CONNECTIONS, Bridge, Db, open_bridge
 
 if TYPE_CHECKING:
     from bench.chaos.story import Story
 
 EVIDENCE_MAX = 20
+SESSIONS_EACH = len(OWN_CONNECTIONS) + USUAL.connections_max + 1
+"""Connections that each bridge may have; a node has two, one for its store and one for its effects."""
 SESSIONS_GONE_WITHIN_S = 10.0
 EARLY_S = 1.0
 """A run of a schedule may be made so much before its nominal time, by the clock of the database."""
@@ -150,7 +153,10 @@ class _Court:
             self._verdict.refuse(f"{len(early)} scheduled runs were made before their time", early)
 
     async def of_sessions(self) -> None:
-        """The nodes are gone, and so are their connections."""
+        """There were no more connections than the nodes may have; now the nodes are gone, and so are their connections."""
+        allowed = 2 * (len(self._story.nodes) + 1) * SESSIONS_EACH
+        if self._story.sessions > allowed:
+            self._verdict.refuse(f"{self._story.sessions} connections were open, {allowed} are allowed")
         sessions: list[Any] = []
         with trio.move_on_after(SESSIONS_GONE_WITHIN_S):
             while sessions := await self._rows(records.SESSIONS, self._began_at):  # noqa: ASYNC110 - PostgreSQL tells nobody

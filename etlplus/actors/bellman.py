@@ -12,6 +12,7 @@ import structlog
 import trio
 
 from etlplus.actors.messages import (
+    CORRESPONDENT,
     DISPATCHER,
     HEARTBEAT,
     SCHEDULER,
@@ -20,6 +21,7 @@ from etlplus.actors.messages import (
     Hear,
     Judge,
     LookAfterYourself,
+    Read,
     Ringing,
     Test,
     TestHeard,
@@ -99,8 +101,9 @@ class Bellman(Actor[Ringing]):
     @TestHeard.handler
     def test_heard(self, message: TestHeard) -> None:
         if not self._earshot.arrive:
+            if self._earshot.arrive is False:  # that all is well from the beginning is no news
+                log.info("bells_arrive")
             self._earshot.arrive = True
-            log.info("bells_arrive")
             self.ctx.ref(DISPATCHER).offer(LookAfterYourself())
         self._retry_s = RETRY_AFTER_S
         self.ctx.after(TEST_EVERY_S, Test(), key="test")
@@ -135,6 +138,8 @@ class Bellman(Actor[Ringing]):
             self.ctx.ref(SCHEDULER).offer(Tick())
         elif bell is Bell.HEED:
             self.ctx.ref(HEARTBEAT).offer(BeatNow())
+        elif bell is Bell.NEWS:
+            self.ctx.ref(CORRESPONDENT).offer(Read())
 
     async def _ring_for_others(self) -> None:
         """Ring whatever is pulled. What this node itself has queued its dispatcher knows; of the rest nobody told it."""
@@ -147,6 +152,6 @@ class Bellman(Actor[Ringing]):
                 await trio.sleep(RETRY_MAX_S)
                 continue
             self._earshot.rung += len(rung)
-            for bell in rung - {Bell.WORK}:
+            for bell in rung - {Bell.WORK, Bell.NEWS}:
                 self._pass_on(bell)
             await trio.sleep(QUIET_S)

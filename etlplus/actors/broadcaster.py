@@ -1,50 +1,28 @@
 """
 The broadcaster: numbers what happened, encodes it once, and hands it to every watcher who follows the topic.
 
-It never waits: a watcher without room is let go. The newest progress of every run in hand is remembered, so that a new
-watcher's snapshot is as good as an old watcher's sum of deltas.
+It never waits for a watcher: one without room is let go. Of one run, nothing older is told after something newer, whichever
+node it happened on. The newest progress of every run in hand is remembered, so that a new watcher's snapshot is as good as an
+old watcher's sum of deltas.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import datetime
+from typing import NoReturn
 
 import msgspec
+import trio
 
-from etlplus.actors.messages import Announce, AnnounceLog, AnnounceProgress, Broadcasting, Unwatch, Watch
+from etlplus.actors.messages import Broadcasting, Choked, Unwatch, Watch
 from etlplus.actors.news import LogNews, News, ProgressNews, RunNews
-from etlplus.actors.watchers import Subscription, Watchers
+from etlplus.actors.newsroom import ALL_RUNS, Advance, Item, Lines, Newsroom, log_topic, topic_of
+from etlplus.actors.watchers import Subscription
 from etlplus.jobs.model import Run
-from etlplus.jobs.outcome import Progress
-from etlplus.jobs.views import run_view
+from etlplus.jobs.views import RunView, run_view
 from etlplus.runtime import Actor
 
-ALL_RUNS = "runs"
-
-
-def topic_of(run_id: str) -> str:
-    """The topic of one run."""
-    return f"run:{run_id}"
-
-
-def log_topic(run_id: str) -> str:
-    """The topic of what the attempts of one run write."""
-    return f"log:{run_id}"
-
-
-class Newsroom:
-    """What outlives a crash of the broadcaster: who watches, the last number, and the newest progress by run."""
-
-    def __init__(self, now: Callable[[], datetime]) -> None:
-        self.now = now
-        self.watchers = Watchers()
-        self.last = 0
-        self.progress: dict[str, Progress] = {}
-
-    def next_number(self) -> int:
-        self.last += 1
-        return self.last
+SLICE_MAX = 50
+"""So many pieces in one go: a watcher has room for a few times as many, and takes some out in between."""
 
 
 class Broadcaster(Actor[Broadcasting]):
@@ -54,31 +32,12 @@ class Broadcaster(Actor[Broadcasting]):
         self._room = room
         self._encoder = msgspec.json.Encoder()
 
-    @Announce.handler
-    def announce(self, message: Announce) -> None:
-        for run in message.runs:
-            self._announce(run)
+    async def started(self) -> None:
+        self.ctx.pipe(self._spread(), lambda _: Choked("it ended"), lambda error: Choked(repr(error)))
 
-    @AnnounceProgress.handler
-    def announce_progress(self, message: AnnounceProgress) -> None:
-        self._room.progress[message.run_id] = message.progress
-        self._tell(
-            message.run_id,
-            ProgressNews(
-                n=self._room.next_number(),
-                at=self._room.now(),
-                run_id=message.run_id,
-                version=message.version,
-                attempt=message.attempt,
-                progress=message.progress,
-            ),
-        )
-
-    @AnnounceLog.handler
-    def announce_log(self, message: AnnounceLog) -> None:
-        room = self._room
-        news = LogNews(room.next_number(), room.now(), message.run_id, message.attempt, message.lines)
-        self._room.watchers.tell((log_topic(message.run_id),), self._encoder.encode(news))
+    @Choked.handler
+    def choked(self, message: Choked) -> None:
+        raise RuntimeError(f"the news cannot be spread: {message.error}")
 
     @Watch.handler
     def watch(self, message: Watch) -> Subscription:
@@ -88,12 +47,36 @@ class Broadcaster(Actor[Broadcasting]):
     def unwatch(self, message: Unwatch) -> None:
         self._room.watchers.remove(message.watcher)
 
-    def _announce(self, run: Run) -> None:
+    async def _spread(self) -> NoReturn:
         room = self._room
-        room.progress.pop(run.id, None)
-        number = room.next_number()
-        if room.watchers.followed((ALL_RUNS, topic_of(run.id))):
-            self._tell(run.id, RunNews(n=number, at=room.now(), run=run_view(run)))
+        while True:
+            await room.here.wait()
+            if room.here.missed:
+                room.here.missed = False
+                room.watchers.miss()
+            for item in room.here.take(SLICE_MAX):
+                self._tell(item)
+            await trio.lowlevel.checkpoint()
 
-    def _tell(self, run_id: str, news: News) -> None:
-        self._room.watchers.tell((ALL_RUNS, topic_of(run_id)), self._encoder.encode(news))
+    def _tell(self, item: Item) -> None:
+        room = self._room
+        if isinstance(item, Lines):
+            news = LogNews(room.next_number(), room.now(), item.run_id, item.attempt, item.lines)
+            self._give((log_topic(item.run_id),), news)
+        elif isinstance(item, Advance):
+            room.progress[item.run_id] = item.progress
+            news = ProgressNews(room.next_number(), room.now(), item.run_id, item.version, item.attempt, item.progress)
+            self._give((ALL_RUNS, topic_of(item.run_id)), news)
+        elif room.is_new(item):
+            room.progress.pop(item.id, None)
+            self._tell_run(item)
+
+    def _tell_run(self, run: Run | RunView) -> None:
+        number, topics = self._room.next_number(), (ALL_RUNS, topic_of(run.id))
+        if self._room.watchers.follow(topics):
+            view = run_view(run) if isinstance(run, Run) else run
+            self._give(topics, RunNews(number, self._room.now(), view))
+
+    def _give(self, topics: tuple[str, ...], news: News) -> None:
+        if self._room.watchers.follow(topics):
+            self._room.watchers.tell(topics, self._encoder.encode(news))

@@ -12,15 +12,14 @@ from itertools import islice
 import structlog
 
 from etlplus.actors.messages import (
-    BROADCASTER,
     DISPATCHER,
     Acknowledged,
     AcknowledgeFailed,
-    Announce,
     Completing,
     Flush,
     Wake,
 )
+from etlplus.actors.newsroom import Newsroom
 from etlplus.actors.standing import Standing
 from etlplus.errors import Unavailable
 from etlplus.jobs.model import RunState
@@ -36,9 +35,10 @@ RETRY_AFTER_S = 0.5
 class Completer(Actor[Completing]):
     """See the module."""
 
-    def __init__(self, store: LeaseStore, standing: Standing) -> None:
+    def __init__(self, store: LeaseStore, standing: Standing, newsroom: Newsroom) -> None:
         self._store = store
         self._standing = standing
+        self._newsroom = newsroom
         self._under_way: Task | None = None
 
     async def started(self) -> None:
@@ -84,7 +84,7 @@ class Completer(Actor[Completing]):
             if not each.applied:
                 self._standing.stale_results += 1
                 log.warning("stale_result", run=each.run_id, attempt=each.attempt)
-        if runs := tuple(each.run for each in settled if each.run is not None):
-            self.ctx.ref(BROADCASTER).offer(Announce(runs))
+        if runs := [run for each in settled for run in (each.run, each.released) if run is not None]:
+            self._newsroom.tell(*runs)
         if any(each.freed or each.released or (each.run and each.run.state is RunState.QUEUED) for each in settled):
             self.ctx.ref(DISPATCHER).offer(Wake())

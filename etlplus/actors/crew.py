@@ -12,7 +12,6 @@ import trio
 
 from etlplus.actors.carriage import Carriage, Executing
 from etlplus.actors.messages import (
-    BROADCASTER,
     COMPLETER,
     DISPATCHER,
     SCRIBE,
@@ -23,6 +22,7 @@ from etlplus.actors.messages import (
     Sank,
     Wake,
 )
+from etlplus.actors.newsroom import Newsroom
 from etlplus.actors.reports import AttemptReports, Audience
 from etlplus.actors.standing import Standing
 from etlplus.jobs.outcome import Cancelled, Failed, Result, Returned, RunError
@@ -45,16 +45,19 @@ class Crew(Actor[Crewing]):
         drain_s: How long attempts in hand may go on once the worker stops, in seconds.
     """
 
-    def __init__(self, engine: Executing, store: LeaseStore, standing: Standing, *, drain_s: float) -> None:
+    def __init__(
+        self, engine: Executing, store: LeaseStore, standing: Standing, newsroom: Newsroom, *, drain_s: float
+    ) -> None:
         self._engine = engine
         self._standing = standing
         self._store = store
+        self._newsroom = newsroom
         self._drain_s = drain_s
         self._nursery: trio.Nursery | None = None
         self._empty = trio.Event()
 
     async def started(self) -> None:
-        self._audience = Audience(self._store, self._standing, self.ctx.ref(BROADCASTER), self.ctx.ref(SCRIBE))
+        self._audience = Audience(self._store, self._standing, self._newsroom, self.ctx.ref(SCRIBE))
         for carriage in list(self._standing.aboard.values()):
             self._settle(carriage)
         self.ctx.pipe(self._serve(), lambda _: Sank("it ended"), lambda error: Sank(repr(error)))

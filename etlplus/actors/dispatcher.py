@@ -20,10 +20,8 @@ import structlog
 from etlplus.actors.bellman import Earshot
 from etlplus.actors.carriage import Carriage
 from etlplus.actors.messages import (
-    BROADCASTER,
     COMPLETER,
     CREW,
-    Announce,
     Board,
     CancelHere,
     Carry,
@@ -37,6 +35,7 @@ from etlplus.actors.messages import (
     Wake,
     runner_name,
 )
+from etlplus.actors.newsroom import Newsroom
 from etlplus.actors.standing import Standing
 from etlplus.jobs.model import Run, RunState
 from etlplus.jobs.outcome import Returned
@@ -69,6 +68,7 @@ class Dispatcher(Actor[Dispatching]):
         self,
         store: Store,
         standing: Standing,
+        newsroom: Newsroom,
         earshot: Earshot,
         *,
         poll_s: float,
@@ -77,6 +77,7 @@ class Dispatcher(Actor[Dispatching]):
     ) -> None:
         self._store = store
         self._standing = standing
+        self._newsroom = newsroom
         self._earshot = earshot
         self._poll_s = poll_s
         self._poll_silent_s = poll_silent_s
@@ -110,7 +111,7 @@ class Dispatcher(Actor[Dispatching]):
                 slot.carriage = carriage
                 self.ctx.ref(runner_name(slot.number)).tell(Carry())
         if message.claimed:
-            self.ctx.ref(BROADCASTER).offer(Announce(tuple(each.run for each in message.claimed)))
+            self._newsroom.tell(*(each.run for each in message.claimed))
         if message.more:
             self._asked_meanwhile.add(message.calls)
         if message.next_at is not None:

@@ -11,9 +11,7 @@ from collections.abc import Sequence
 import structlog
 
 from etlplus.actors.messages import (
-    BROADCASTER,
     DISPATCHER,
-    Announce,
     CancelHere,
     Rescue,
     Rescued,
@@ -25,6 +23,7 @@ from etlplus.actors.messages import (
     TickFailed,
     Wake,
 )
+from etlplus.actors.newsroom import Newsroom
 from etlplus.actors.standing import Standing
 from etlplus.jobs.model import Run, RunState
 from etlplus.runtime import Actor
@@ -43,9 +42,10 @@ class Scheduler(Actor[Scheduling]):
     be due earlier. If something is due that the last tick left, another node has it in hand, and is given ``BREATH_S``.
     """
 
-    def __init__(self, store: LeaseStore, standing: Standing, *, tick_s: float) -> None:
+    def __init__(self, store: LeaseStore, standing: Standing, newsroom: Newsroom, *, tick_s: float) -> None:
         self._store = store
         self._standing = standing
+        self._newsroom = newsroom
         self._tick_s = tick_s
         self._under_way = False
 
@@ -60,7 +60,7 @@ class Scheduler(Actor[Scheduling]):
     def ticked(self, message: Ticked) -> None:
         self._under_way = False
         if message.runs:
-            self.ctx.ref(BROADCASTER).offer(Announce(message.runs))
+            self._newsroom.tell(*message.runs)
             self.ctx.ref(DISPATCHER).offer(Wake())
         if cancel := tuple(run.id for run in message.runs if run.state is RunState.RUNNING):
             self.ctx.ref(DISPATCHER).offer(CancelHere(cancel))
@@ -100,10 +100,18 @@ class RescueDuty(Actor[Rescuing]):
     """
 
     def __init__(
-        self, store: LeaseStore, standing: Standing, *, dead: Sequence[str], every_s: float, grace_s: float
+        self,
+        store: LeaseStore,
+        standing: Standing,
+        newsroom: Newsroom,
+        *,
+        dead: Sequence[str],
+        every_s: float,
+        grace_s: float,
     ) -> None:
         self._store = store
         self._standing = standing
+        self._newsroom = newsroom
         self._dead = tuple(dead)
         self._every_s = every_s
         self._grace_s = grace_s
@@ -138,5 +146,5 @@ class RescueDuty(Actor[Rescuing]):
     def _tell(self, runs: tuple[Run, ...]) -> None:
         if runs:
             log.warning("runs_rescued", runs=[run.id for run in runs])
-            self.ctx.ref(BROADCASTER).offer(Announce(runs))
+            self._newsroom.tell(*runs)
             self.ctx.ref(DISPATCHER).offer(Wake())

@@ -13,9 +13,11 @@ from datetime import timedelta
 import structlog
 
 from etlplus.actors.messages import DISPATCHER, Beaten, BeatFailed, Beating, BeatNow, CancelHere, Wake
+from etlplus.actors.newsroom import Newsroom
 from etlplus.actors.standing import Standing
 from etlplus.runtime import Actor
-from etlplus.store.contract import LeaseStore
+from etlplus.store.bells import Bell
+from etlplus.store.contract import Store
 
 log = structlog.get_logger()
 
@@ -23,9 +25,11 @@ log = structlog.get_logger()
 class Heartbeat(Actor[Beating]):
     """See the module. Ready once the worker has joined."""
 
-    def __init__(self, store: LeaseStore, standing: Standing, *, beat_s: float, expiry_s: float) -> None:
+    def __init__(self, store: Store, standing: Standing, newsroom: Newsroom, *, beat_s: float, expiry_s: float) -> None:
         self._store = store
         self._standing = standing
+        self._newsroom = newsroom
+        self._attends = False
         self._beat_s = beat_s
         self._expiry_s = expiry_s
         self._under_way = self._again = False
@@ -46,6 +50,10 @@ class Heartbeat(Actor[Beating]):
     def beaten(self, message: Beaten) -> None:
         self._under_way = False
         if message.answer.alive:
+            self._newsroom.heed(audience=message.answer.audience)
+            if message.attends and not self._attends:
+                self._store.pull(Bell.HEED)  # their next beat tells them that this node attends
+            self._attends = message.attends
             self._standing.lease.move(message.sent_at_s + self._expiry_s)
         if message.answer.cancel:
             self.ctx.ref(DISPATCHER).offer(CancelHere(message.answer.cancel))
@@ -62,13 +70,16 @@ class Heartbeat(Actor[Beating]):
         sent_at_s = self._standing.boottime_s()
         now = self._standing.now()
         expires_at = now + timedelta(seconds=self._expiry_s)
-        answer = await self._store.beat(self._standing.worker.id, now=now, expires_at=expires_at)
+        attends = self._newsroom.attends
+        worker_id = self._standing.worker.id
+        answer = await self._store.beat(worker_id, now=now, expires_at=expires_at, attends=attends)
         if not answer.alive:
             log.error("lease_lost", worker=self._standing.worker.id)
             self._standing.renew()
             await self._join()
+            self._attends = False
             self.ctx.ref(DISPATCHER).offer(Wake())
-        return Beaten(sent_at_s, answer)
+        return Beaten(sent_at_s, answer, attends)
 
     async def _set_clock(self) -> None:
         if self._standing.clock is not None:

@@ -13,9 +13,7 @@ import msgspec
 
 from etlplus.actors.watchers import Subscription
 from etlplus.engines.contract import Lease
-from etlplus.jobs.logs import LogLine
 from etlplus.jobs.model import Run
-from etlplus.jobs.outcome import Progress
 from etlplus.runtime import Ask, Name, Tell
 from etlplus.store.contract import Beat, Claimed, Horizon
 
@@ -55,27 +53,10 @@ class Broadcasting:
     """Address of the broadcaster."""
 
 
-class Announce(Tell[Broadcasting]):
-    """These runs made a transition."""
+class Choked(Tell[Broadcasting]):
+    """The task that spreads the news is gone."""
 
-    runs: tuple[Run, ...]
-
-
-class AnnounceProgress(Tell[Broadcasting]):
-    """The attempt in hand came further."""
-
-    run_id: str
-    version: int
-    attempt: int
-    progress: Progress
-
-
-class AnnounceLog(Tell[Broadcasting]):
-    """The attempt in hand wrote these lines, and they are stored."""
-
-    run_id: str
-    attempt: int
-    lines: tuple[LogLine, ...]
+    error: str
 
 
 class Watch(Ask[Broadcasting, Subscription]):
@@ -100,10 +81,11 @@ class BeatNow(Tell[Beating]):
 
 
 class Beaten(Tell[Beating]):
-    """The store answered a beat that was sent at ``sent_at_s`` (boot-time clock)."""
+    """The store answered a beat that was sent at ``sent_at_s`` (boot-time clock), and knows whether this node ``attends``."""
 
     sent_at_s: float
     answer: Beat
+    attends: bool = False
 
 
 class BeatFailed(Tell[Beating]):
@@ -247,6 +229,20 @@ class Judge(Tell[Ringing]):
     """By now a test should have been heard."""
 
 
+class Corresponding:
+    """Address of the correspondent."""
+
+
+class Read(Tell[Corresponding]):
+    """Somebody has published something."""
+
+
+class Parted(Tell[Corresponding]):
+    """A task that publishes or reads is gone."""
+
+    error: str
+
+
 class Scheduling:
     """Address of the scheduler."""
 
@@ -315,6 +311,7 @@ BROADCASTER = Name[Broadcasting]("broadcaster")
 HEARTBEAT = Name[Beating]("heartbeat")
 COMPLETER = Name[Completing]("completer")
 BELLMAN = Name[Ringing]("bellman")
+CORRESPONDENT = Name[Corresponding]("correspondent")
 CREW = Name[Crewing]("crew")
 SCRIBE = Name[Scribing]("scribe")
 DISPATCHER = Name[Dispatching]("dispatcher")

@@ -16,6 +16,16 @@ from etlplus.jobs.outcome import Progress
 from etlplus.jobs.views import RunView
 
 
+class Snapshot(msgspec.Struct, frozen=True, tag="snapshot", tag_field="type"):
+    """How everything stands that was asked for; ``n`` is the position after which news follows. It replaces what was told
+    before: another comes when some of that could not be told.
+    """
+
+    n: int
+    topics: tuple[str, ...]
+    runs: list[RunView]
+
+
 class RunNews(msgspec.Struct, frozen=True, tag="run", tag_field="type"):
     """A run made a transition; ``run`` is how it stands since. Topics ``runs`` and ``run:ID``."""
 
@@ -45,4 +55,4 @@ class LogNews(msgspec.Struct, frozen=True, tag="log", tag_field="type"):
     lines: tuple[LogLine, ...]
 
 
-News = RunNews | ProgressNews | LogNews
+News = RunNews | ProgressNews | LogNews | Snapshot

@@ -10,7 +10,8 @@ from typing import Any
 import structlog
 import trio
 
-from etlplus.actors.messages import AnnounceLog, AnnounceProgress, Broadcasting, Scribing, WriteLogs
+from etlplus.actors.messages import Scribing, WriteLogs
+from etlplus.actors.newsroom import Advance, Lines, Newsroom
 from etlplus.actors.standing import Standing
 from etlplus.errors import Unavailable
 from etlplus.jobs.logs import LogLine, NewLine
@@ -30,12 +31,10 @@ BATCH_MAX = 500
 class Audience:
     """Whom the reports of all attempts of a worker reach."""
 
-    def __init__(
-        self, store: LeaseStore, standing: Standing, broadcaster: Ref[Broadcasting], scribe: Ref[Scribing]
-    ) -> None:
+    def __init__(self, store: LeaseStore, standing: Standing, newsroom: Newsroom, scribe: Ref[Scribing]) -> None:
         self.store = store
         self.standing = standing
-        self.broadcaster = broadcaster
+        self.newsroom = newsroom
         self.scribe = scribe
 
 
@@ -49,10 +48,8 @@ class AttemptReports:
         self._writing = trio.Lock()
 
     def progress(self, progress: Progress) -> None:
-        """Tell the watchers; when they are too busy to hear it, the next report will do."""
-        run = self._run
-        if not self._to.broadcaster.offer(AnnounceProgress(run.id, run.version, run.attempt, progress)):
-            log.debug("progress_not_told", run=run.id)
+        """Tell the watchers."""
+        self._to.newsroom.tell(Advance(self._run.id, self._run.version, self._run.attempt, progress))
 
     def log(self, text: str, level: str = "info") -> None:
         """Keep a line; it is written to the store a moment later, with others."""
@@ -105,4 +102,4 @@ class AttemptReports:
                 LogLine(number=number, at=line.at, level=line.level, text=line.text)
                 for number, line in enumerate(batch, first)
             )
-            self._to.broadcaster.offer(AnnounceLog(run.id, run.attempt, told))
+            self._to.newsroom.tell(Lines(run.id, run.attempt, told))

@@ -12,7 +12,6 @@ import trio
 
 from etlplus.actors.carriage import Executing
 from etlplus.actors.messages import (
-    BROADCASTER,
     COMPLETER,
     DISPATCHER,
     SCRIBE,
@@ -23,6 +22,7 @@ from etlplus.actors.messages import (
     StopCarrying,
     Wake,
 )
+from etlplus.actors.newsroom import Newsroom
 from etlplus.actors.reports import AttemptReports, Audience
 from etlplus.actors.standing import Slot, Standing
 from etlplus.jobs.outcome import Cancelled, Failed, Returned, RunError
@@ -41,16 +41,26 @@ class Runner(Actor[Carrying]):
         drain_s: How long an attempt in hand may go on once the worker stops, in seconds.
     """
 
-    def __init__(self, slot: Slot, engine: Executing, store: LeaseStore, standing: Standing, *, drain_s: float) -> None:
+    def __init__(
+        self,
+        slot: Slot,
+        engine: Executing,
+        store: LeaseStore,
+        standing: Standing,
+        newsroom: Newsroom,
+        *,
+        drain_s: float,
+    ) -> None:
         self._slot = slot
         self._engine = engine
         self._standing = standing
         self._store = store
+        self._newsroom = newsroom
         self._drain_s = drain_s
         self._task: Task | None = None
 
     async def started(self) -> None:
-        self._audience = Audience(self._store, self._standing, self.ctx.ref(BROADCASTER), self.ctx.ref(SCRIBE))
+        self._audience = Audience(self._store, self._standing, self._newsroom, self.ctx.ref(SCRIBE))
         self._settle()
 
     async def stopping(self, exit: Exit) -> None:  # noqa: A002 - the field's word

@@ -13,13 +13,16 @@ import trio
 
 
 class Subscription:
-    """One watcher: the topics it follows and the news it has not fetched yet, as encoded bytes."""
+    """One watcher: the topics it follows and the news it has not fetched yet, as encoded bytes.
+
+    When ``news`` has ended: the watcher ``lagged``, or news were ``missed`` before they could be told to anybody.
+    """
 
     def __init__(self, watcher: int, topics: Iterable[str], *, capacity: int, position: int) -> None:
         self.watcher = watcher
         self.topics = frozenset(topics)
         self.position = position
-        self.lagged = False
+        self.lagged = self.missed = False
         self._send, self.news = trio.open_memory_channel[bytes](capacity)
 
     def offer(self, encoded: bytes) -> bool:
@@ -46,6 +49,7 @@ class Watchers:
     def __init__(self) -> None:
         self._by_id: dict[int, Subscription] = {}
         self._last = 0
+        self._some = trio.Event()
         self.let_go = 0
 
     def __len__(self) -> int:
@@ -56,16 +60,30 @@ class Watchers:
         self._last += 1
         subscription = Subscription(self._last, topics, capacity=capacity, position=position)
         self._by_id[self._last] = subscription
+        self._some.set()
         return subscription
+
+    async def wait_some(self) -> None:
+        """Return once anybody watches."""
+        while not self._by_id:
+            self._some = trio.Event()
+            await self._some.wait()
 
     def remove(self, watcher: int) -> None:
         """Forget a watcher; doing it twice is fine, since it may leave in the moment it is let go."""
         if subscription := self._by_id.pop(watcher, None):
             subscription.close()
 
-    def followed(self, topics: Iterable[str]) -> bool:
+    def follow(self, topics: Iterable[str]) -> bool:
         """Whether anybody follows one of these topics."""
-        return any(not each.topics.isdisjoint(topics) for each in self._by_id.values())
+        wanted = frozenset(topics)
+        return any(each.topics & wanted for each in self._by_id.values())
+
+    def miss(self) -> None:
+        """Some news will never be told: everybody needs a new snapshot."""
+        for watcher, subscription in list(self._by_id.items()):
+            subscription.missed = True
+            self.remove(watcher)
 
     def tell(self, topics: Iterable[str], encoded: bytes) -> None:
         """Give one piece of news to everybody who follows one of its topics."""

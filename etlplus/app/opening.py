@@ -19,9 +19,9 @@ from prometheus_client import CollectorRegistry
 
 import etlplus
 from etlplus.actors.bellman import Earshot
-from etlplus.actors.broadcaster import Newsroom
 from etlplus.actors.clock import SharedClock
 from etlplus.actors.messages import BROADCASTER, DISPATCHER, POOL
+from etlplus.actors.newsroom import Newsroom
 from etlplus.actors.pool import StoreWatch
 from etlplus.actors.standing import Standing
 from etlplus.app import place

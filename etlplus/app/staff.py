@@ -14,10 +14,12 @@ from typing import Any
 import structlog
 
 from etlplus.actors.bellman import Bellman, Earshot
-from etlplus.actors.broadcaster import Broadcaster, Newsroom
+from etlplus.actors.broadcaster import Broadcaster
+from etlplus.actors.bulletins import Press
 from etlplus.actors.carriage import Executing
 from etlplus.actors.clock import SharedClock
 from etlplus.actors.completer import Completer
+from etlplus.actors.correspondent import Correspondent
 from etlplus.actors.crew import Crew
 from etlplus.actors.dispatcher import Dispatcher
 from etlplus.actors.duties import RescueDuty, Scheduler
@@ -26,6 +28,7 @@ from etlplus.actors.messages import (
     BELLMAN,
     BROADCASTER,
     COMPLETER,
+    CORRESPONDENT,
     CREW,
     DISPATCHER,
     HEARTBEAT,
@@ -36,6 +39,7 @@ from etlplus.actors.messages import (
     SCRIBE,
     runner_name,
 )
+from etlplus.actors.newsroom import Newsroom
 from etlplus.actors.pool import PoolKeeper, StoreWatch
 from etlplus.actors.retention import Retention
 from etlplus.actors.runner import Runner
@@ -142,36 +146,56 @@ def staff(
     carriers, and starts again whenever they do.
     """
     lease, watch = settings.lease, watch or StoreWatch(standing.now())
-    earshot = earshot or Earshot()
-
-    def dispatcher() -> Dispatcher:
-        return Dispatcher(
-            store, standing, earshot, poll_s=rhythm.poll_s, poll_silent_s=rhythm.poll_silent_s, margin_s=lease.beat_s
-        )
+    earshot, press = earshot or Earshot(), Press(newsroom)
 
     return Supervisor(
         child(POOL, lambda: PoolKeeper(store, watch, standing.now, every_s=rhythm.probe_s, timeout_s=rhythm.probe_s)),
         child(BROADCASTER, lambda: Broadcaster(newsroom)),
         child(BELLMAN, lambda: Bellman(store, earshot)),
-        child(HEARTBEAT, lambda: Heartbeat(store, standing, beat_s=lease.beat_s, expiry_s=lease.expiry_s)),
-        child(COMPLETER, lambda: Completer(store, standing), shutdown=STOP_MARGIN_S),
+        child(CORRESPONDENT, lambda: Correspondent(store, standing, newsroom, press)),
+        child(HEARTBEAT, lambda: Heartbeat(store, standing, newsroom, beat_s=lease.beat_s, expiry_s=lease.expiry_s)),
+        child(COMPLETER, lambda: Completer(store, standing, newsroom), shutdown=STOP_MARGIN_S),
         child(SCRIBE, lambda: Scribe(standing)),
         Supervisor(
-            Supervisor(*_carriers(store, engine, standing, settings), name="carriers", intensity=Intensity(10, 60.0)),
-            child(DISPATCHER, dispatcher),
+            Supervisor(
+                *_carriers(store, engine, standing, newsroom, settings), name="carriers", intensity=Intensity(10, 60.0)
+            ),
+            child(DISPATCHER, lambda: _dispatcher(store, standing, newsroom, earshot, settings, rhythm)),
             strategy=rest_for_one,
             name="work",
         ),
-        Supervisor(
-            child(SCHEDULER, lambda: Scheduler(store, standing, tick_s=rhythm.tick_s)),
-            child(RETENTION, lambda: Retention(store, standing, _keep(settings))),
-            child(
-                RESCUE, lambda: RescueDuty(store, standing, dead=dead, every_s=rhythm.rescue_s, grace_s=lease.expiry_s)
-            ),
-            name="duties",
-        ),
+        _duties(store, standing, newsroom, settings, dead, rhythm),
         Dynamic(EDGE),
         name="staff",
+    )
+
+
+def _dispatcher(
+    store: Store, standing: Standing, newsroom: Newsroom, earshot: Earshot, settings: Settings, rhythm: Rhythm
+) -> Dispatcher:
+    return Dispatcher(
+        store,
+        standing,
+        newsroom,
+        earshot,
+        poll_s=rhythm.poll_s,
+        poll_silent_s=rhythm.poll_silent_s,
+        margin_s=settings.lease.beat_s,
+    )
+
+
+def _duties(
+    store: Store, standing: Standing, newsroom: Newsroom, settings: Settings, dead: Sequence[str], rhythm: Rhythm
+) -> Supervisor:
+    grace_s = settings.lease.expiry_s
+    return Supervisor(
+        child(SCHEDULER, lambda: Scheduler(store, standing, newsroom, tick_s=rhythm.tick_s)),
+        child(RETENTION, lambda: Retention(store, standing, _keep(settings))),
+        child(
+            RESCUE,
+            lambda: RescueDuty(store, standing, newsroom, dead=dead, every_s=rhythm.rescue_s, grace_s=grace_s),
+        ),
+        name="duties",
     )
 
 
@@ -179,18 +203,22 @@ def _keep(settings: Settings) -> Keep:
     return Keep(age_s=settings.store.keep_days * DAY_S, size_bytes=settings.store.keep_bytes or None)
 
 
-def _carriers(store: Store, engine: Executing, standing: Standing, settings: Settings) -> list[Child[Any]]:
+def _carriers(
+    store: Store, engine: Executing, standing: Standing, newsroom: Newsroom, settings: Settings
+) -> list[Child[Any]]:
     """A runner for each slot, and the crew for all calls of functions."""
     drain_s = settings.shutdown.drain_s
     runners = [
         child(
             runner_name(slot.number),
-            lambda slot=slot: Runner(slot, engine, store, standing, drain_s=drain_s),
+            lambda slot=slot: Runner(slot, engine, store, standing, newsroom, drain_s=drain_s),
             shutdown=drain_s + STOP_MARGIN_S,
         )
         for slot in standing.slots
     ]
-    crew = child(CREW, lambda: Crew(engine, store, standing, drain_s=drain_s), shutdown=drain_s + STOP_MARGIN_S)
+    crew = child(
+        CREW, lambda: Crew(engine, store, standing, newsroom, drain_s=drain_s), shutdown=drain_s + STOP_MARGIN_S
+    )
     return [*runners, crew]
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 Commands = Any  # argparse keeps the type of its collection of sub-commands to itself
 
+LISTING = frozenset({"jobs", "runs", "letters", "queues", "limits"})
+"""Groups of commands that, without one, do what their command ``list`` does, with its options."""
+_LISTS = "Without a command it lists: the options are those of list."
 DEFAULT_URL = "http://127.0.0.1:8080"
 
 
@@ -32,20 +35,23 @@ def add_command(commands: Commands, name: str, summary: str, epilog: str = "") -
     return parser
 
 
-def add_group(
-    commands: Commands, name: str, summary: str, extend: Callable[[argparse.ArgumentParser], None] | None = None
-) -> Commands:
-    """A command that only leads to others; alone it prints its help, unless ``extend`` gives it something to do."""
-    parser = add_command(commands, name, summary)
+def add_group(commands: Commands, name: str, summary: str) -> Commands:
+    """A command that only leads to others; alone it lists, or else prints its help."""
+    parser = add_command(commands, name, summary, _LISTS if name in LISTING else "")
 
     def teach(_chosen: argparse.Namespace) -> int:
         parser.print_help()
         return 2
 
     parser.set_defaults(act=teach)
-    if extend is not None:
-        extend(parser)
     return parser.add_subparsers(title="commands", metavar="COMMAND")
+
+
+def completed(arguments: Sequence[str]) -> list[str]:
+    """A command line with the command that it leaves out."""
+    group, *rest = arguments or [""]
+    lists = group in LISTING and (not rest or rest[0].startswith("-")) and not {"-h", "--help"} & set(rest[:1])
+    return [group, "list", *rest] if lists else [*arguments]
 
 
 def add_configuration(parser: argparse.ArgumentParser) -> None:

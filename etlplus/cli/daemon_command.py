@@ -21,12 +21,6 @@ def add_daemon_command(
 ) -> argparse.ArgumentParser:
     """One more command, which ``act`` carries out with a client that is signed in."""
     parser = add_command(commands, name, summary, epilog)
-    make_daemon_command(parser, act)
-    return parser
-
-
-def make_daemon_command(parser: argparse.ArgumentParser, act: Act) -> None:
-    """The same for a parser that is there already."""
     add_daemon(parser)
     parser.add_argument("--json", action="store_true", help="answer in JSON")
 
@@ -36,3 +30,4 @@ def make_daemon_command(parser: argparse.ArgumentParser, act: Act) -> None:
         return with_client(chosen, lambda client: act(client, chosen))
 
     parser.set_defaults(act=carry_out)
+    return parser

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-from etlplus.actors.news import News, ProgressNews, RunNews
+from etlplus.actors.news import News, ProgressNews, RunNews, Snapshot
 from etlplus.cli.exits import Exit
 from etlplus.cli.progress import ProgressLine
 from etlplus.jobs.views import RunView
@@ -29,9 +29,12 @@ def _after(told: News, run: RunView, line: ProgressLine) -> RunView:
     if isinstance(told, ProgressNews):
         if told.run_id == run.id and told.version >= run.version:
             line.show(run.state, told.progress)
-    elif isinstance(told, RunNews) and told.run.id == run.id and told.run.version > run.version:
-        line.show(told.run.state, told.run.progress)
-        return told.run
+    else:
+        views = told.runs if isinstance(told, Snapshot) else [told.run] if isinstance(told, RunNews) else []
+        for view in views:
+            if view.id == run.id and view.version > run.version:
+                line.show(view.state, view.progress)
+                return view
     return run
 
 

@@ -6,30 +6,14 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
 from contextlib import aclosing
 from typing import TYPE_CHECKING
-
-from etlplus.cli.daemon_command import make_daemon_command
 
 if TYPE_CHECKING:
     from etlplus.client import Client
     from etlplus.jobs.views import RunView
 
 _STATE_WIDTH = 9
-
-
-def add_live_to(parser: argparse.ArgumentParser) -> None:
-    """Give a group of commands the option to follow all runs; without it, the group shows its help."""
-    teach: Callable[[argparse.Namespace], int] = parser.get_default("act")
-    make_daemon_command(parser, live)
-    follow: Callable[[argparse.Namespace], int] = parser.get_default("act")
-
-    def follow_or_teach(chosen: argparse.Namespace) -> int:
-        return follow(chosen) if chosen.follow else teach(chosen)
-
-    parser.add_argument("--follow", action="store_true", help="show every run as it changes, until interrupted")
-    parser.set_defaults(act=follow_or_teach, job=None, queue=None, state=None)
 
 
 async def live(client: Client, chosen: argparse.Namespace) -> int:

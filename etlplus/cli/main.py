@@ -27,6 +27,7 @@ from etlplus.cli import (
     signin,
     status,
 )
+from etlplus.cli.arguments import completed
 from etlplus.cli.exits import Exit, exit_of, table
 from etlplus.errors import EtlplusError
 
@@ -44,7 +45,7 @@ examples:
 def entry(arguments: Sequence[str] | None = None) -> int:
     """Carry out one command line; gives the exit status."""
     parser = _parser()
-    chosen = parser.parse_args(arguments)
+    chosen = parser.parse_args(completed(sys.argv[1:] if arguments is None else arguments))
     if not hasattr(chosen, "act"):
         parser.print_help()
         return Exit.USAGE

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from etlplus.cli.arguments import add_group, moment, parameters
 from etlplus.cli.daemon_command import add_daemon_command
-from etlplus.cli.live import add_live_to, live
+from etlplus.cli.live import live
 from etlplus.cli.logs import add_logs_to
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def add_to(commands: Commands) -> None:
     """Teach the command line these commands."""
     why = add_daemon_command(commands, "why", "say why a run is not running", _why)
     why.add_argument("run", metavar="RUN", help="its id")
-    group = add_group(commands, "runs", "start, follow, list, show and cancel runs in the running daemon", add_live_to)
+    group = add_group(commands, "runs", "start, follow, list, show and cancel runs in the running daemon")
     _add_list(group)
     _add_start(group)
     for name, summary, act in (

@@ -50,8 +50,12 @@ async def connect(url: str, *, token: str | None = None, websocket_url: str | No
         token: A bearer token; without one, sign in first.
         websocket_url: Where the live monitoring listens; asked of the daemon when it is needed and not given.
     """
+    raised: Exception | None = None
     async with httpx2.AsyncClient(base_url=url, timeout=TIMEOUT_S) as http, trio.open_nursery() as nursery:
         try:
             yield Client(Wire(http, nursery, url, websocket_url, token))
-        finally:
-            nursery.cancel_scope.cancel()
+        except Exception as error:  # noqa: BLE001 - raised again outside of the nursery, which would wrap it into a group
+            raised = error
+        nursery.cancel_scope.cancel()
+    if raised is not None:
+        raise raised

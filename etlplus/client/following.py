@@ -11,22 +11,14 @@ import msgspec
 import trio
 from trio_websocket import ConnectionClosed
 
-from etlplus.actors.news import LogNews, News, ProgressNews, RunNews
+from etlplus.actors.news import LogNews, News, ProgressNews, RunNews, Snapshot
 from etlplus.client.wire import Wire
 from etlplus.errors import EtlplusError, NotFound, Unavailable
-from etlplus.jobs.views import RunView
 
 RECONNECTS_MAX = 10
 RECONNECT_AFTER_S = 0.5
 HELD_MAX = 10_000
 """So many runs are remembered; of one that was forgotten, a new connection may tell again how it stands."""
-
-
-class SnapshotNews(msgspec.Struct, frozen=True, tag="snapshot", tag_field="type"):
-    """How the followed runs stood when following began."""
-
-    runs: list[RunView]
-    n: int = 0
 
 
 class OtherNews(msgspec.Struct, frozen=True, tag="hello", tag_field="type"):
@@ -40,7 +32,7 @@ class RefusedNews(msgspec.Struct, frozen=True, tag="error", tag_field="type"):
     detail: str
 
 
-_Incoming = RunNews | ProgressNews | LogNews | SnapshotNews | OtherNews | RefusedNews
+_Incoming = RunNews | ProgressNews | LogNews | Snapshot | OtherNews | RefusedNews
 _decode = msgspec.json.Decoder[_Incoming](_Incoming).decode
 _Sender = trio.MemorySendChannel[News | EtlplusError]
 
@@ -111,7 +103,7 @@ class _Held:
         """
         found: Iterable[News] = ()
         match incoming:
-            case SnapshotNews(runs, n):
+            case Snapshot(n=n, runs=runs):
                 found = [RunNews(n, run.created_at, run) for run in sorted(runs, key=lambda run: run.id)]
             case RefusedNews(code, detail):
                 raise NotFound(detail) if code == "not_found" else EtlplusError(detail, code=code)

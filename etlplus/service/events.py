@@ -2,17 +2,21 @@
 The events facet: a snapshot, then news as it happens.
 
 The watcher is entered before the snapshot is read, so nothing falls between the two; news that the snapshot holds already
-comes again, and its version says so.
+comes again, and its version says so. When news were missed before they could be told, on this node or on the way from
+another, a new snapshot comes in their place.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 
-from etlplus.actors.broadcaster import ALL_RUNS
+import msgspec
+import trio
+
 from etlplus.actors.messages import Unwatch, Watch
+from etlplus.actors.news import Snapshot
+from etlplus.actors.newsroom import ALL_RUNS
 from etlplus.actors.watchers import Subscription
 from etlplus.errors import Invalid, Problem
 from etlplus.jobs.model import LIVE_STATES, Run
@@ -21,27 +25,64 @@ from etlplus.service.facet import Facet
 from etlplus.store.contract import RunFilter
 
 SNAPSHOT_MAX = 200
+ATTENDED_WITHIN_S = 2.0
+"""What happens on other nodes before, a later snapshot tells."""
+_encode = msgspec.json.Encoder().encode
 
 
-@dataclass(slots=True)
 class LocalFeed:
     """See ``contract.Feed``."""
 
-    node: str
-    epoch: str
-    snapshot: list[RunView]
-    _subscription: Subscription
+    def __init__(self, facet: EventsFacet, topics: tuple[str, ...], capacity: int) -> None:
+        self._facet = facet
+        self._topics = topics
+        self._capacity = capacity
+        self._subscription: Subscription | None = None
+        self.snapshot: list[RunView] = []
+
+    @property
+    def node(self) -> str:
+        return self._facet.house.node
+
+    @property
+    def epoch(self) -> str:
+        return self._facet.house.epoch
 
     @property
     def position(self) -> int:
-        return self._subscription.position
+        return self._subscription.position if self._subscription else 0
 
     @property
     def lagged(self) -> bool:
-        return self._subscription.lagged
+        return self._subscription is not None and self._subscription.lagged
 
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self._subscription.news.__aiter__()
+    async def begin(self) -> None:
+        """Enter the watcher, then read the snapshot."""
+        house = self._facet.house
+        self._subscription = await house.broadcaster.ask(Watch(self._topics, self._capacity))
+        await house.newsroom.wait_attended(ATTENDED_WITHIN_S)
+        self.snapshot = await self._facet.views_of(self._topics)
+
+    def end(self) -> None:
+        """Leave; whoever is told something later finds the watcher gone."""
+        broadcaster = self._facet.house.broadcaster
+        if (subscription := self._subscription) is not None:
+            subscription.news.close()
+            if not broadcaster.offer(Unwatch(subscription.watcher)):
+                subscription.close()  # the next piece of news finds it closed and forgets it
+
+    def __aiter__(self) -> LocalFeed:
+        return self
+
+    async def __anext__(self) -> bytes:
+        assert self._subscription is not None
+        try:
+            return await self._subscription.news.receive()
+        except trio.EndOfChannel:
+            if not self._subscription.missed:
+                raise StopAsyncIteration from None
+        await self.begin()
+        return _encode(Snapshot(self.position, self._topics, self.snapshot))
 
 
 class EventsFacet(Facet):
@@ -54,14 +95,17 @@ class EventsFacet(Facet):
             _refuse_unknown(topic)
             if topic.startswith("log:"):
                 self.who.must("logs:read")
-        subscription = await self.house.broadcaster.ask(Watch(topics, capacity))
+        feed = LocalFeed(self, topics, capacity)
         try:
-            snapshot = [run_view(run, self.house.newsroom.progress.get(run.id)) for run in await self._runs_of(topics)]
-            yield LocalFeed(self.house.node, self.house.epoch, snapshot, subscription)
+            await feed.begin()
+            yield feed
         finally:
-            subscription.news.close()
-            if not self.house.broadcaster.offer(Unwatch(subscription.watcher)):
-                subscription.close()  # the next piece of news finds it closed and forgets it
+            feed.end()
+
+    async def views_of(self, topics: tuple[str, ...]) -> list[RunView]:
+        """How the runs of these topics stand, with the newest progress."""
+        progress = self.house.newsroom.progress
+        return [run_view(run, progress.get(run.id)) for run in await self._runs_of(topics)]
 
     async def _runs_of(self, topics: tuple[str, ...]) -> list[Run]:
         """The named runs; for the topic of all, the newest unfinished ones and then the newest of all."""

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from etlplus.actors.messages import Announce, Wake
+from etlplus.actors.messages import Wake
 from etlplus.errors import Invalid, NotFound, Problem
 from etlplus.jobs.checks import check_texts
 from etlplus.jobs.ids import is_id
@@ -21,8 +21,6 @@ from etlplus.service.house import House
 from etlplus.service.permissions import Principal
 
 LIMIT_MAX = 500
-ANNOUNCED_AT_ONCE = 50
-"""So many runs in one message: a watcher has room for a few messages of them, and takes some out in between."""
 S = TypeVar("S", bound=msgspec.Struct)
 
 
@@ -58,10 +56,9 @@ class Facet:
         problem = Problem(f"there is no queue {queue!r}", "/queue", "unknown_queue", suggestion=", ".join(names))
         raise Invalid("the question is not accepted", [problem], code="unknown_queue")
 
-    async def announce(self, runs: Sequence[Run]) -> None:
+    def announce(self, runs: Sequence[Run]) -> None:
         """Tell the watchers and the dispatcher that these runs were made or made a transition."""
-        for start in range(0, len(runs), ANNOUNCED_AT_ONCE):
-            await self.house.broadcaster.put(Announce(tuple(runs[start : start + ANNOUNCED_AT_ONCE])))
+        self.house.newsroom.tell(*runs)
         kinds = {calls_function(run.labels) for run in runs}
         self.house.dispatcher.offer(Wake(kinds.pop() if len(kinds) == 1 else None))
 

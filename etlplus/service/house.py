@@ -14,8 +14,8 @@ from pathlib import Path
 import prometheus_client
 
 from etlplus.actors.bellman import Earshot
-from etlplus.actors.broadcaster import Newsroom
 from etlplus.actors.messages import Broadcasting, Dispatching, PoolKeeping
+from etlplus.actors.newsroom import Newsroom
 from etlplus.actors.standing import Standing
 from etlplus.engines.workshop import Workshop
 from etlplus.jobs.model import Job, User

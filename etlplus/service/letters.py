@@ -55,7 +55,7 @@ class LettersFacet(Facet):
             dry_run=dry_run,
             limit=checked_limit(limit, AT_ONCE_MAX),
         )
-        await self.announce([replay.run for replay in found if replay.run is not None])
+        self.announce([replay.run for replay in found if replay.run is not None])
         return Replays(
             items=[*map(_replay_view, found), *_missing(which, found)], dry_run=dry_run, more=len(found) == limit
         )

@@ -57,7 +57,7 @@ class RunsFacet(Facet):
         if run is None:
             found = self.house.known_jobs.put(job, await self.find_job(job))
             run = await self._start(found, wish, own)
-        await self.announce([run])
+        self.announce([run])
         return self._view(run)
 
     async def start_many(self, wishes: Sequence[RunWish], *, idempotency_key: str | None = None) -> RunsMade:
@@ -72,7 +72,7 @@ class RunsFacet(Facet):
             raise moved(error, "/runs" if len(wishes) > 1 else "/runs/0") from error
         distinct = {run.id: run for run in runs}
         made = [run for run in distinct.values() if run.created_at == now]
-        await self.announce([*distinct.values()])
+        self.announce([*distinct.values()])
         return RunsMade(run_ids=[run.id for run in runs], made=len(made), existing=len(runs) - len(made))
 
     async def list(
@@ -114,7 +114,7 @@ class RunsFacet(Facet):
     async def cancel(self, run: str) -> RunView:
         self.who.must("runs:cancel")
         cancelled, *released = await self.house.store.cancel(run, now=self.house.now())
-        await self.announce([cancelled, *released])
+        self.announce([cancelled, *released])
         self.house.dispatcher.tell(CancelHere((cancelled.id,)))
         return self._view(cancelled)
 

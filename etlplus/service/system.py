@@ -25,8 +25,8 @@ class SystemFacet(Facet):
 
     async def health(self) -> HealthView:
         pool = await self._pool()
-        checks = [_store_check(pool), self._lease_check(), self._wakeups_check()]
-        checks += [_horizon_check(pool.horizon)] if pool else []
+        checks = [_store_check(pool), self._lease_check(), *([_horizon_check(pool.horizon)] if pool else [])]
+        checks.append(self._wakeups_check())
         rank = {"pass": 0, "warn": 1, "fail": 2}
         return HealthView(
             status=max((check.status for check in checks), key=rank.__getitem__),

@@ -137,8 +137,8 @@ class Postgres(Section, frozen=True, kw_only=True):
         str,
         Meta(
             pattern=r"^$|^postgres(ql)?://.+",
-            description="Address of the PostgreSQL server itself, when store.url is that of a pooler, which hands no wake-ups "
-            "on; empty means store.url.",
+            description="Address where to listen for what other nodes do; empty means store.url, and behind a pooler nowhere: "
+            "give the address of the PostgreSQL server itself.",
             extra={"unit": "URL", "accepts": "an empty text or postgresql://…"},
         ),
     ] = ""

@@ -28,6 +28,8 @@ class Bell(StrEnum):
     """Something is due earlier than was known: schedulers."""
     HEED = "heed"
     """Something is asked of workers; the answer to their next beat says what: heartbeats."""
+    NEWS = "news"
+    """Somebody has published a bulletin: whoever has watchers."""
     TEST = "test"
     """Comes back to the store that rang it, and to nobody else: whoever hears it knows that bells arrive."""
 
@@ -56,7 +58,8 @@ class Pulled:
     def take(self) -> frozenset[Bell]:
         """What is to be rung now; whoever cannot do it pulls it again."""
         bells, self._bells = frozenset(self._bells), set()
-        self._some = trio.Event()
+        if bells:
+            self._some = trio.Event()
         return bells
 
     async def wait(self) -> None:

@@ -104,11 +104,12 @@ class Settled(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 class Beat(msgspec.Struct, frozen=True):
     """The answer to a heartbeat. Not ``alive``: the lease is gone and so are the runs. ``cancel`` are the ids of held
-    runs that somebody wants cancelled.
+    runs that somebody wants cancelled. ``audience``: another worker attends to what this one publishes.
     """
 
     alive: bool
     cancel: tuple[str, ...] = ()
+    audience: bool = False
 
 
 class Hint(msgspec.Struct, frozen=True, kw_only=True):
@@ -138,6 +139,22 @@ class Horizon(msgspec.Struct, frozen=True, kw_only=True):
     oldest_s: float = 0.0
     culprit: str | None = None
     dead_ratio: float = 0.0
+
+
+class Bulletin(msgspec.Struct, frozen=True):
+    """What a worker published: numbered from 1 by itself, without gaps."""
+
+    worker_id: str
+    number: int
+    body: bytes
+
+
+class Bulletins(msgspec.Struct, frozen=True):
+    """What others published, of each worker in order, and who the others are. ``more``: that was not all."""
+
+    bulletins: Sequence[Bulletin] = ()
+    workers: frozenset[str] = frozenset()
+    more: bool = False
 
 
 class WriteStore(Protocol):
@@ -382,8 +399,8 @@ class LeaseStore(Protocol):
         """Announce a worker; its lease runs until ``worker.expires_at``. Joining again renews the record."""
         ...
 
-    async def beat(self, worker_id: str, *, now: datetime, expires_at: datetime) -> Beat:
-        """Move the lease of a worker on, and hear what it should cancel."""
+    async def beat(self, worker_id: str, *, now: datetime, expires_at: datetime, attends: bool = False) -> Beat:
+        """Move the lease of a worker on, and hear what it should cancel. ``attends``: it follows what others publish."""
         ...
 
     async def claim(self, worker_id: str, *, limit: int, now: datetime, calls: bool = False) -> Taken:
@@ -454,7 +471,7 @@ class LeaseStore(Protocol):
 
 
 class NodeStore(Protocol):
-    """How equal nodes on one store wake each other.
+    """How equal nodes on one store wake each other, and tell each other's watchers what they do.
 
     Whatever is done through a store that other nodes should look at pulls a bell: runs that come into a queue, slots that
     become free, queues and limits that let more through, schedules that were edited, workers that are asked for something.
@@ -484,6 +501,22 @@ class NodeStore(Protocol):
         Raises:
             StoreUnavailable: no bell will be heard any more; hear again.
         """
+        ...
+
+    async def publish(self, bulletin: Bulletin) -> None:
+        """Leave something for whoever attends; published twice, it is there once. A few hundred of each worker are kept, and
+        none beyond a crash of the store. A store that only one process can hold keeps none: SQLite.
+        """
+        ...
+
+    async def bulletins(self, worker_id: str, after: Mapping[str, int]) -> Bulletins:
+        """What workers other than ``worker_id`` published after these numbers, and from those not named everything; not
+        all at once if that is much.
+        """
+        ...
+
+    async def bulletin_numbers(self, worker_id: str) -> dict[str, int]:
+        """For each worker other than ``worker_id``, the number of the last that it published; 0 if there is none."""
         ...
 
 

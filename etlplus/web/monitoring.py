@@ -16,8 +16,8 @@ import structlog
 import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection, WebSocketRequest
 
+from etlplus.actors.news import Snapshot
 from etlplus.errors import EtlplusError, Unauthenticated
-from etlplus.jobs.views import RunView
 from etlplus.service.contract import Contract, Feed
 from etlplus.service.permissions import Principal
 from etlplus.web.handshake import wait_request
@@ -40,14 +40,6 @@ class Hello(msgspec.Struct, frozen=True, tag="hello", tag_field="type"):
     node: str
     epoch: str
     protocol: str = PROTOCOL
-
-
-class Snapshot(msgspec.Struct, frozen=True, tag="snapshot", tag_field="type"):
-    """How everything stands that was asked for; ``n`` is the position after which news follows."""
-
-    n: int
-    topics: tuple[str, ...]
-    runs: list[RunView]
 
 
 class Refused(msgspec.Struct, frozen=True, tag="error", tag_field="type"):

@@ -12,9 +12,9 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from etlplus.actors.broadcaster import Newsroom
 from etlplus.actors.crew import DEAF_AFTER_S
 from etlplus.actors.messages import DISPATCHER, CancelHere
+from etlplus.actors.newsroom import Newsroom
 from etlplus.actors.standing import Standing
 from etlplus.app.staff import new_standing, staff
 from etlplus.engines.contract import Lease, Reports, Work

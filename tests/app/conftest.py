@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from etlplus.app.staff import staff
 from etlplus.jobs.model import JobDraft, RetryPolicy
 
 sys.path.insert(0, str(Path(__file__).parent))  # for the kit that only these tests share
 
 from daemon_kit import ROWS, Daemon
+from nodes_kit import MINUTE, Nodes, OpenNodes
 
 
 @pytest.fixture(scope="session")
@@ -57,3 +61,19 @@ def daemons(tmp_path: Path) -> Generator[Callable[..., Daemon]]:
     yield start
     for daemon in started:
         daemon.close()
+
+
+@pytest.fixture
+def open_nodes(new_database: Callable[[], str], tmp_path: Path) -> OpenNodes:
+    @asynccontextmanager
+    async def opened() -> AsyncGenerator[Nodes]:
+        async with AsyncExitStack() as stack:
+            yield Nodes(tmp_path, new_database(), stack)
+
+    return opened
+
+
+@pytest.fixture
+def nobody_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only bells make nodes look."""
+    monkeypatch.setattr("etlplus.app.opening.staff", partial(staff, rhythm=MINUTE))

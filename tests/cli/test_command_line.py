@@ -7,6 +7,7 @@ import pytest
 
 from etlplus import __version__
 from etlplus.cli import entry
+from etlplus.cli.arguments import LISTING, completed
 from etlplus.cli.exits import MEANING, Exit, exit_of
 from etlplus.errors import EtlplusError, Invalid, Misconfigured, StoreUnavailable
 
@@ -31,13 +32,22 @@ def test_help_lists_every_command_and_every_exit_status(capsys):
         assert word in text
 
 
-@pytest.mark.parametrize(
-    "words", [["jobs"], ["runs"], ["letters"], ["queues"], ["limits"], ["schedules"], ["config"], []]
-)
+@pytest.mark.parametrize("words", [["schedules"], ["config"], []])
 def test_a_command_that_only_leads_to_others_teaches_them(words, capsys):
     """Half a command is answered with help."""
     assert entry(words) == Exit.USAGE
     assert "usage: etlplus" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("group", sorted(LISTING))
+def test_a_group_that_lists_does_so_without_a_command(group, capsys):
+    """With the options of list; asked for help, it teaches its commands."""
+    assert completed([group, "--json"]) == [group, "list", "--json"]
+    assert completed([group, "list"]) == [group, "list"]
+    assert completed([group, "--help"]) == [group, "--help"]
+    with pytest.raises(SystemExit):
+        entry([group, "--help"])
+    assert "Without a command it lists" in capsys.readouterr().out
 
 
 def test_help_waits_for_nothing_heavy():

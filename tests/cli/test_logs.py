@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from shells import Shell
 
 import etlplus
-from etlplus.actors.messages import Announce, AnnounceLog
+from etlplus.actors.newsroom import Lines
 from etlplus.cli.logs import _logs
 from etlplus.cli.main import _parser
 from etlplus.client import Client, connect
@@ -49,7 +49,7 @@ class Writer:
         await self.store.join(worker, now=now)
         (claimed,) = (await self.store.claim("w", limit=1, now=now)).claimed
         self.run = claimed.run
-        await self.service.house.broadcaster.put(Announce((self.run,)))
+        self.service.house.newsroom.tell(self.run)
 
     async def write(self, *texts: str, level: str = "info") -> None:
         now = self.service.house.now()
@@ -57,13 +57,13 @@ class Writer:
         before = await self.store.log_state(self.run.id, self.run.attempt)
         assert await self.store.append_log(self.run.id, self.run.attempt, "w", lines, now=now)
         told = await self.store.log(self.run.id, self.run.attempt, after=before.lines)
-        await self.service.house.broadcaster.put(AnnounceLog(self.run.id, self.run.attempt, tuple(told)))
+        self.service.house.newsroom.tell(Lines(self.run.id, self.run.attempt, tuple(told)))
 
     async def end(self, result: Succeeded | Failed) -> None:
         outcome = Outcome(run_id=self.run.id, attempt=self.run.attempt, worker_id="w", result=result)
         (settled,) = await self.store.acknowledge([outcome], now=self.service.house.now())
         assert settled.run is not None
-        await self.service.house.broadcaster.put(Announce((settled.run,)))
+        self.service.house.newsroom.tell(settled.run)
 
 
 @pytest.fixture

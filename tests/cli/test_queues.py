@@ -26,6 +26,8 @@ def test_queues_are_made_steered_and_forgotten(shell: Shell) -> None:
     listed = json.loads(shell.said("queues", "list", "--json"))
     assert [counts["queue"]["name"] for counts in listed["items"]] == ["default", "nightly"]
     assert shell.said("queues", "list").splitlines()[0].split()[:3] == ["NAME", "MODE", "SLOTS"]
+    assert shell.said("queues") == shell.said("queues", "list")
+    assert json.loads(shell.said("runs", "--json")).keys() == {"items", "next_cursor"}
     assert shell.said("queues", "delete", "nightly") == ""
     assert shell("queues", "pause", "nightly").returncode == Exit.NOT_FOUND
     refused = shell("queues", "set", "nightly", "--slots", "0")

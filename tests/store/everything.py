@@ -8,6 +8,8 @@ from etlplus.jobs.letters import LetterFilter
 from etlplus.jobs.logs import NewLine
 from etlplus.jobs.model import JobDraft, NewRun, RetryPolicy, UserDraft
 from etlplus.jobs.queues import LimitDraft, LimitUse, QueueDraft, QueueMode
+from etlplus.jobs.rates import Rate
+from etlplus.jobs.receipts import Answer, Once
 from etlplus.jobs.retention import Keep
 from etlplus.jobs.schedules import IntervalSchedule
 from etlplus.store.contract import RunFilter, Store
@@ -77,6 +79,18 @@ async def work(store: Store) -> None:
         await store.log(held[0].run.id, 1, after=number, search="line")
 
 
+async def pace(store: Store) -> None:
+    """Runs that begin by a rate, asked for by a request that takes effect once."""
+    await store.save_limit(LimitDraft(name="paced", rate=Rate(count=1, per_s=60)), now=NOW)
+    job = await a_job(store, name="paced", limit=LimitUse("paced"), retry=ONCE)
+    request = Once(principal="ada", key="k", route="POST /x", fingerprint="f", at=at(2))
+    await store.once(request).enqueue([NewRun(job_id=job.id)] * 2, now=at(2))
+    await store.keep_answer(request, Answer(status=201, body=b"{}"))
+    assert await store.receipt(request)
+    for seconds in (3, 100):
+        await all_told(store, await a_claim(store, limit=9, seconds=seconds), seconds=seconds + 1)
+
+
 async def schedule(store: Store) -> None:
     """Nominal times: decided one by one, an outage of them, runs that wait their turn, failures that pause."""
     often = IntervalSchedule(every_s=60, overlap="queue_one", pause_after_failures=2)
@@ -127,6 +141,7 @@ async def live(store: Store) -> None:
     """All of it; afterwards the history is tidied."""
     await define(store)
     await work(store)
+    await pace(store)
     await lose_patience(store)
     await schedule(store)
     await read(store)

@@ -27,7 +27,7 @@ EPOCH = datetime(2026, 5, 4, 3, tzinfo=UTC)
 
 
 class Step(msgspec.Struct):
-    """One statement, and what came of it; times are tagged."""
+    """One statement, and what came of it; times and bytes are tagged."""
 
     how: str
     query: str
@@ -54,6 +54,8 @@ def plain(value: Any) -> Any:
     """A value as JSON can hold it; an answer of several rows in no order, since not every query asks for one."""
     if isinstance(value, datetime):
         return {"at": value.isoformat()}
+    if isinstance(value, bytes):
+        return {"bytes": value.hex()}
     if value is None or isinstance(value, (str, int, float, bool)):
         return value
     return [plain(each) for each in value]
@@ -65,7 +67,7 @@ def unordered(answer: Any) -> Any:
 
 def lively(value: Any) -> Any:
     if isinstance(value, dict):
-        return datetime.fromisoformat(value["at"])
+        return datetime.fromisoformat(value["at"]) if "at" in value else bytes.fromhex(value["bytes"])
     return [lively(each) for each in value] if isinstance(value, list) else value
 
 

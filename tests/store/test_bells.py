@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import pytest
 import trio
+import trio.testing
 
 from etlplus.errors import StoreUnavailable
 from etlplus.jobs.letters import LetterFilter
@@ -238,3 +239,20 @@ async def test_after_a_bell_a_claim_looks_past_nothing(new_database: Callable[[]
             await one.ring()
             await ear.wait_for(Bell.WORK)
             assert len(await a_claim(two, seconds=5.1)) == 1
+
+
+async def test_a_ring_with_nothing_to_ring_leaves_the_wait_alone(store: Store) -> None:
+    """Whoever waits to ring hears of what is pulled afterwards."""
+    pulled = trio.Event()
+
+    async def wait() -> None:
+        await store.wait_pulled()
+        pulled.set()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(wait)
+        await trio.testing.wait_all_tasks_blocked()
+        assert await store.ring() == NOTHING
+        store.pull(Bell.WORK)
+        with trio.fail_after(HANG_S):
+            await pulled.wait()

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 import trio
 
-from etlplus.actors.broadcaster import Newsroom
 from etlplus.actors.messages import (
     BROADCASTER,
     COMPLETER,
@@ -21,6 +20,7 @@ from etlplus.actors.messages import (
     SCHEDULER,
     runner_name,
 )
+from etlplus.actors.newsroom import Newsroom
 from etlplus.app.staff import new_standing, staff
 from etlplus.engines.contract import Lease, Reports, Work
 from etlplus.engines.inline import Inline

@@ -1,14 +1,13 @@
-"""Behind a pooler in transaction mode: the whole exam, a whole service, and nothing that lies in a session.
+"""Behind a pooler in transaction mode: what matters of the exam, a whole service, and nothing that lies in a session.
 
 The pooler is one of our own kit that gives each transaction another session; where PgBouncer is installed, that too.
 """
 
 from __future__ import annotations
 
-import inspect
 import shutil
 import sys
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -45,9 +44,20 @@ LEFT_BEHIND = (
 )
 """What may lie in a session, each as a query for its names."""
 
-globals().update(
-    {name: test for name, test in vars(test_exam).items() if "store" in getattr(test, "__annotations__", {})}
+IMPORTANT = (
+    test_exam.test_a_unique_key_makes_asking_twice_harmless,
+    test_exam.test_no_run_is_given_to_two,
+    test_exam.test_only_a_worker_with_a_lease_may_claim,
+    test_exam.test_an_outcome_is_applied_once_and_only_from_its_holder,
+    test_exam.test_a_failed_attempt_waits_comes_due_and_is_tried_until_none_is_left,
+    test_exam.test_a_lost_worker_loses_its_runs_and_its_voice,
+    test_exam.test_cancelling_waits_for_the_worker_only_while_it_carries,
+    test_exam.test_a_schedule_fires_once_for_each_nominal_time_however_many_tick,
+    test_exam.test_there_is_one_first_user,
+    test_exam.test_a_cancelled_caller_leaves_no_half_of_anything,
+    test_exam.test_every_transition_leaves_an_event_and_no_gap,
 )
+"""What of the exam is sat here: each kind of unit, several at once, and those that are cancelled."""
 
 
 @pytest.fixture(params=["kit", "pgbouncer"] if shutil.which("pgbouncer") else ["kit"])
@@ -73,10 +83,10 @@ async def left_behind(pooler: Pooler) -> list[bytes]:
     return [name for query in LEFT_BEHIND for name in await pooler.ask_all(query)]
 
 
-def test_the_exam_is_sat_here() -> None:
-    """The tests of the exam that ask for a store are tests of this file too."""
-    assert {"test_no_run_is_given_to_two", "test_a_lost_worker_loses_its_runs_and_its_voice"} <= globals().keys()
-    assert inspect.iscoroutinefunction(globals()["test_the_first_bounds_are_kept"])
+@pytest.mark.parametrize("test", IMPORTANT, ids=lambda test: test.__name__)
+async def test_the_exam_is_passed_behind_a_pooler(store: Store, test: Callable[[Store], Awaitable[None]]) -> None:
+    """What the store promises holds here too."""
+    await test(store)
 
 
 async def test_nothing_lies_in_a_session(new_database: Callable[[], str]) -> None:

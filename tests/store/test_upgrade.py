@@ -5,12 +5,16 @@ from __future__ import annotations
 import sys
 from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
+from random import Random
+from typing import Any
 
 import asyncpg
 import pytest
 import trio
 
 from etlplus.errors import Invalid
+from etlplus.store.contract import AdminStore, LeaseStore, ReadStore, Store, WriteStore
+from etlplus.store.opening import open_store
 from etlplus.store.postgres import schema
 from etlplus.store.postgres.bridge import Bridge, open_bridge
 
@@ -36,6 +40,28 @@ def test_the_recording_is_of_a_program_before_this_one() -> None:
     assert 0 < BEFORE.schema_version < len(schema.MIGRATIONS)
     assert len({step.query for unit in BEFORE.units for step in unit.steps}) > 150
     assert {unit.lane for unit in BEFORE.units} == {"beat", "claim", "settle", "general"}
+
+
+class Watched:
+    """A store, and the names of its calls that were made."""
+
+    def __init__(self, store: Store, called: set[str]) -> None:
+        self._store = store
+        self._called = called
+
+    def __getattr__(self, name: str) -> Any:
+        self._called.add(name)
+        return getattr(self._store, name)
+
+
+async def test_what_is_recorded_makes_every_call_of_the_contract() -> None:
+    """All but those that ask about the server itself, and so are answered otherwise each time."""
+    called: set[str] = set()
+    async with open_store("sqlite::memory:", rng=Random(1)) as store:
+        await live(Watched(store, called))  # type: ignore[arg-type]
+    halves = (WriteStore, ReadStore, LeaseStore, AdminStore)
+    calls = {name for half in halves for name in vars(half) if not name.startswith("_")}
+    assert calls - called == {"ping", "statistics", "horizon", "lanes", "tend", "distrust", "migrate"}
 
 
 @pytest.mark.slow

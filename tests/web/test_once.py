@@ -14,7 +14,7 @@ from house_kit import House
 
 from etlplus.client import connect
 from etlplus.client.wire import Wire
-from etlplus.errors import Conflict, Unavailable
+from etlplus.errors import Conflict, NotFound, Unavailable
 from etlplus.jobs.model import JobDraft
 from etlplus.jobs.queues import QueueDraft
 from etlplus.web.routes import ROUTES
@@ -224,6 +224,13 @@ async def test_what_has_no_key_is_not_asked_again(house: House) -> None:
         with pytest.raises(Unavailable) as lost:
             await client.jobs.delete("n", expected_version=1)
     assert lost.value.reason == "connection_lost"
+
+
+async def test_an_error_leaves_the_client_as_it_is(house: House) -> None:
+    """Who waits for an error of ours around the client need not look into a group."""
+    with pytest.raises(NotFound):
+        async with connect(f"http://127.0.0.1:{house.rest}", token=house.token) as client:
+            await client.jobs.get("nowhere")
 
 
 async def test_where_there_is_no_daemon_nobody_waits_for_one(tmp_path: Path, house: House) -> None:

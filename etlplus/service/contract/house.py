@@ -74,7 +74,8 @@ class Feed(Protocol):
     """A watcher's end: a snapshot, then every later event as it happens, already encoded as JSON bytes.
 
     Each event carries its position and, for runs, the run's version: drop an event whose version is not larger than the one
-    you hold. A watcher that falls ``capacity`` events behind is let go: iteration ends and ``lagged`` is True.
+    you hold. When events were missed before they could be told, a ``snapshot`` comes in their place, as at the beginning: it
+    replaces what you hold. A watcher that falls ``capacity`` events behind is let go: iteration ends and ``lagged`` is True.
     """
 
     @property

@@ -24,10 +24,23 @@ from etlplus.jobs.receipts import Answer, Once, Receipt
 from etlplus.jobs.retention import Keep, Tidied
 from etlplus.jobs.ticks import Tick
 from etlplus.store.bells import Bell, Pulled
-from etlplus.store.contract import Beat, Counts, Hint, Horizon, Outcome, RunFilter, Settled, Statistics, Taken
+from etlplus.store.contract import (
+    Beat,
+    Bulletin,
+    Bulletins,
+    Counts,
+    Hint,
+    Horizon,
+    Outcome,
+    RunFilter,
+    Settled,
+    Statistics,
+    Taken,
+)
 from etlplus.store.pooling import LaneFigures, Pooling
 from etlplus.store.postgres import (
     accounts,
+    bulletins,
     cancelling,
     definitions,
     enqueueing,
@@ -252,8 +265,10 @@ class PostgresStore:
     async def join(self, worker: Worker, *, now: datetime) -> None:
         await self._bridge.run(lambda db: working.join(db, worker), Lane.BEAT, atomic=False)
 
-    async def beat(self, worker_id: str, *, now: datetime, expires_at: datetime) -> Beat:
-        return await self._bridge.run(lambda db: working.beat(db, worker_id, now, expires_at), Lane.BEAT, atomic=False)
+    async def beat(self, worker_id: str, *, now: datetime, expires_at: datetime, attends: bool = False) -> Beat:
+        return await self._bridge.run(
+            lambda db: working.beat(db, worker_id, now, expires_at, attends), Lane.BEAT, atomic=False
+        )
 
     async def claim(self, worker_id: str, *, limit: int, now: datetime, calls: bool = False) -> Taken:
         taken, lines = await self._bridge.run(
@@ -314,6 +329,16 @@ class PostgresStore:
             self._pulled.pull(*bells)
             raise
         return bells
+
+    async def publish(self, bulletin: Bulletin) -> None:
+        await self._bridge.run(lambda db: bulletins.publish(db, bulletin), atomic=False)
+        self._pulled.pull(Bell.NEWS)
+
+    async def bulletins(self, worker_id: str, after: Mapping[str, int]) -> Bulletins:
+        return await self._look(lambda db: bulletins.read(db, worker_id, after))
+
+    async def bulletin_numbers(self, worker_id: str) -> dict[str, int]:
+        return await self._look(lambda db: bulletins.numbers(db, worker_id))
 
     async def hear(self, heard: Callable[[Bell], None]) -> None:
         def hearing(bell: Bell) -> None:

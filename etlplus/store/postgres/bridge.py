@@ -193,7 +193,7 @@ class Bridge:
         try:
             for lane in Lane:
                 most = OWN_CONNECTIONS.get(lane, self._rules.connections_max)
-                least = min(most, self._rules.connections_min)
+                least = OWN_CONNECTIONS.get(lane, self._rules.connections_min)
                 connect = partial(sessions.open, lane)
                 connections = Connections(lane, connect, self._rules, self._rng, least=least, most=most)
                 self._lanes[lane], self._begin[lane] = connections, sessions.beginning(lane)

@@ -68,8 +68,11 @@ CREATE INDEX live_of_schedule ON run_live (job_id, id) WHERE of_schedule;
 CREATE TABLE worker (
     id text COLLATE "C" PRIMARY KEY, node text NOT NULL, pid int NOT NULL, boot_id text NOT NULL,
     started_at timestamptz NOT NULL, beat_at timestamptz NOT NULL, expires_at timestamptz NOT NULL, slots int NOT NULL,
-    labels text[] NOT NULL DEFAULT '{}'
+    labels text[] NOT NULL DEFAULT '{}', attends bool NOT NULL DEFAULT false
 ) WITH (fillfactor = 50);
+CREATE UNLOGGED TABLE bulletin (
+    worker_id text COLLATE "C", number bigint, body bytea NOT NULL, PRIMARY KEY (worker_id, number)
+);
 CREATE TABLE unique_key (key text COLLATE "C" PRIMARY KEY, run_id text COLLATE "C" NOT NULL);
 CREATE INDEX unique_of_run ON unique_key (run_id);
 

@@ -23,7 +23,7 @@ from etlplus.store.postgres.bridge import Db
 from etlplus.store.postgres.definitions import Definitions
 from etlplus.store.postgres.recording import finish, free, record
 from etlplus.store.postgres.records import kept
-from etlplus.store.postgres.sql import claims, schedules
+from etlplus.store.postgres.sql import bulletins, claims, schedules
 from etlplus.store.postgres.sql import runs as sql
 from etlplus.store.postgres.turns import take_turns
 from etlplus.store.scheduling import concerns_schedule
@@ -106,6 +106,7 @@ class Settlements:
         rescued = await record(db, entries, self._shard, now)
         rescued += await take_turns(db, self._definitions, entries, self._shard, now)
         await db.execute(claims.FORGET_WORKERS, lost)
+        await db.execute(bulletins.FORGET)
         return rescued
 
     async def leave(self, db: Db, worker_id: str, now: datetime) -> list[Run]:
@@ -121,6 +122,7 @@ class Settlements:
         returned = await record(db, entries, self._shard, now)
         returned += await take_turns(db, self._definitions, entries, self._shard, now)
         await db.execute(claims.FORGET_WORKERS, [worker_id])
+        await db.execute(bulletins.FORGET)
         return returned
 
 

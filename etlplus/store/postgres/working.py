@@ -23,9 +23,11 @@ async def join(db: Db, worker: Worker) -> None:
     await db.execute(claims.PUT_WORKER, *values, worker.expires_at, worker.slots, list(worker.labels))
 
 
-async def beat(db: Db, worker_id: str, now: datetime, expires_at: datetime) -> Beat:
-    row = await db.fetchrow(claims.BEAT, worker_id, now, expires_at)
-    return Beat(alive=True, cancel=tuple(row["cancel"])) if row["alive"] else Beat(alive=False)
+async def beat(db: Db, worker_id: str, now: datetime, expires_at: datetime, attends: bool) -> Beat:
+    row = await db.fetchrow(claims.BEAT, worker_id, now, expires_at, attends)
+    if not row["alive"]:
+        return Beat(alive=False)
+    return Beat(alive=True, cancel=tuple(row["cancel"]), audience=row["audience"])
 
 
 async def freeze(db: Db, run_id: str, attempt: int, bounds: Mapping[str, Any]) -> bool:

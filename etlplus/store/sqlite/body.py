@@ -26,7 +26,20 @@ from etlplus.jobs.receipts import Answer, Once, Receipt
 from etlplus.jobs.retention import Keep, Tidied
 from etlplus.jobs.ticks import Tick
 from etlplus.store.bells import EVERYBODYS, Bell, Pulled
-from etlplus.store.contract import Beat, Claimed, Counts, Hint, Horizon, Outcome, RunFilter, Settled, Statistics, Taken
+from etlplus.store.contract import (
+    Beat,
+    Bulletin,
+    Bulletins,
+    Claimed,
+    Counts,
+    Hint,
+    Horizon,
+    Outcome,
+    RunFilter,
+    Settled,
+    Statistics,
+    Taken,
+)
 from etlplus.store.kept import Kept
 from etlplus.store.pooling import LaneFigures
 from etlplus.store.sqlite import (
@@ -247,7 +260,7 @@ class SqliteStore:
     async def join(self, worker: Worker, *, now: datetime) -> None:
         await self._write(lambda db: working.join(db, worker))
 
-    async def beat(self, worker_id: str, *, now: datetime, expires_at: datetime) -> Beat:
+    async def beat(self, worker_id: str, *, now: datetime, expires_at: datetime, attends: bool = False) -> Beat:
         return await self._write(lambda db: working.beat(db, worker_id, now, expires_at))
 
     async def claim(self, worker_id: str, *, limit: int, now: datetime, calls: bool = False) -> Taken:
@@ -308,6 +321,20 @@ class SqliteStore:
             for heard in list(self._hearers):
                 heard(bell)
         return bells
+
+    async def publish(self, bulletin: Bulletin) -> None:
+        self._refuse_closed()
+        await trio.lowlevel.checkpoint()  # nobody else can attend
+
+    async def bulletins(self, worker_id: str, after: Mapping[str, int]) -> Bulletins:
+        self._refuse_closed()
+        await trio.lowlevel.checkpoint()
+        return Bulletins()
+
+    async def bulletin_numbers(self, worker_id: str) -> dict[str, int]:
+        self._refuse_closed()
+        await trio.lowlevel.checkpoint()
+        return {}
 
     async def hear(self, heard: Callable[[Bell], None]) -> None:
         self._hearers.append(heard)

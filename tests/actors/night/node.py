@@ -15,8 +15,8 @@ from typing import Protocol
 
 import trio
 
-from etlplus.actors.broadcaster import Newsroom
 from etlplus.actors.messages import DISPATCHER, Wake
+from etlplus.actors.newsroom import Newsroom
 from etlplus.actors.standing import Slot, Standing
 from etlplus.app.staff import Rhythm, staff
 from etlplus.engines.contract import Lease, Reports, Work

@@ -5,12 +5,14 @@ People: who wish for runs, cancel some, pause a queue, and look after dead lette
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from random import Random
 from typing import get_args
 
 import trio
 
+from etlplus.errors import Conflict
 from etlplus.jobs.letters import LetterFilter
 from etlplus.jobs.model import LIVE_STATES, Job, JobDraft, NewRun, RetryPolicy
 from etlplus.jobs.queues import HOUSE, LimitDraft, LimitUse, QueueDraft, QueueMode
@@ -107,8 +109,15 @@ class People:
                 runs = await self._store.enqueue(wishes[first : first + TOGETHER], now=virtual_now())
                 self._house.seen["held by another"] += len(runs) - len({run.id for run in runs} - self.accepted)
                 self.accepted.update(run.id for run in runs)
+                await self._look_at_key()
                 self._ring()
                 await trio.sleep(self._rng.uniform(0.5, 6))
+
+    async def _look_at_key(self) -> None:
+        """One key has one unfinished run at most."""
+        of_key = RunFilter(states=tuple(LIVE_STATES), job_id=self._jobs["unique"])
+        if len(holders := await self._store.runs(of_key)) > 1:
+            self._house.broken.append(f"one key has {len(holders)} runs")
 
     def _new_wish(self, name: str) -> NewRun:
         later_s = self._rng.choice([0, 0, 0, 2])
@@ -124,7 +133,8 @@ class People:
         runs = await self._store.runs(RunFilter(states=tuple(LIVE_STATES)), limit=1000)
         if runs:
             self.cancelled.add((chosen := self._rng.choice(runs)).id)
-            await self._store.cancel(chosen.id, now=virtual_now())
+            with suppress(Conflict):  # it has just ended
+                await self._store.cancel(chosen.id, now=virtual_now())
 
     async def _pause(self) -> None:
         await trio.sleep(self._rng.uniform(0, 10))

@@ -10,7 +10,7 @@ from datetime import timedelta
 from etlplus.errors import StoreUnavailable
 from etlplus.jobs.lifecycle import Happening
 from etlplus.jobs.model import Run, RunEvent, RunState
-from etlplus.jobs.ticks import TickOutcome
+from etlplus.jobs.ticks import SCHEDULED, TickOutcome
 from etlplus.runtime import GaveUp, Killed, StartFailed, Unhandled
 
 from .people import BEAT_S
@@ -41,7 +41,7 @@ def assert_holds(world: World, seed: int) -> None:
     for crash in world.crashes:
         assert isinstance(crash.error, EXPECTED), f"{story}: {crash}"
     assert world.left_behind == {}, story
-    by_hand = {run.id for run in world.runs if run.job_id != world.people.timed.id}
+    by_hand = {run.id for run in world.runs if run.cause != SCHEDULED}
     assert by_hand == world.people.accepted, f"{story}: a run was lost or doubled"
     assert world.destination.rows.keys() <= {run.id for run in world.runs}, f"{story}: rows of nobody"
     for run in world.runs:
@@ -59,9 +59,7 @@ def _assert_ended_once(world: World, run: Run, events: list[RunEvent], story: st
     if run.state is RunState.SUCCEEDED:
         assert rows == 1, f"{story}: a run succeeded with {rows} effects"
     elif run.state is RunState.CANCELLED:
-        assert run.id in world.people.cancelled or run.job_id == world.people.timed.id, (
-            f"{story}: nobody cancelled {run}"
-        )
+        assert run.id in world.people.cancelled or run.cause == SCHEDULED, f"{story}: nobody cancelled {run}"
         assert rows <= 1, f"{story}: {rows} effects"
     else:
         assert run.error is not None, f"{story}: {run.state} without a reason"
@@ -78,7 +76,7 @@ def assert_each_nominal_time_is_decided_once(world: World, story: str) -> None:
         assert (first, last) == (beats + 1, beats + line.count), f"{story}: {line} after {beats} beats"
         beats += line.count
     assert beats == world.beats, f"{story}: {beats} nominal times were decided"
-    made = sorted(run.id for run in world.runs if run.job_id == timed.id)
+    made = sorted(run.id for run in world.runs if run.cause == SCHEDULED)
     assert made == sorted(line.run_id for line in world.ticks if line.run_id), f"{story}: lines and runs differ"
 
 

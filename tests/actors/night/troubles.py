@@ -14,6 +14,7 @@ from etlplus.actors.messages import (
     BELLMAN,
     BROADCASTER,
     COMPLETER,
+    CORRESPONDENT,
     CREW,
     DISPATCHER,
     HEARTBEAT,
@@ -30,8 +31,8 @@ from .house import House
 from .node import EXPIRY_S, Node, Process
 
 ACTORS: tuple[Name[Any], ...] = (
-    BELLMAN, BROADCASTER, COMPLETER, CREW, DISPATCHER, HEARTBEAT, POOL, RESCUE, RETENTION, SCHEDULER, SCRIBE, runner_name(0),
-    runner_name(1),
+    BELLMAN, BROADCASTER, COMPLETER, CORRESPONDENT, CREW, DISPATCHER, HEARTBEAT, POOL, RESCUE, RETENTION, SCHEDULER, SCRIBE,
+    runner_name(0), runner_name(1),
 )  # fmt: skip
 
 
