@@ -101,7 +101,7 @@ class Bellman(Actor[Ringing]):
     @TestHeard.handler
     def test_heard(self, message: TestHeard) -> None:
         if not self._earshot.arrive:
-            if self._earshot.arrive is False:
+            if self._earshot.arrive is False:  # that all is well from the beginning is no news
                 log.info("bells_arrive")
             self._earshot.arrive = True
             self.ctx.ref(DISPATCHER).offer(LookAfterYourself())

@@ -42,7 +42,7 @@ async def _ask(chosen: argparse.Namespace) -> tuple[HealthView, StatusView | Non
     from etlplus.client import connect
     from etlplus.errors import Unavailable
 
-    async with connect(chosen.url, token=chosen.token) as client:
+    async with connect(chosen.url, token=chosen.token or None) as client:
         health = await client.system.health()
         if not chosen.token:
             return health, None

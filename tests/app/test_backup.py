@@ -89,6 +89,35 @@ async def test_a_backup_brings_a_service_back_in_another_place(tmp_path: Path) -
 
 
 @pytest.mark.slow
+async def test_a_run_that_a_restore_repeats_is_not_loaded_twice(tmp_path: Path) -> None:
+    """The backup knows it as queued, the destination as loaded: it succeeds again, and the rows are there once."""
+    (tmp_path / "people.csv").write_text("name\nAda\nBlaise\n")
+    sink = {
+        "id": "t",
+        "type": "sqlite",
+        "input": "people",
+        "path": "people.sqlite",
+        "table": "people",
+        "mode": "append",
+    }
+    plan = {"name": "people", "sources": {"people": {"type": "csv", "path": "people.csv"}}, "sinks": [sink]}
+    settings = settings_in(tmp_path / "data")
+    (tmp_path / "data").mkdir()
+    async with open_store(f"sqlite:{tmp_path / 'data' / 'store.sqlite'}") as store:
+        (run,) = await some_runs(store, await a_job(store, pipeline=plan, base_dir=str(tmp_path)))
+    back_up(settings, tmp_path / "backup")
+    for repeated in (False, True):
+        if repeated:
+            restore(settings, tmp_path / "backup")
+        async with etlplus.open_service(settings) as service, service.events.watch() as news:
+            while not (await service.runs.get(run.id)).finished:
+                await anext(aiter(news))
+            assert (await service.runs.get(run.id)).state == "succeeded"
+        with closing(sqlite3.connect(tmp_path / "people.sqlite")) as db:
+            assert db.execute("SELECT name FROM people ORDER BY name").fetchall() == [("Ada",), ("Blaise",)]
+
+
+@pytest.mark.slow
 async def test_a_backup_of_a_busy_store_is_of_one_moment(tmp_path: Path) -> None:
     """While runs are made without a pause, each backup has whole units only, and its counts are right."""
     url, done = f"sqlite:{tmp_path / 'store.sqlite'}", False

@@ -8,7 +8,7 @@ program goes on working there. It knows nothing of the store: only of statements
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -18,8 +18,9 @@ from typing import Any
 import msgspec
 import trio
 
+from etlplus.store.contract import Store
+from etlplus.store.opening import open_store
 from etlplus.store.postgres import schema
-from etlplus.store.postgres.body import PostgresStore
 from etlplus.store.postgres.bridge import Bridge, Db, Lane, open_bridge
 
 EPOCH = datetime(2026, 5, 4, 3, tzinfo=UTC)
@@ -71,6 +72,10 @@ def lively(value: Any) -> Any:
     return [lively(each) for each in value] if isinstance(value, list) else value
 
 
+ASKING = frozenset({"execute", "fetch", "fetchrow", "fetchval"})
+"""Ways to ask the server; whatever else a connection does is its own affair."""
+
+
 class Recorder:
     """A connection that keeps what goes through it."""
 
@@ -78,7 +83,10 @@ class Recorder:
         self._db = db
         self._steps = steps
 
-    def __getattr__(self, how: str) -> Callable[..., Any]:
+    def __getattr__(self, how: str) -> Any:
+        if how not in ASKING:
+            return getattr(self._db, how)
+
         async def ask(query: str, *values: Any) -> Any:
             answer = await getattr(self._db, how)(query, *values)
             self._steps.append(Step(how, query, plain(values), plain(answer)))
@@ -87,26 +95,30 @@ class Recorder:
         return ask
 
 
-async def record(bridge: Bridge, life: Callable[[PostgresStore], Any]) -> Recording:
-    """What a store asks while it lives, from an empty schema on."""
-    version = await bridge.run(schema.migrate)
+async def record(address: str, life: Callable[[Store], Awaitable[None]]) -> Recording:
+    """What a store asks while it lives, from an empty database on."""
     units: list[Unit] = []
-    carry = bridge.run
+    carry = Bridge.run
 
-    async def run(unit: Callable[[Any], Any], lane: Lane = Lane.GENERAL, *, atomic: bool = True) -> Any:
+    async def run(self: Bridge, unit: Callable[[Any], Any], lane: Lane = Lane.GENERAL, *, atomic: bool = True) -> Any:
         steps: list[Step] = []
 
         async def recorded(db: Db) -> Any:
             steps.clear()  # it may be tried again
             return await unit(Recorder(db, steps))
 
-        result = await carry(recorded, lane, atomic=atomic)
+        result = await carry(self, recorded, lane, atomic=atomic)
         units.append(Unit(lane.value, atomic, steps))
         return result
 
-    bridge.run = run  # type: ignore[method-assign]
-    await run(lambda db: db.execute("UPDATE queue SET created_at = $1, updated_at = $1", EPOCH))
-    await life(PostgresStore(bridge, Random(1)))
+    async with open_store(address, rng=Random(1)) as store, open_bridge(address, schema.SCHEMA) as bridge:
+        version = (await store.statistics()).schema_version
+        Bridge.run = run  # type: ignore[method-assign]
+        try:
+            await bridge.run(lambda db: db.execute("UPDATE queue SET created_at = $1, updated_at = $1", EPOCH))
+            await life(store)
+        finally:
+            Bridge.run = carry  # type: ignore[method-assign]
     return Recording(version, units)
 
 
@@ -144,8 +156,7 @@ async def _record() -> Recording:
     from etlplus.testing.servers import private_postgres
 
     with private_postgres() as address:
-        async with open_bridge(address, schema.SCHEMA) as bridge:
-            return await record(bridge, live)
+        return await record(address, live)
 
 
 if __name__ == "__main__":

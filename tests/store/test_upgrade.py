@@ -61,7 +61,7 @@ async def test_what_is_recorded_makes_every_call_of_the_contract() -> None:
         await live(Watched(store, called))  # type: ignore[arg-type]
     halves = (WriteStore, ReadStore, LeaseStore, AdminStore)
     calls = {name for half in halves for name in vars(half) if not name.startswith("_")}
-    assert calls - called == {"ping", "statistics", "horizon", "lanes", "tend", "distrust", "migrate"}
+    assert calls - called == {"ping", "statistics", "horizon", "lanes", "tend", "distrust", "migrate", "time"}
 
 
 @pytest.mark.slow
@@ -120,10 +120,7 @@ async def test_an_answer_that_changes_is_found(bridge: Bridge) -> None:
 @pytest.mark.slow
 async def test_this_program_can_be_recorded_for_the_next(new_database: Callable[[], str]) -> None:
     """A recording of it, replayed on another database, says the same: nothing in it is of a moment or a machine."""
-    async with (
-        open_bridge(new_database(), schema.SCHEMA) as first,
-        open_bridge(new_database(), schema.SCHEMA) as second,
-    ):
-        recording: Recording = await record(first, live)
+    recording: Recording = await record(new_database(), live)
+    async with open_bridge(new_database(), schema.SCHEMA) as second:
         assert recording.schema_version == await second.run(schema.migrate)
         assert await replay(second, recording.units) == []
