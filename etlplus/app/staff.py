@@ -148,17 +148,6 @@ def staff(
     lease, watch = settings.lease, watch or StoreWatch(standing.now())
     earshot, press = earshot or Earshot(), Press(newsroom)
 
-    def dispatcher() -> Dispatcher:
-        return Dispatcher(
-            store,
-            standing,
-            newsroom,
-            earshot,
-            poll_s=rhythm.poll_s,
-            poll_silent_s=rhythm.poll_silent_s,
-            margin_s=lease.beat_s,
-        )
-
     return Supervisor(
         child(POOL, lambda: PoolKeeper(store, watch, standing.now, every_s=rhythm.probe_s, timeout_s=rhythm.probe_s)),
         child(BROADCASTER, lambda: Broadcaster(newsroom)),
@@ -171,23 +160,42 @@ def staff(
             Supervisor(
                 *_carriers(store, engine, standing, newsroom, settings), name="carriers", intensity=Intensity(10, 60.0)
             ),
-            child(DISPATCHER, dispatcher),
+            child(DISPATCHER, lambda: _dispatcher(store, standing, newsroom, earshot, settings, rhythm)),
             strategy=rest_for_one,
             name="work",
         ),
-        Supervisor(
-            child(SCHEDULER, lambda: Scheduler(store, standing, newsroom, tick_s=rhythm.tick_s)),
-            child(RETENTION, lambda: Retention(store, standing, _keep(settings))),
-            child(
-                RESCUE,
-                lambda: RescueDuty(
-                    store, standing, newsroom, dead=dead, every_s=rhythm.rescue_s, grace_s=lease.expiry_s
-                ),
-            ),
-            name="duties",
-        ),
+        _duties(store, standing, newsroom, settings, dead, rhythm),
         Dynamic(EDGE),
         name="staff",
+    )
+
+
+def _dispatcher(
+    store: Store, standing: Standing, newsroom: Newsroom, earshot: Earshot, settings: Settings, rhythm: Rhythm
+) -> Dispatcher:
+    return Dispatcher(
+        store,
+        standing,
+        newsroom,
+        earshot,
+        poll_s=rhythm.poll_s,
+        poll_silent_s=rhythm.poll_silent_s,
+        margin_s=settings.lease.beat_s,
+    )
+
+
+def _duties(
+    store: Store, standing: Standing, newsroom: Newsroom, settings: Settings, dead: Sequence[str], rhythm: Rhythm
+) -> Supervisor:
+    grace_s = settings.lease.expiry_s
+    return Supervisor(
+        child(SCHEDULER, lambda: Scheduler(store, standing, newsroom, tick_s=rhythm.tick_s)),
+        child(RETENTION, lambda: Retention(store, standing, _keep(settings))),
+        child(
+            RESCUE,
+            lambda: RescueDuty(store, standing, newsroom, dead=dead, every_s=rhythm.rescue_s, grace_s=grace_s),
+        ),
+        name="duties",
     )
 
 

@@ -158,9 +158,9 @@ METRICS: tuple[Metric, ...] = (
 EVENTS: dict[str, str] = {
     "actor_crashed": "An actor raised something it did not declare; its supervisor restarts it by rule.",
     "answer_not_kept": "The store took a deed and not its answer; asked again with the same key, it is said to be done.",
-    "bells_arrive": "What other nodes do is heard at once; the dispatcher looks less often by itself.",
+    "bells_arrive": "What other nodes do is heard at once again; the dispatcher looks less often by itself.",
     "bells_not_rung": "The store did not take a bell for other nodes; it is rung later, and until then they look by themselves.",
-    "bells_silent": "Other nodes are not heard; the dispatcher looks more often by itself. Is store.postgres.listen_url right?",
+    "bells_silent": "Other nodes are not heard, perhaps for want of store.postgres.listen_url; the dispatcher looks more often.",
     "bootstrap_token_issued": "There is no user yet; the named file holds the one-time token that makes the first admin.",
     "bounds_wait": "The store did not take what an attempt found in its sources; asked again shortly.",
     "cancellation_ignored": "A function goes on ten seconds after it was told to end; the stack says where it stands.",

@@ -150,7 +150,14 @@ async def forgetful_house(execute: Execute, *, slots: int) -> AsyncGenerator[tup
     standing = virtual(slots, calls_max=2)
     async with open_sqlite(None, Random(1)) as store:
         forgetful = Forgetful(store)
-        tree = staff(forgetful, Inline(execute), standing, Newsroom(standing.now), Settings())  # type: ignore[arg-type]
+        tree = staff(
+            forgetful,  # type: ignore[arg-type]  # all that a store is, and forgetful
+            Inline(execute),
+            standing,
+            Newsroom(standing.now),
+            Settings(),
+            rhythm=Rhythm(poll_s=1.0),
+        )
         async with open_system(tree, seed=1):
             yield forgetful, standing
 
@@ -172,7 +179,8 @@ async def test_a_lost_attempt_is_given_back_beside_an_older_one_of_its_run(
     async with forgetful_house(first_is_deaf, slots=2) as (store, standing):
         job = await store.save_job(draft, now=virtual_now())
         (run,) = await store.enqueue([NewRun(job_id=job.id)], now=virtual_now())
-        await trio.sleep(2)
+        while (await store.run(run.id)).state is not RunState.RUNNING:  # noqa: ASYNC110 - the clock is virtual
+            await trio.sleep(0.1)
         await store.rescue(now=virtual_now(), dead=[standing.worker.id])
         store.loses = 1
         await trio.sleep(LOST_S)

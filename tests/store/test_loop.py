@@ -193,3 +193,13 @@ def test_it_turns_where_trio_itself_is_a_guest_of_asyncio() -> None:
         return (await done).unwrap()
 
     assert asyncio.run(host()) == 7
+
+
+async def test_what_is_called_from_outside_is_called_soon() -> None:
+    """A callback that Trio's side hands in while the loop rests does not wait for somebody's next coroutine."""
+    called = trio.Event()
+    async with open_loop() as loop:
+        await trio.testing.wait_all_tasks_blocked()
+        loop.call_soon(called.set)
+        with trio.fail_after(HANG_S):
+            await called.wait()

@@ -60,7 +60,7 @@ HOT: dict[str, tuple[str, list[Any], Lane, int]] = {
     "free": (runs.FREE_SLOTS, [["r7", "r8"]], Lane.SETTLE, 100),
     "held": (claims.HELD_RUNS, [ONE], Lane.SETTLE, 100),
     "held by workers": (claims.HELD_BY_WORKERS, [["w4"], 500], Lane.GENERAL, 2000),
-    "beat": (claims.BEAT, ["w4", NOW, at(9)], Lane.BEAT, 2000),
+    "beat": (claims.BEAT, ["w4", NOW, at(9), False], Lane.BEAT, 2000),
     "due": (runs.RUNS_DUE, [at(0.5), 500], Lane.GENERAL, 2000),
     "impatient": (runs.RUNS_IMPATIENT, [at(0.5), 500, ["j"]], Lane.GENERAL, 200),
     "hint": (claims.HINT, [], Lane.GENERAL, 2000),

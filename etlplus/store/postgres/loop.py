@@ -58,6 +58,12 @@ class Loop(asyncio.SelectorEventLoop):
         """Trio's idea of the time."""
         return trio.current_time()
 
+    def call_soon(self, *args: Any, **kwargs: Any) -> asyncio.Handle:
+        """As ever; from outside of a turn, the next one is due at once."""
+        if not self.is_running():
+            self._wait.deadline = -math.inf
+        return super().call_soon(*args, **kwargs)
+
     async def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Carry out a coroutine of asyncio's flavor.
 
