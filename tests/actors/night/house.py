@@ -7,7 +7,7 @@ from __future__ import annotations
 import sqlite3
 from collections import Counter
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import cache
 from random import Random
 from typing import Any, Protocol
@@ -85,9 +85,9 @@ def open_house(rng: Random) -> Generator[House]:
 @cache
 def _empty() -> bytes:
     """Made once for all nights: a night takes some fifty milliseconds, and the schema one of them."""
-    db = sqlite3.connect(":memory:", isolation_level=None)
-    schema.migrate(db)
-    return db.serialize()
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
+        schema.migrate(db)
+        return db.serialize()
 
 
 class Asking(Protocol):
