@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
@@ -40,4 +41,5 @@ def _execute(url: str, statement: str) -> None:
         await db.execute(statement)
         await db.close()
 
-    asyncio.run(main())
+    with ThreadPoolExecutor(1) as pool:  # Trio may be running in this thread, and asyncio will not share it
+        pool.submit(lambda: asyncio.run(main())).result()

@@ -53,7 +53,7 @@ def test_a_foundation_stands_on_little(room, allowed):
 
 def test_asyncio_lives_in_the_postgresql_bridge_alone():
     """Nobody else meets a second event loop."""
-    guests = {"asyncio", "asyncpg"}
+    guests = {"asyncio", "trio_asyncio", "asyncpg"}
     found = [name_of(file) for file in MODULES if guests & {name.partition(".")[0] for name in imports(file)}]
     assert [name for name in found if not name.startswith("etlplus/store/postgres/")] == []
 

@@ -1,4 +1,4 @@
-"""asyncio's loop, turned by Trio: its timers, sockets and threads work as they are used to, and nobody else waits for them."""
+"""asyncio's loop within Trio: its timers, sockets and threads work as they are used to, and nobody else waits for them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import socket
 import threading
 from typing import Any
 
-import outcome
 import pytest
 import trio
 
@@ -146,60 +145,3 @@ async def test_a_coroutine_that_never_rests_lets_others_go_on() -> None:
         for _ in range(3):
             await trio.lowlevel.checkpoint()
         enough.set()
-
-
-async def test_nothing_is_left_behind() -> None:
-    """Tasks that were forgotten are cancelled, and the loop is closed."""
-    seen: list[str] = []
-
-    async def linger() -> None:
-        try:
-            await asyncio.sleep(3600)
-        finally:
-            seen.append("ended")
-
-    async def forget() -> None:
-        background.append(asyncio.create_task(linger()))
-        await asyncio.sleep(0)
-
-    background: list[asyncio.Task[None]] = []
-    with trio.fail_after(HANG_S):
-        async with open_loop() as loop:
-            await loop.run(forget())
-    assert seen == ["ended"]
-    assert loop.is_closed()
-
-
-def test_it_turns_where_trio_itself_is_a_guest_of_asyncio() -> None:
-    """Somebody's program is asyncio's, with Trio inside it, and our loop inside that."""
-
-    async def inside() -> int:
-        async def answer() -> int:
-            await asyncio.sleep(0.001)
-            assert asyncio.get_running_loop() is loop
-            return 7
-
-        async with open_loop() as loop:
-            return await loop.run(answer())
-
-    async def host() -> int:
-        own = asyncio.get_running_loop()
-        done: asyncio.Future[outcome.Outcome[int]] = own.create_future()
-        trio.lowlevel.start_guest_run(
-            inside,
-            run_sync_soon_threadsafe=own.call_soon_threadsafe,
-            done_callback=done.set_result,
-        )
-        return (await done).unwrap()
-
-    assert asyncio.run(host()) == 7
-
-
-async def test_what_is_called_from_outside_is_called_soon() -> None:
-    """A callback that Trio's side hands in while the loop rests does not wait for somebody's next coroutine."""
-    called = trio.Event()
-    async with open_loop() as loop:
-        await trio.testing.wait_all_tasks_blocked()
-        loop.call_soon(called.set)
-        with trio.fail_after(HANG_S):
-            await called.wait()
