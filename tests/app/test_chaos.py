@@ -16,7 +16,11 @@ TAMPERED = {
     "are lost": "DELETE FROM etlplus.run WHERE id IN (SELECT id FROM etlplus.run WHERE state = 'succeeded' LIMIT 1)",
     "nobody was told of": "UPDATE etlplus.run SET id = 'x' WHERE id IN (SELECT id FROM etlplus.run WHERE state = 'failed' LIMIT 1)",
     "effects were applied twice": "INSERT INTO chaos.effect SELECT * FROM chaos.effect LIMIT 1",
-    "succeeded without their effect": "DELETE FROM chaos.effect WHERE run_id IN (SELECT run_id FROM chaos.effect LIMIT 1)",
+    "succeeded without their effect": """
+        DELETE FROM chaos.effect WHERE run_id IN (
+            SELECT run_id FROM chaos.effect JOIN etlplus.run ON run.id = run_id WHERE state = 'succeeded' LIMIT 1
+        )
+    """,
     "histories have gaps": "DELETE FROM etlplus.run_event WHERE run_id IN (SELECT run_id FROM etlplus.run_event LIMIT 1)",
     "dead letters do not match": "DELETE FROM etlplus.dead_letter",
     "were carried at once": "UPDATE chaos.carried SET at = now() WHERE delta = -1",
