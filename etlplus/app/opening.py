@@ -41,7 +41,7 @@ from etlplus.engines.functions import Function, Functions
 from etlplus.engines.local import LocalOptions, open_local
 from etlplus.engines.tenancy import hold, is_gone
 from etlplus.engines.workshop import Workshop
-from etlplus.errors import Conflict, NotFound
+from etlplus.errors import Conflict, NotFound, Unavailable
 from etlplus.jobs.kinds import CALLS
 from etlplus.jobs.model import JobDraft
 from etlplus.runtime import System, lone, open_system
@@ -135,7 +135,15 @@ async def _keep_house(
                 scope.shield = True
                 task_status.started(service)
                 await leave.wait()
-            await store.leave(standing.worker.id, now=standing.now())
+            await _leave(store, standing)
+
+
+async def _leave(store: Store, standing: Standing) -> None:
+    """Say that this worker is gone. Where nobody hears it, the end of its lease says so."""
+    try:
+        await store.leave(standing.worker.id, now=standing.now())
+    except Unavailable as error:
+        log.warning("left_unheard", worker=standing.worker.id, error=str(error))
 
 
 def _standing(settings: Settings, slots: int, functions: Functions, clock: SharedClock) -> Standing:
