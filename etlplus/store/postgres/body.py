@@ -37,9 +37,11 @@ from etlplus.store.contract import (
     Statistics,
     Taken,
 )
+from etlplus.store.kept import Kept
 from etlplus.store.pooling import LaneFigures, Pooling
 from etlplus.store.postgres import (
     accounts,
+    aside,
     bulletins,
     cancelling,
     definitions,
@@ -64,7 +66,6 @@ from etlplus.store.postgres.listening import Bells
 from etlplus.store.postgres.marks import Marks
 from etlplus.store.postgres.settling import Settlements
 from etlplus.store.postgres.sql import admin as sql
-from etlplus.store.postgres.sql import definitions as definitions_sql
 
 T = TypeVar("T")
 
@@ -120,12 +121,20 @@ class PostgresStore:
         return answer
 
     async def save_job(
-        self, draft: JobDraft, *, now: datetime, job_id: str | None = None, expected_version: int | None = None
+        self,
+        draft: JobDraft,
+        *,
+        now: datetime,
+        job_id: str | None = None,
+        expected_version: int | None = None,
+        tell: Callable[[Sequence[Run]], None] | None = None,
     ) -> Job:
         saved, runs = await self._write(
             lambda db: ticking.save_job(db, self._ids, draft, now, job_id, expected_version, self._shard)
         )
         self._stirred(runs, now)
+        if runs and tell is not None:
+            tell(runs)
         if saved.next_at is not None:
             self._pulled.pull(Bell.PLANS)
         return self._gathering.saw(saved)
@@ -271,10 +280,14 @@ class PostgresStore:
         )
 
     async def claim(self, worker_id: str, *, limit: int, now: datetime, calls: bool = False) -> Taken:
-        taken, lines = await self._bridge.run(
-            lambda db: self._claims.claim(db, worker_id, limit, now, calls), Lane.CLAIM
-        )
-        self._marks.end()
+        async def unit(db: Db) -> tuple[Taken, list[Kept], bool]:
+            return await aside.set_aside(db, *await self._claims.claim(db, worker_id, limit, now, calls), now)
+
+        while True:
+            taken, lines, some_aside = await self._bridge.run(unit, Lane.CLAIM)
+            self._marks.end()
+            if taken.claimed or not some_aside:
+                break
         self._settlements.remember(taken.claimed, lines)
         return taken
 
@@ -380,7 +393,8 @@ class PostgresStore:
 
     async def migrate(self) -> int:
         version = await self._bridge.run(schema.migrate)
-        await self._look(lambda db: db.execute(definitions_sql.TRY_AGAIN))
+        if await self._bridge.run(aside.try_again):
+            self._pulled.pull(Bell.WORK)
         return version
 
 

@@ -33,9 +33,7 @@ async def enqueue(db: Db, ids: Ids, wishes: Sequence[NewRun], now: datetime, sha
     if batch.keys:
         await db.execute(sql.PUT_UNIQUE_KEYS, list(batch.keys), list(batch.keys.values()))
     if batch.replaced:
-        replaced = await record(db, batch.replaced, shard, now)
-        lanes = await _lanes(db, replaced, now)
-        await db.execute(sql.MOVE_RUNS, *columns([(run.id, lanes[_place(run)]) for run in replaced]))
+        await move(db, await record(db, batch.replaced, shard, now), now)
     return [batch.runs[run_id] for run_id in answers]
 
 
@@ -62,6 +60,12 @@ async def put_runs(db: Db, runs: Sequence[Run], now: datetime) -> None:
     if runs:
         lanes = await _lanes(db, runs, now)
         await db.execute(sql.PUT_RUNS, *columns([_row(run, lanes[_place(run)]) for run in runs]))
+
+
+async def move(db: Db, runs: Sequence[Run], now: datetime) -> None:
+    """Put unfinished runs into the lanes where they belong by now."""
+    lanes = await _lanes(db, runs, now)
+    await db.execute(sql.MOVE_RUNS, *columns([(run.id, lanes[_place(run)]) for run in runs]))
 
 
 async def _lanes(db: Db, runs: Sequence[Run], now: datetime) -> dict[Place, int]:
