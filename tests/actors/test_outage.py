@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
 
+import msgspec
 import trio
 from msgspec.structs import replace
 from trio.testing import MockClock
@@ -26,10 +27,13 @@ from etlplus.actors.messages import (
     SCHEDULER,
     SCRIBE,
     Wake,
+    Watch,
     runner_name,
 )
-from etlplus.actors.newsroom import Newsroom
+from etlplus.actors.news import News, RunNews
+from etlplus.actors.newsroom import ALL_RUNS, Newsroom
 from etlplus.actors.standing import Standing
+from etlplus.actors.watchers import Subscription
 from etlplus.app.staff import new_standing, staff
 from etlplus.engines.contract import Lease, Reports, Work
 from etlplus.engines.inline import Inline
@@ -37,6 +41,7 @@ from etlplus.errors import StoreUnavailable
 from etlplus.jobs.kinds import CALLS
 from etlplus.jobs.model import JobDraft, NewRun, RunState
 from etlplus.jobs.outcome import Figures, Result, Succeeded
+from etlplus.jobs.views import RunView
 from etlplus.runtime import Crash, Name, System, Tell, Unhandled, open_system
 from etlplus.settings import Settings
 from etlplus.store.sqlite.body import SqliteStore, open_sqlite
@@ -79,12 +84,12 @@ async def works_a_while(work: Work, lease: Lease, reports: Reports) -> Result:
 
 
 class Fickle:
-    """The real store, except while it is ``away``."""
+    """The real store, except while it is ``away``, and that it ``loses`` so many answers to acknowledgements."""
 
     def __init__(self, store: SqliteStore) -> None:
         self._store = store
         self.away = False
-        self.refused = 0
+        self.refused = self.loses = 0
 
     def __getattr__(self, name: str) -> Any:
         call = getattr(self._store, name)
@@ -95,7 +100,11 @@ class Fickle:
             if self.away:
                 self.refused += 1
                 raise StoreUnavailable("away")
-            return await call(*args, **kwargs)
+            answer = await call(*args, **kwargs)
+            if name == "acknowledge" and self.loses:
+                self.loses -= 1
+                raise StoreUnavailable("the answer was lost")
+            return answer
 
         return asked
 
@@ -159,6 +168,30 @@ async def test_who_begins_during_an_outage_joins_when_it_is_over(autojump_clock:
             await trio.sleep(BACK_S)
             found = await body.run(run.id)
     assert (found.state, found.rescues, crashes) == (RunState.SUCCEEDED, 1, [])
+
+
+async def test_an_end_whose_answer_was_lost_is_told_to_watchers(autojump_clock: MockClock) -> None:
+    """It is told to the store again, which says what became of it; nothing is stale."""
+    async with open_sqlite(None, Random(1)) as body:
+        store = Fickle(body)
+        job = await body.save_job(drafts()[0], now=virtual_now())
+        async with employed(store, []) as (system, standing):
+            watcher = await system.ref(BROADCASTER).ask(Watch((ALL_RUNS,), 100))
+            store.loses = 2
+            (run,) = await body.enqueue([NewRun(job_id=job.id)], now=virtual_now())
+            system.ref(DISPATCHER).tell(Wake())
+            with trio.fail_after(BACK_S):
+                states = [(await next_run(watcher)).state for _ in range(2)]
+        assert (states, standing.stale_results) == ([RunState.RUNNING, RunState.SUCCEEDED], 0)
+        assert ((await body.counts()).stale_results, (await body.run(run.id)).version) == (0, 3)
+
+
+async def next_run(watcher: Subscription) -> RunView:
+    """The next run that is told of."""
+    while True:
+        news = msgspec.json.decode(await watcher.news.receive(), type=News)
+        if isinstance(news, RunNews):
+            return news.run
 
 
 def drafts() -> list[JobDraft]:

@@ -23,6 +23,7 @@ from etlplus.store.postgres.bridge import Db
 from etlplus.store.postgres.definitions import Definitions
 from etlplus.store.postgres.recording import finish, free, record
 from etlplus.store.postgres.records import kept
+from etlplus.store.postgres.repeats import told_before
 from etlplus.store.postgres.sql import bulletins, claims, schedules
 from etlplus.store.postgres.sql import runs as sql
 from etlplus.store.postgres.turns import take_turns
@@ -60,11 +61,13 @@ class Settlements:
         rest = {number: outcome for number, outcome in enumerate(outcomes) if number not in applied}
         if rest:
             applied |= await self._looked_at(db, rest, now)
-        if stale := len(outcomes) - len(applied):
+        again = {number: outcome for number, outcome in enumerate(outcomes) if number not in applied}
+        before = await told_before(db, again, now)
+        if stale := len(again) - len(before):
             await db.execute(sql.ADD_STALE, self._shard, stale)
         after = await take_turns(db, self._definitions, applied.values(), self._shard, now)
         released = {run.job_id: run for run in after}
-        return [_settled(outcome, applied.get(number), released) for number, outcome in enumerate(outcomes)]
+        return [_settled(each, applied.get(at), before.get(at), released) for at, each in enumerate(outcomes)]
 
     async def _lock_jobs(self, db: Db, outcomes: Sequence[Outcome], remembered: Mapping[int, Entry]) -> None:
         """Lock the jobs of schedules' runs, before their lines."""
@@ -130,10 +133,11 @@ def _slotted(entry: Entry) -> bool:
     return entry.kept is not None and entry.kept.slotted
 
 
-def _settled(outcome: Outcome, entry: Entry | None, released: dict[str, Run]) -> Settled:
-    """What became of an outcome; of each job, the first outcome tells of the run that goes on."""
+def _settled(outcome: Outcome, entry: Entry | None, before: Run | None, released: dict[str, Run]) -> Settled:
+    """What became of an outcome, now or before; of each job, the first outcome tells of the run that goes on."""
     if entry is None:
-        return Settled(run_id=outcome.run_id, attempt=outcome.attempt, applied=False)
+        told = before is not None
+        return Settled(run_id=outcome.run_id, attempt=outcome.attempt, applied=told, run=before, freed=told)
     return Settled(
         run_id=outcome.run_id,
         attempt=outcome.attempt,

@@ -195,6 +195,7 @@ RUNS = f"""
 """
 EVENTS = "SELECT doc FROM run_event WHERE run_id = $1 AND version > $2 ORDER BY version LIMIT $3"
 ATTEMPTS = "SELECT attempt FROM run_event WHERE run_id = $1 AND attempt IS NOT NULL ORDER BY version"
+ATTEMPTS_OF = "SELECT attempt FROM run_event WHERE run_id = ANY($1) AND attempt IS NOT NULL"
 COUNTS = """
     SELECT 'scheduled' AS name, count(*) AS amount FROM run_live WHERE state = 'scheduled'
     UNION ALL SELECT 'blocked', count(*) FROM run_live WHERE state = 'blocked'
