@@ -1,8 +1,8 @@
 """
 The engine that runs commands: each attempt is a program of its own, with its output captured line by line.
 
-The program never outlives the daemon: a guardian (``guardian.py``) holds it, and ends it when the daemon closes the pipe or
-dies. What it writes becomes the attempt's log, standard error as level ``error``.
+The program never outlives the daemon: a guardian (``guardian.py``) holds it, and ends it when the daemon says so or dies. What
+it writes becomes the attempt's log, standard error as level ``error``.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -29,6 +30,8 @@ PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR")
 """What a command gets of the daemon's own environment; secrets of the daemon are not its business."""
 LINE_BYTES_MAX = 64 * 1024
 LAST_LINES = 5
+END = b"."
+"""Whatever is written to the guardian, the command shall end."""
 SPARE_GRACE_S = 2.0
 """What the guardian gets beyond the command's own grace."""
 
@@ -95,9 +98,11 @@ async def _end(process: trio.Process, grace_s: float) -> None:
     """Have the guardian end the command, and reap it; a guardian that does not is killed with its group."""
     with trio.CancelScope(shield=True):
         assert process.stdin is not None
-        await process.stdin.aclose()
+        with suppress(trio.BrokenResourceError):  # it has ended already
+            await process.stdin.send_all(END)
         with trio.move_on_after(grace_s + SPARE_GRACE_S):
             await process.wait()
+        await process.stdin.aclose()
         if process.returncode is None:
             os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
