@@ -255,6 +255,29 @@ async def test_an_attempt_that_ends_in_order_clears_a_run_of_poison(store: Store
         await store.tick(now=at(1))
 
 
+async def test_a_lost_worker_counts_for_every_run_that_it_carried(store: Store) -> None:
+    """Nobody can tell whose fault it was: who was beside the culprit each time is set aside with it, and can be replayed; for a
+    job that has more patience, or a run of which an attempt has ended in order, it goes on.
+    """
+    hasty = await a_job(store, name="hasty", poison_after=2, retry=RetryPolicy(attempts_max=9, base_s=0, jitter=0))
+    patient = await a_job(store, name="patient", poison_after=3)
+    culprit, beside, cleared = await some_runs(store, hasty, 3)
+    (waits,) = await some_runs(store, patient)
+    for number in range(2):
+        worker = f"w{number}"
+        await a_worker(store, worker)
+        held = {each.run.id: each for each in await a_claim(store, worker=worker, limit=4)}
+        assert len(held) == 4
+        if number:
+            await told(store, held[cleared.id], BROKEN, worker=worker, seconds=0)
+        await store.rescue(now=NOW, dead=[worker])
+    letters = await store.dead_letters(LetterFilter(code="worker_lost"))
+    assert {letter.run.id for letter in letters} == {culprit.id, beside.id}
+    assert [(await store.run(run.id)).rescues for run in (cleared, waits)] == [0, 2]
+    replays = await store.replay(LetterFilter(run_ids=(beside.id,)), now=NOW)
+    assert [replay.run.rescues for replay in replays if replay.run] == [0]
+
+
 async def test_cancelling_waits_for_the_worker_only_while_it_carries(store: Store) -> None:
     """A waiting run is cancelled at once; a running one is marked, the beat tells, and the worker's word ends it."""
     job = await a_job(store)
