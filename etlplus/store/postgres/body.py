@@ -66,6 +66,7 @@ from etlplus.store.postgres.listening import Bells
 from etlplus.store.postgres.marks import Marks
 from etlplus.store.postgres.settling import Settlements
 from etlplus.store.postgres.sql import admin as sql
+from etlplus.store.postgres.warming import warm_up
 
 T = TypeVar("T")
 
@@ -410,4 +411,6 @@ async def open_postgres(dsn: str, rng: Random, rules: Pooling) -> AsyncGenerator
         direct = "" if rules.pgbouncer else dsn
         store = PostgresStore(bridge, rng, Bells(bridge, rules.listen_url or direct, rng))
         await store.migrate()
+        if not rules.pgbouncer:  # behind which nothing is prepared beyond its unit
+            await warm_up(bridge)
         yield store

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from etlplus.jobs.ids import Ids
-from etlplus.jobs.model import NewRun, Run
+from etlplus.jobs.model import Job, NewRun, Run
 from etlplus.jobs.ticks import SCHEDULED
 from etlplus.store.granting import Batch
 from etlplus.store.kept import Kept
@@ -60,6 +60,13 @@ async def put_runs(db: Db, runs: Sequence[Run], now: datetime) -> None:
     if runs:
         lanes = await _lanes(db, runs, now)
         await db.execute(sql.PUT_RUNS, *columns([_row(run, lanes[_place(run)]) for run in runs]))
+
+
+async def open_lane(db: Db, job: Job, now: datetime) -> None:
+    """Have the lane for runs of a job without a limit, so that its first run can be made like all others."""
+    labels = ",".join(job.demands)
+    if job.limit is None and not await db.fetch(sql.PLAIN_LANES, [job.queue], [labels]):
+        await db.fetch(sql.PUT_LANES, [job.queue], [labels], [None], [""], now)
 
 
 async def move(db: Db, runs: Sequence[Run], now: datetime) -> None:
