@@ -50,8 +50,14 @@ KEYS = [f"k/{number}" for number in range(1, 65)]
 LANES = list(range(3, 67))
 HOT: dict[str, tuple[str, list[Any], Lane, int]] = {
     "claim": (claims.TAKE, ["w", NOW, [1], [200], [BOTTOM[0]], [BOTTOM[1]], [False]], Lane.CLAIM, 5000),
+    "claim under limits": (
+        claims.TAKE_WITHIN,
+        ["w", NOW, 1, *BOTTOM, 200, ["k1", "k2"], [10_001, 10_002]],
+        Lane.CLAIM,
+        500,
+    ),
     "heads": (claims.CANDIDATES, [[1, 2], [200, 200], [BOTTOM[0]] * 2, [BOTTOM[1]] * 2], Lane.CLAIM, 200),
-    "lanes": (claims.LANES, ["w", at(600), 64, False], Lane.CLAIM, 100),
+    "lanes": (claims.LANES, ["w", at(600), 64, False, [1, 2], [BOTTOM[0]] * 2, [BOTTOM[1]] * 2], Lane.CLAIM, 100),
     "turn": (claims.TURN_LANES, [LANES, [None] * 64, NOW], Lane.CLAIM, 2000),
     "slots": (claims.LOCK_SLOTS, [["k1"], [10], 200], Lane.CLAIM, 200),
     "buckets": (claims.LOCK_BUCKETS, [KEYS], Lane.CLAIM, 500),
