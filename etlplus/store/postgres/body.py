@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from copy import copy
 from datetime import datetime
+from functools import partial
 from random import Random
 from typing import Any, TypeVar
 
@@ -37,7 +38,6 @@ from etlplus.store.contract import (
     Statistics,
     Taken,
 )
-from etlplus.store.kept import Kept
 from etlplus.store.pooling import LaneFigures, Pooling
 from etlplus.store.postgres import (
     accounts,
@@ -84,8 +84,8 @@ class PostgresStore:
         self._marks = Marks()
         self._known = definitions.Definitions()
         self._gathering = Gathering(bridge, self._ids, self._stirred)
-        self._claims = Claims(self._known, self._marks)
-        self._settlements = Settlements(self._known, rng, self._shard)
+        self._claims = Claims(bridge, self._known, self._marks)
+        self._settlements = Settlements(bridge, self._known, rng, self._shard)
         self._once: Once | None = None
 
     def once(self, request: Once) -> PostgresStore:
@@ -281,13 +281,13 @@ class PostgresStore:
         )
 
     async def claim(self, worker_id: str, *, limit: int, now: datetime, calls: bool = False) -> Taken:
-        async def unit(db: Db) -> tuple[Taken, list[Kept], bool]:
-            return await aside.set_aside(db, *await self._claims.claim(db, worker_id, limit, now, calls), now)
-
         while True:
-            taken, lines, some_aside = await self._bridge.run(unit, Lane.CLAIM)
-            self._marks.end()
-            if taken.claimed or not some_aside:
+            taken, lines = await self._claims.claim(worker_id, limit, now, calls)
+            if not aside.some_unread(taken):
+                break
+            untaken = partial(aside.set_aside, taken=taken, lines=lines, now=now)
+            taken, lines = await self._bridge.run(untaken, Lane.CLAIM)
+            if taken.claimed:
                 break
         self._settlements.remember(taken.claimed, lines)
         return taken
@@ -301,10 +301,10 @@ class PostgresStore:
         return await self._bridge.run(lambda db: logs.append(db, run_id, attempt, worker_id, lines))
 
     async def acknowledge(self, outcomes: Sequence[Outcome], *, now: datetime) -> list[Settled]:
-        settled = await self._bridge.run(lambda db: self._settlements.acknowledge(db, outcomes, now), Lane.SETTLE)
+        settled = await self._settlements.acknowledge(outcomes, now)
         self._stirred([run for each in settled for run in (each.run, each.released) if run is not None], now)
         if any(each.freed for each in settled):
-            self._pulled.pull(Bell.WORK)
+            self._pulled.pull(Bell.ROOM)
         return settled
 
     async def rescue(self, *, now: datetime, dead: Sequence[str] = (), limit: int = 500) -> list[Run]:

@@ -33,9 +33,8 @@ async def _make(db: Db) -> None:
 
 
 async def _claim(db: Db) -> None:
-    await db.fetch(claims.LANES, _NOBODY, _LONG_AGO, 0, False)
-    await db.fetch(claims.TAKE, _NOBODY, _LONG_AGO, *[_NONE] * 5)
+    await db.fetch(claims.LOOK_AND_TAKE, _NOBODY, _LONG_AGO, 0, False, *[_NONE] * 3, 0)
 
 
 async def _end(db: Db) -> None:
-    await db.fetchval(runs.FINISH, *[_NONE] * 9, _LONG_AGO, 0)
+    await db.fetchrow(runs.FINISH, *[_NONE] * 9, _LONG_AGO, 0)

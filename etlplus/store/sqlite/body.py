@@ -273,10 +273,10 @@ class SqliteStore:
 
     async def claim(self, worker_id: str, *, limit: int, now: datetime, calls: bool = False) -> Taken:
         def unit(db: sqlite3.Connection) -> tuple[Taken, list[Kept], bool]:
-            lines, next_at = claim(db, worker_id, limit, now, calls)
-            jobs = self._definitions.of(db, [line.run for line in lines])
-            claimed, lines, some_aside = aside.set_aside(db, lines, jobs, now)
-            return Taken(claimed, next_at), lines, some_aside
+            haul = claim(db, worker_id, limit, now, calls)
+            jobs = self._definitions.of(db, [line.run for line in haul.lines])
+            claimed, lines, some_aside = aside.set_aside(db, haul.lines, jobs, now)
+            return Taken(claimed, haul.next_at, haul.held_up), lines, some_aside
 
         while True:
             taken, lines, some_aside = await self._write(unit)
@@ -297,7 +297,7 @@ class SqliteStore:
         settled = await self._write(lambda db: self._settlements.acknowledge(db, outcomes, now))
         self._pulled.pull_for([run for each in settled for run in (each.run, each.released) if run is not None], now)
         if any(each.freed for each in settled):
-            self._pulled.pull(Bell.WORK)
+            self._pulled.pull(Bell.ROOM)
         return settled
 
     async def rescue(self, *, now: datetime, dead: Sequence[str] = (), limit: int = 500) -> list[Run]:
