@@ -17,6 +17,7 @@ from actor_kit import (
     Get,
     Note,
     Notebook,
+    Notes,
     Slow,
     fail,
     ignore_cancels_until,
@@ -31,11 +32,16 @@ from etlplus.runtime import (
     ActorStopped,
     Backoff,
     Crash,
+    Dynamic,
     Exit,
     Killed,
+    Name,
+    Spawn,
+    Spawner,
     Supervisor,
     System,
     Wedged,
+    child,
     lone,
     one_for_all,
     open_system,
@@ -438,3 +444,68 @@ async def test_systems_in_systems(autojump_clock: MockClock) -> None:
             assert await inner.ref(A).ask(Slow(1)) == 1
         assert await outer.ref(A).ask(Slow(1)) == 1
     assert log == ["start a", "start a", "stop a", "stop a"]
+
+
+async def test_what_the_body_raises_comes_out_as_it_was(autojump_clock: MockClock) -> None:
+    """A group stays a group, and an error keeps what it was raised from and over."""
+    with pytest.raises(ExceptionGroup) as grouped:
+        async with open_system(Supervisor(notebook(A, []))):
+            raise ExceptionGroup("several", [ValueError("one")])
+    assert repr(grouped.value) == "ExceptionGroup('several', [ValueError('one')])"
+    with pytest.raises(ValueError, match="over another") as raised:  # noqa: PT012 - the block is what fails
+        async with open_system(Supervisor(notebook(A, []))):
+            try:
+                raise OSError("first")
+            except OSError:
+                raise ValueError("over another")  # noqa: B904 - that is what it is about
+    assert repr(raised.value.__context__) == "OSError('first')"
+    assert not raised.value.__suppress_context__
+
+
+@pytest.mark.parametrize("hook", ["handler", "at_start", "at_stop", "at_end"])
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
+async def test_an_interrupt_ends_the_program_and_is_nobodys_crash(
+    autojump_clock: MockClock, kind: type[BaseException], hook: str
+) -> None:
+    """From wherever an actor raises it: it comes out as it is, is reported as no crash, and leaves nothing behind."""
+    crashes: list[str] = []
+    before = living()
+    hooks: dict[str, Any] = {} if hook == "handler" else {hook: fail(kind())}
+    inner = Supervisor(notebook(B, [], shutdown=1, **hooks), name="inner")
+    with pytest.raises(kind):  # noqa: PT012 - the block is what fails
+        async with open_system(
+            Supervisor(notebook(A, []), inner),
+            on_crash=lambda crash: crashes.append(type(crash.error).__name__),
+            on_dead_letter=unread,
+        ) as system:
+            if hook in ("handler", "at_end"):
+                system.ref(B).tell(Do(fail(kind()) if hook == "handler" else nap(100)))
+                await trio.testing.wait_all_tasks_blocked()
+                system.ref(B).tell(Note("left"))
+            if hook == "handler":
+                await trio.sleep_forever()
+    assert set(crashes) <= {"Killed"}
+    assert living() == before
+
+
+async def test_one_of_many_that_is_wedged_holds_up_none_of_the_others(autojump_clock: MockClock) -> None:
+    """A thousand children of a dynamic supervisor stop at once, and in the time of the slowest."""
+    release = trio.Event()
+    children = Name[Spawner]("children")
+    log: list[str] = []
+    async with trio.open_nursery() as nursery:
+
+        async def let_go() -> None:
+            await trio.sleep(10)
+            assert log.count("stop n") == 999
+            release.set()
+
+        async with open_system(Supervisor(Dynamic(children)), on_crash=quiet) as system:
+            for number in range(1000):
+                name = Name[Notes](f"n{number}")
+                spec = child(name, lambda: Notebook(log, "n", at_stop=nap(1)), shutdown=2)
+                ref = await system.ref(children).ask(Spawn(spec))
+            ref.tell(Do(lambda me: ignore_cancels_until(release)))
+            await trio.testing.wait_all_tasks_blocked()
+            nursery.start_soon(let_go)
+    assert trio.current_time() == pytest.approx(10)
