@@ -13,6 +13,7 @@ import trio
 from actor_kit import AT_ONCE, A, B, Boom, Count, Note, notebook
 from trio.testing import MockClock
 
+import etlplus.testing
 from etlplus.runtime import (
     Actor,
     ActorRestarted,
@@ -318,3 +319,10 @@ async def test_who_waits_for_a_probe_does_not_wait_in_vain(autojump_clock: MockC
     with pytest.raises(ActorStopped):
         await pending
     assert trio.current_time() == 0
+
+
+def test_the_kit_is_part_of_the_one_that_is_shipped() -> None:
+    """Who tests actors of the service finds it beside the exams of the stores."""
+    assert etlplus.testing.__all__ == ["Kit", "Probe", "deterministic", "open_kit", "simulate"]
+    assert etlplus.testing.open_kit is open_kit
+    assert etlplus.testing.simulate is simulate
