@@ -13,6 +13,7 @@ from actor_kit import (
     C,
     Count,
     Do,
+    Down,
     End,
     Get,
     Note,
@@ -509,3 +510,48 @@ async def test_one_of_many_that_is_wedged_holds_up_none_of_the_others(autojump_c
             await trio.testing.wait_all_tasks_blocked()
             nursery.start_soon(let_go)
     assert trio.current_time() == pytest.approx(10)
+
+
+async def test_who_crashes_while_it_stops_is_not_started_again(autojump_clock: MockClock) -> None:
+    """What was queued behind is undelivered, and the others stop as if nothing were."""
+    log: list[str] = []
+    left: list[Any] = []
+    async with open_system(
+        Supervisor(notebook(A, log), notebook(B, log, at_end=left.extend)), on_crash=quiet, on_dead_letter=unread
+    ) as system:
+        for message in (Note("1"), Boom(), Note("2")):
+            system.ref(B).tell(message)
+        system.stop()
+    assert log == ["start a", "start b", "1", "stop a"]
+    assert left == [Note("2")]
+
+
+async def test_a_watcher_that_stops_later_hears_of_those_that_stop_before_it(autojump_clock: MockClock) -> None:
+    """Each has ended for good at its own stop, not only when all have."""
+    log: list[str] = []
+    tree = Supervisor(notebook(A, log), notebook(B, log, at_stop=nap(1)), notebook(C, log))
+    async with open_system(tree) as system:
+        await system.ref(A).ask(Get(lambda me: me.ctx.watch(me.ctx.ref(C), Down)))
+    assert log == ["start a", "start b", "start c", "stop c", "down stopped", "stop b", "stop a"]
+
+
+async def test_a_system_within_a_handler_drains_when_the_handler_is_cut(autojump_clock: MockClock) -> None:
+    """Its actors stop in order; within the moment that a cut actor is given, or else that one counts as wedged."""
+    for drain, told in ((0.5, []), (50.0, ["Wedged"])):
+        log: list[str] = []
+        crashes: list[str] = []
+
+        async def inner(me: Notebook, drain: float = drain, log: list[str] = log) -> None:
+            tree = Supervisor(notebook(B, log, shutdown=100), notebook(C, log), name="inner")
+            async with open_system(tree, drain=drain, on_crash=quiet) as system:
+                system.ref(B).tell(Do(nap(20)))
+                await trio.sleep_forever()
+
+        def hear(crash: Crash, crashes: list[str] = crashes) -> None:
+            crashes.append(type(crash.error).__name__)
+
+        async with open_system(Supervisor(notebook(A, [], shutdown=1)), on_crash=hear) as system:
+            system.ref(A).tell(Do(inner))
+            await trio.testing.wait_all_tasks_blocked()
+        assert log[:3] == ["start b", "start c", "stop c"]
+        assert [each for each in crashes if each != "Killed"] == told
