@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 from collections.abc import Callable, Generator
@@ -16,6 +17,10 @@ from etlplus.testing.servers import private_postgres
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # Started in the background, this process and all that it starts would not hear Ctrl-C, and some tests press it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+# The tests start hundreds of programs, and without this each would compile us anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 @pytest.fixture(scope="session")
