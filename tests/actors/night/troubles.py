@@ -117,5 +117,5 @@ class Troubles:
     async def _silence(self) -> None:
         """Nobody hears that there is something to do, and all have to find out."""
         self._house.silent = True
-        await trio.sleep(self._rng.uniform(1, 15))
+        await trio.sleep(self._rng.uniform(1, 8))
         self._house.silent = False
