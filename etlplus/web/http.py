@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import h11
 import trio
 from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.config import Config
@@ -19,7 +18,6 @@ from hypercorn.trio.task_group import TaskGroup
 from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ConnectionState
-from hypercorn.utils import parse_socket_addr
 
 SEND_WITHIN_S = 10.0
 
@@ -44,9 +42,7 @@ class Connection(TCPServer):
         """Serve the client until either side ends it. Hypercorn's own would change over to HTTP/2 when asked to."""
         try:
             socket = self.stream.socket
-            client, server = (
-                parse_socket_addr(socket.family, name) for name in (socket.getpeername(), socket.getsockname())
-            )
+            client, server = socket.getpeername()[:2], socket.getsockname()[:2]
             async with TaskGroup() as self._task_group:
                 self.protocol = _Http1(  # type: ignore[assignment]  # what the wrapper would wrap
                     self.app,
@@ -59,7 +55,7 @@ class Connection(TCPServer):
                     server,
                     self.protocol_send,
                 )
-                await self.idle_task.restart(self._task_group, self._idle_timeout)
+                await self.idle_task.restart(self._task_group, self._idle_timeout)  # pyright: ignore[reportUnknownMemberType]  # untyped
                 await self._read_data()
         except OSError:
             pass  # the client is gone
@@ -76,7 +72,7 @@ class Connection(TCPServer):
 class _Http1(H11Protocol):
     """HTTP/1.1 for good: an offer to change to HTTP/2 is not taken, and its preface is a request for nothing of ours."""
 
-    async def _check_protocol(self, event: h11.Request) -> None:
+    async def _check_protocol(self, event: Any) -> None:
         pass
 
 
