@@ -12,7 +12,7 @@ import trio
 import trio.testing
 from house_kit import House, open_house
 
-from etlplus.web import body_limit
+from etlplus.web import body_limit, edge
 from etlplus.web import http as http_module
 
 H2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
@@ -109,6 +109,17 @@ async def test_a_websocket_on_the_wrong_port_is_told_the_right_one(house: House)
         answer = await drain(stream)
     assert answer.startswith(b"HTTP/1.1 404")
     assert b"monitoring_port" in answer
+
+
+async def test_a_head_that_does_not_end_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who begins a request has no longer to finish its head than one who says nothing."""
+    impatient = http_module.config()
+    impatient.keep_alive_timeout = 0.2
+    monkeypatch.setattr(edge, "config", lambda: impatient)
+    async with open_house(tmp_path) as house, await house.raw() as stream:
+        await stream.send_all(b"GET /api/health HTTP/1.1\r\nA: ")
+        with trio.fail_after(20):
+            assert await stream.receive_some() == b""
 
 
 async def test_a_body_that_comes_too_slowly_is_refused(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
