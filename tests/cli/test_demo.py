@@ -111,7 +111,7 @@ def test_a_kept_daemon_answers_until_it_is_stopped(tmp_path):
 
 async def test_demos_that_want_the_same_ports_each_reach_their_own_daemon(tmp_path):
     """Whoever comes second to the usual ports listens on free ones, and is not taken for the first."""
-    folders = [tmp_path / name for name in ("one", "two")]
+    folders = [tmp_path / "one", tmp_path / "two"]
     for folder in folders:
         folder.mkdir()
     addresses: list[str] = []
@@ -133,6 +133,14 @@ async def test_demos_that_want_the_same_ports_each_reach_their_own_daemon(tmp_pa
                 nursery.start_soon(show, folder, both)
     assert len(set(addresses)) == 2
     assert [address_of(folder / "data") for folder in folders] == [None, None]
+
+
+async def test_a_demo_beside_another_one_in_its_folder_is_refused(tmp_path):
+    """It would begin by clearing the folder, under the feet of the other's daemon."""
+    async with started(tmp_path):
+        refused = await trio.to_thread.run_sync(demo, "--dir", str(tmp_path))
+        assert (refused.returncode, "in use by process" in refused.stderr) == (6, True)
+        assert (tmp_path / "data" / "bootstrap-token").exists()
 
 
 def test_the_data_is_found_by_the_record_of_its_package():

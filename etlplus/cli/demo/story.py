@@ -14,12 +14,13 @@ import msgspec
 import trio
 
 from etlplus.cli.demo import truth
-from etlplus.cli.demo.daemon import Daemon, refuse_if_kept, started
+from etlplus.cli.demo.daemon import Daemon, data_dir, refuse_if_kept, started
 from etlplus.cli.documents import read_document
 from etlplus.cli.exits import Exit
 from etlplus.cli.following import follow
 from etlplus.cli.progress import ProgressLine, summary
 from etlplus.client import Client, connect
+from etlplus.engines.tenancy import hold
 from etlplus.errors import Problem
 from etlplus.jobs.views import RunView
 
@@ -57,7 +58,10 @@ async def tell(folder: Path, keep: bool) -> int:
 
 
 def _clear(folder: Path) -> None:
+    """Begin with an empty folder, unless a daemon still works in it."""
     refuse_if_kept(folder)
+    with hold(data_dir(folder)):
+        pass
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
 
