@@ -214,30 +214,33 @@ async def test_twenty_runs_at_once_all_succeed_and_the_daemon_stays_small(
 ) -> None:
     """Twenty jobs with destinations of their own, started at once over REST; the daemon's memory stays under 150 MB.
 
-    The memory of the children is their own, and is reported beside it.
+    The memory of the children is their own, and is reported beside it, as soon as there are any.
     """
     small = tmp_path / "small.csv"
     small.write_text("n\n" + "".join(f"{n}\n" for n in range(1000)))
     daemon = daemons()
     await daemon.wait_ready()
     async with daemon.client() as client:
-        runs: list[str] = []
-
-        async def start(number: int) -> None:
+        jobs: list[str] = []
+        for number in range(20):  # one after the other: each is checked by a process
             draft = copy_job(f"copy{number}")
             pipeline = draft.pipeline | {"sources": {"numbers": {"type": "csv", "path": str(small)}}}
-            job = await client.jobs.create(JobDraft(name=draft.name, pipeline=pipeline))
-            runs.append((await client.runs.start(job.id)).id)
+            jobs.append((await client.jobs.create(JobDraft(name=draft.name, pipeline=pipeline))).id)
+        runs: list[str] = []
+
+        async def start(job: str) -> None:
+            runs.append((await client.runs.start(job)).id)
 
         async with trio.open_nursery() as nursery:
-            for number in range(20):
-                nursery.start_soon(start, number)
-        children_bytes = (await client.system.status()).engine["rss_bytes"]
+            for job in jobs:
+                nursery.start_soon(start, job)
+        with trio.fail_after(30):
+            while not (await client.system.status()).engine["rss_bytes"]:  # noqa: ASYNC110 - nobody tells when there is one
+                await trio.sleep(0.02)
         ended = [await to_the_end(client, run) for run in runs]
         peak_bytes = most_resident_bytes(daemon.process.pid)
     assert [run.state for run in ended] == ["succeeded"] * 20
     assert peak_bytes <= 150 * 1024 * 1024
-    assert children_bytes > 0
     assert {rows_in(tmp_path / f"copy{number}.sqlite") for number in range(20)} == {1000}
 
 
