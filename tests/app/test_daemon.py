@@ -146,6 +146,19 @@ async def test_a_stopped_daemon_finishes_what_it_has_in_hand(
     assert (detail.run.state, [attempt.ended for attempt in detail.attempts]) == ("succeeded", ["succeeded"])
 
 
+async def test_a_daemon_that_waits_for_its_store_can_be_stopped(daemons: Callable[..., Daemon]) -> None:
+    """A signal need not wait until the store has answered, or the daemon has given it up."""
+    (silent,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    async with silent:
+        port = silent.socket.getsockname()[1]
+        daemon = daemons(f"store.url=postgresql://nobody@127.0.0.1:{port}/nothing")
+        with trio.fail_after(30):
+            async with await silent.accept():
+                daemon.end(signal.SIGTERM)
+                assert await daemon.wait_ended() == 0
+    assert [line["event"] for line in daemon.logged()] == ["draining", "stopped"]
+
+
 @pytest.mark.parametrize(("signals", "drain_s"), [(1, 0.3), (2, 600)])
 async def test_what_cannot_be_finished_is_returned_and_done_by_the_next_daemon(
     daemons: Callable[..., Daemon], copy_job: Callable[..., JobDraft], tmp_path: Path, signals: int, drain_s: float
