@@ -44,12 +44,14 @@ class Claimed(msgspec.Struct, frozen=True, gc=False):
 
 
 class Taken(msgspec.Struct, frozen=True):
-    """The answer to a claim: what was taken, best rank first. ``next_at``: runs wait for tokens of a rate, and the first of
-    these comes then; None if none do.
+    """The answer to a claim: what was taken, best rank first. ``next_at``: another claim may find something then, since runs
+    wait for a token of a rate, or others were just busy with slots; None if there is no such moment. ``held_up``: runs may
+    wait for a slot under a limit, which somebody must free.
     """
 
     claimed: list[Claimed]
     next_at: datetime | None = None
+    held_up: bool = False
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -82,8 +82,8 @@ class PostgresStore:
         self._marks = Marks()
         self._known = definitions.Definitions()
         self._gathering = Gathering(bridge, self._ids, self._stirred)
-        self._claims = Claims(self._known, self._marks)
-        self._settlements = Settlements(self._known, rng, self._shard)
+        self._claims = Claims(bridge, self._known, self._marks)
+        self._settlements = Settlements(bridge, self._known, rng, self._shard)
         self._once: Once | None = None
 
     def once(self, request: Once) -> PostgresStore:
@@ -271,10 +271,7 @@ class PostgresStore:
         )
 
     async def claim(self, worker_id: str, *, limit: int, now: datetime, calls: bool = False) -> Taken:
-        taken, lines = await self._bridge.run(
-            lambda db: self._claims.claim(db, worker_id, limit, now, calls), Lane.CLAIM
-        )
-        self._marks.end()
+        taken, lines = await self._claims.claim(worker_id, limit, now, calls)
         self._settlements.remember(taken.claimed, lines)
         return taken
 
@@ -287,10 +284,10 @@ class PostgresStore:
         return await self._bridge.run(lambda db: logs.append(db, run_id, attempt, worker_id, lines))
 
     async def acknowledge(self, outcomes: Sequence[Outcome], *, now: datetime) -> list[Settled]:
-        settled = await self._bridge.run(lambda db: self._settlements.acknowledge(db, outcomes, now), Lane.SETTLE)
+        settled = await self._settlements.acknowledge(outcomes, now)
         self._stirred([run for each in settled for run in (each.run, each.released) if run is not None], now)
         if any(each.freed for each in settled):
-            self._pulled.pull(Bell.WORK)
+            self._pulled.pull(Bell.ROOM)
         return settled
 
     async def rescue(self, *, now: datetime, dead: Sequence[str] = (), limit: int = 500) -> list[Run]:

@@ -265,10 +265,10 @@ class SqliteStore:
 
     async def claim(self, worker_id: str, *, limit: int, now: datetime, calls: bool = False) -> Taken:
         def unit(db: sqlite3.Connection) -> tuple[Taken, list[Kept]]:
-            lines, next_at = claim(db, worker_id, limit, now, calls)
-            jobs = self._definitions.of(db, [line.run for line in lines])
-            claimed = [Claimed(line.present, job) for line, job in zip(lines, jobs, strict=True)]
-            return Taken(claimed, next_at), lines
+            haul = claim(db, worker_id, limit, now, calls)
+            jobs = self._definitions.of(db, [line.run for line in haul.lines])
+            claimed = [Claimed(line.present, job) for line, job in zip(haul.lines, jobs, strict=True)]
+            return Taken(claimed, haul.next_at, haul.held_up), haul.lines
 
         taken, lines = await self._write(unit)
         self._settlements.remember(lines)
@@ -286,7 +286,7 @@ class SqliteStore:
         settled = await self._write(lambda db: self._settlements.acknowledge(db, outcomes, now))
         self._pulled.pull_for([run for each in settled for run in (each.run, each.released) if run is not None], now)
         if any(each.freed for each in settled):
-            self._pulled.pull(Bell.WORK)
+            self._pulled.pull(Bell.ROOM)
         return settled
 
     async def rescue(self, *, now: datetime, dead: Sequence[str] = (), limit: int = 500) -> list[Run]:

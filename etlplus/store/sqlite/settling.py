@@ -44,7 +44,7 @@ class Settlements:
     def acknowledge(self, db: Db, outcomes: Sequence[Outcome], now: datetime) -> list[Settled]:
         remembered = self._remembered(db, outcomes, now)
         gone = finish(db, list(remembered.values()), now)
-        free(db, [each.run.id for each in remembered.values() if each.run.id in gone and _slotted(each)], now)
+        free(db, [each.run.id for each in remembered.values() if each.run.id in gone and each.frees], now)
         applied = {number: each for number, each in remembered.items() if each.run.id in gone}
         for number, outcome in enumerate(outcomes):
             if number not in applied and (looked_at := self._looked_at(db, outcome, now)):
@@ -103,10 +103,6 @@ class Settlements:
         return returned
 
 
-def _slotted(entry: Entry) -> bool:
-    return entry.kept is not None and entry.kept.slotted
-
-
 def _settled(outcome: Outcome, entry: Entry | None, released: dict[str, Run]) -> Settled:
     """What became of an outcome; of each job, the first outcome tells of the run that goes on."""
     if entry is None:
@@ -117,7 +113,7 @@ def _settled(outcome: Outcome, entry: Entry | None, released: dict[str, Run]) ->
         applied=True,
         run=entry.run,
         released=released.pop(entry.run.job_id, None),
-        freed=_slotted(entry),
+        freed=entry.frees,
     )
 
 

@@ -32,22 +32,29 @@ FORGET_WORKERS = """
 """
 LOCK_WORKER = "SELECT id FROM worker WHERE id = $1 FOR UPDATE"
 
-# The lanes that the worker may take from, without locks: all that count against no key, and of those with a key the ones that
-# were opened first, and the ones whose token came first. No row at all means that the worker holds no lease.
+# The lanes that the worker may take from, without locks: of those that count against no key the ones that have a run, looking
+# from their marks on; of those with a key the ones that were opened first, and the ones whose token came first. No row at all
+# means that the worker holds no lease. ``keyed``: there are lanes with a key, which may wait for a slot.
 LANES = """
     SELECT
         lane.id, lane.queue, lane.limit_key, lane.queue_slots,
         limit_rule.slots AS key_slots, limit_rule.rate IS NOT NULL AS key_paced,
         house.slots AS house_slots, house.rate IS NOT NULL AS house_paced,
-        (SELECT min(ready_at) FROM lane WHERE ready_at > $2) AS next_at
+        (SELECT min(ready_at) FROM lane WHERE ready_at > $2) AS next_at,
+        EXISTS (SELECT FROM lane WHERE limit_key <> '') AS keyed
     FROM worker AS me
     LEFT JOIN limit_rule AS house ON house.name = '*'
     LEFT JOIN LATERAL (
         (
             SELECT lane.id, lane.queue, lane.limit_name, lane.limit_key, queue.slots AS queue_slots
             FROM lane JOIN queue ON queue.name = lane.queue
+            LEFT JOIN unnest($5::bigint[], $6::timestamptz[], $7::text[]) AS mark (lane, rank_at, id) ON mark.lane = lane.id
             WHERE lane.limit_key = '' AND queue.mode <> 'paused' AND string_to_array(lane.labels, ',') <@ me.labels
                 AND (lane.labels LIKE '!%') = $4
+                AND EXISTS (
+                    SELECT FROM run_live WHERE state = 'queued' AND run_live.lane = lane.id
+                        AND (rank_at, run_live.id) >= (coalesce(mark.rank_at, '-infinity'), coalesce(mark.id, ''))
+                )
             ORDER BY lane.id
         ) UNION ALL (
             SELECT lane.id, lane.queue, lane.limit_name, lane.limit_key, queue.slots
@@ -66,17 +73,21 @@ LANES = """
     LEFT JOIN limit_rule ON limit_rule.name = lane.limit_name
     WHERE me.id = $1 AND me.expires_at > $2
 """
-# Free slots, taken out of the others' sight until this unit ends. ``excess`` are holders above a limit that was lowered.
+# Free slots, taken out of the others' sight until this unit ends. ``excess`` are holders above a limit that was lowered;
+# ``seen`` are free, but some of them others may have locked.
 LOCK_SLOTS = """
-    SELECT cap.key, free.slot, (
-        SELECT count(*) FROM limit_slot WHERE limit_slot.key = cap.key AND slot > cap.slots AND run_id IS NOT NULL
-    ) AS excess
-    FROM unnest($1::text[], $2::int[]) AS cap (key, slots)
-    CROSS JOIN LATERAL (
+    SELECT cap.key, ARRAY(
         SELECT slot FROM limit_slot
         WHERE limit_slot.key = cap.key AND slot <= cap.slots AND run_id IS NULL
         ORDER BY slot LIMIT $3 FOR UPDATE SKIP LOCKED
-    ) AS free
+    ) AS free, (
+        SELECT count(run_id) FROM limit_slot WHERE limit_slot.key = cap.key AND slot > cap.slots
+    ) AS excess, (
+        SELECT count(*) FROM (
+            SELECT FROM limit_slot WHERE limit_slot.key = cap.key AND slot <= cap.slots AND run_id IS NULL LIMIT $3
+        ) AS one
+    ) AS seen
+    FROM unnest($1::text[], $2::int[]) AS cap (key, slots)
 """
 # Whoever claims at the same time waits here, so that nobody takes a token that another one takes.
 LOCK_BUCKETS = "SELECT rate, credit, at, key FROM limit_bucket WHERE key = ANY($1) ORDER BY key FOR UPDATE"
@@ -122,6 +133,56 @@ TAKE = f"""
         state = 'running', worker_id = $1, attempt = live.attempt + 1, claimed_at = $2, slotted = picked.counted
     FROM picked WHERE live.id = picked.id
     RETURNING live.id, lane, rank_at, {KEPT}
+"""
+# The same from one lane whose runs count against some keys that have no rate, slots included. No more slots are locked than there
+# are runs to give them to. Always one line at least: how many runs were ``wanted``, for how many the slots that could be
+# ``locked`` were enough, and if that is fewer, how many seemed ``free``. Only what has no run at all has a null for ``run_id``,
+# and counting that instead of asking for it keeps the planner from the index of all that are held.
+TAKE_WITHIN = f"""
+    WITH me AS MATERIALIZED (
+        SELECT id FROM worker WHERE id = $1 AND expires_at > $2 FOR KEY SHARE
+    ), cap AS MATERIALIZED (
+        SELECT each.key, each.slots, (
+            SELECT count(run_id) FROM limit_slot WHERE limit_slot.key = each.key AND slot > each.slots
+        ) AS excess
+        FROM unnest($7::text[], $8::int[]) AS each (key, slots)
+    ), wish AS MATERIALIZED (
+        SELECT count(*) AS amount FROM (
+            SELECT FROM run_live
+            WHERE state = 'queued' AND lane = $3 AND (rank_at, id) >= ($4, $5)
+            ORDER BY rank_at, id LIMIT (SELECT least($6, min(slots)) FROM cap)
+        ) AS best
+    ), locked AS MATERIALIZED (
+        SELECT key, excess, ARRAY(
+            SELECT slot FROM limit_slot
+            WHERE limit_slot.key = cap.key AND slot <= cap.slots AND run_id IS NULL
+            ORDER BY slot LIMIT wish.amount + cap.excess FOR UPDATE SKIP LOCKED
+        ) AS free
+        FROM cap CROSS JOIN wish
+    ), got AS MATERIALIZED (
+        SELECT greatest(0, min(cardinality(free) - excess)) AS amount FROM locked
+    ), picked AS MATERIALIZED (
+        SELECT id, rank_at FROM run_live
+        WHERE state = 'queued' AND lane = $3 AND (rank_at, id) >= ($4, $5) AND EXISTS (SELECT FROM me)
+        ORDER BY rank_at, id LIMIT (SELECT amount FROM got)
+        FOR UPDATE SKIP LOCKED
+    ), given AS (
+        UPDATE limit_slot SET run_id = placed.id
+        FROM (SELECT id, row_number() OVER (ORDER BY rank_at, id) AS place FROM picked) AS placed CROSS JOIN locked
+        WHERE limit_slot.key = locked.key AND limit_slot.slot = locked.free[placed.place + locked.excess]
+    ), taken AS (
+        UPDATE run_live AS live SET
+            state = 'running', worker_id = $1, attempt = live.attempt + 1, claimed_at = $2, slotted = true
+        FROM picked WHERE live.id = picked.id
+        RETURNING live.id, lane, live.rank_at, {KEPT}
+    )
+    SELECT wish.amount AS wanted, got.amount AS locked, taken.*, CASE WHEN got.amount < wish.amount THEN (
+        SELECT min(least(wish.amount, free.amount - cap.excess)) FROM cap CROSS JOIN LATERAL (
+            SELECT count(*) - count(run_id) AS amount FROM limit_slot
+            WHERE limit_slot.key = cap.key AND slot <= cap.slots
+        ) AS free
+    ) END AS free
+    FROM wish CROSS JOIN got LEFT JOIN taken ON true
 """
 OCCUPY = """
     UPDATE limit_slot SET run_id = given.run_id

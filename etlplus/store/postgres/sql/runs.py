@@ -86,7 +86,7 @@ PUT_PLAIN_RUNS = """
 """
 
 # The line must be as it was when the transition was decided, or nothing happens to it; unless all went, those that did are
-# named.
+# named. Their slots are free; so are named the keys that had any.
 FINISH = """
     WITH gone AS (
         DELETE FROM run_live AS live
@@ -95,8 +95,11 @@ FINISH = """
         ) AS change (id, attempt, revision, state, version, doc, events, ended, code)
         WHERE live.id = change.id AND live.attempt = change.attempt AND live.revision = change.revision
         RETURNING
-            live.id, live.job_id, live.queue, change.state, change.version, change.doc, change.events, change.ended,
-            change.code
+            live.id, live.job_id, live.queue, live.slotted, change.state, change.version, change.doc, change.events,
+            change.ended, change.code
+    ), freed AS (
+        UPDATE limit_slot SET run_id = NULL FROM gone WHERE gone.slotted AND limit_slot.run_id = gone.id
+        RETURNING limit_slot.key
     ), lettered AS (
         INSERT INTO dead_letter (run_id, job_id, queue, code, failed_at)
         SELECT id, job_id, queue, code, $10 FROM gone WHERE code IS NOT NULL
@@ -108,7 +111,10 @@ FINISH = """
         INSERT INTO tally (name, shard, amount) SELECT state, $11, count(*) FROM gone GROUP BY state ORDER BY state
         ON CONFLICT (name, shard) DO UPDATE SET amount = tally.amount + excluded.amount
     )
-    SELECT CASE WHEN count(*) < cardinality($1) THEN coalesce(array_agg(id), '{}') END FROM gone
+    SELECT
+        CASE WHEN count(*) < cardinality($1) THEN coalesce(array_agg(id), '{}') END AS gone,
+        ARRAY(SELECT DISTINCT key FROM freed) AS freed
+    FROM gone
 """
 # Only of lines that are locked. Who is not held any more has no worker and no slots.
 CHANGE = """
