@@ -16,6 +16,7 @@ from etlplus.cli.starting import add_start, to_the_end
 if TYPE_CHECKING:
     from etlplus.cli.arguments import Commands
     from etlplus.client import Client
+    from etlplus.jobs.views import RunView
 
 
 def add_to(commands: Commands) -> None:
@@ -72,9 +73,24 @@ async def _show(client: Client, chosen: argparse.Namespace) -> int:
         ("AT", "HAPPENED", "STATE", "ATTEMPT"),
         [(event.at, event.kind, event.state.value, event.attempt) for event in detail.events],
     )
-    parts = [summary(detail.run), *([attempts] if detail.attempts else []), events]
+    asked = _asked(detail.run)
+    parts = [summary(detail.run), *([asked] if asked else []), *([attempts] if detail.attempts else []), events]
     show(detail, as_json=chosen.json, text="\n\n".join(parts))
     return 0
+
+
+def _asked(run: RunView) -> str:
+    """What the run was asked with, in a line for each thing."""
+    import msgspec
+
+    lines = [f"{name} = {msgspec.json.encode(value).decode()}" for name, value in run.params.items()]
+    if run.interval is not None:
+        lines.append("interval = " + "/".join(end.isoformat().replace("+00:00", "Z") for end in run.interval))
+    if run.unique_key is not None:
+        lines.append(f"unique key = {run.unique_key}")
+    if run.replay_of is not None:
+        lines.append(f"replay of {run.replay_of}")
+    return "\n".join(lines)
 
 
 async def _why(client: Client, chosen: argparse.Namespace) -> int:

@@ -40,6 +40,7 @@ def test_a_run_can_be_asked_for_with_a_key_and_for_a_stretch_of_data(shell: Shel
     words = ("runs", "start", "keyed", "--at", "2150-01-01T00:00:00Z", "--key", "k", "--json")
     first = json.loads(shell.said(*words, "--interval", stretch))
     assert first["interval"] == stretch.split("/")
+    assert f"\n\ninterval = {stretch}\nunique key = k\n\n" in shell.said("runs", "show", first["id"])
     replaced = json.loads(shell.said(*words, "--on-conflict", "replace", "--param", "n=1"))
     assert (replaced["id"], replaced["params"], replaced["interval"]) == (first["id"], {"n": 1}, None)
     assert shell(*words, "--on-conflict", "reject").returncode == Exit.CONFLICT
