@@ -11,6 +11,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import structlog
+from msgspec.structs import replace
 
 from etlplus.actors.messages import DISPATCHER, Beaten, BeatFailed, Beating, BeatNow, CancelHere, Wake
 from etlplus.actors.newsroom import Newsroom
@@ -86,6 +87,7 @@ class Heartbeat(Actor[Beating]):
             await self._standing.clock.look(self._store)
 
     async def _join(self) -> None:
-        sent_at_s = self._standing.boottime_s()
-        await self._store.join(self._standing.worker, now=self._standing.now())
+        sent_at_s, now = self._standing.boottime_s(), self._standing.now()
+        expires_at = now + timedelta(seconds=self._expiry_s)
+        await self._store.join(replace(self._standing.worker, beat_at=now, expires_at=expires_at), now=now)
         self._standing.lease.move(sent_at_s + self._expiry_s)
