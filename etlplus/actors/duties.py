@@ -7,6 +7,7 @@ Every node does them. No leader is elected, because the store's constraints let 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 
 import structlog
 
@@ -100,7 +101,7 @@ class RescueDuty(Actor[Rescuing]):
 
     ``dead`` are workers known to be gone when this one started: predecessors in the same data directory, which only one
     daemon can hold. Their runs are taken back at once, or as soon as the store answers. Nobody else is rescued until it has
-    answered for one whole expiry, since after an outage every lease looks old.
+    answered for one whole expiry, ``grace_s``, since after an outage every lease looks old.
     """
 
     def __init__(
@@ -146,7 +147,14 @@ class RescueDuty(Actor[Rescuing]):
         self.ctx.after(RETRY_AFTER_S if self._dead else self._grace_s, Rescue(), key="rescue")
 
     async def _rescue(self) -> tuple[Run, ...]:
-        return tuple(await self._store.rescue(now=self._standing.now(), dead=self._dead, limit=BATCH_MAX))
+        """Whoever judges the leases of others shows first, by the same time, that he lives: a clock that has jumped since the
+        last beat makes every lease look old, his own as well.
+        """
+        now = self._standing.now()
+        if not self._dead:
+            expires_at, attends = now + timedelta(seconds=self._grace_s), self._newsroom.attends
+            await self._store.beat(self._standing.worker.id, now=now, expires_at=expires_at, attends=attends)
+        return tuple(await self._store.rescue(now=now, dead=self._dead, limit=BATCH_MAX))
 
     def _tell(self, runs: tuple[Run, ...]) -> None:
         if runs:

@@ -30,13 +30,15 @@ class ClientRuns:
         *,
         run_at: datetime | None = None,
         priority: int | None = None,
+        interval: tuple[datetime, datetime] | None = None,
         key: str | None = None,
         unique: Uniqueness | None = None,
         idempotency_key: str | None = None,
     ) -> RunView:
         wish = RunOptions(
-            params=params or {}, run_at=run_at, priority=priority, unique_key=key, unique=unique or Uniqueness()
-        )
+            params=params or {}, run_at=run_at, priority=priority, interval=interval, unique_key=key,
+            unique=unique or Uniqueness(),
+        )  # fmt: skip
         path = path_of("jobs", job, "runs")
         return await self._wire.act(RunView, path, body=wish, key=idempotency_key)
 

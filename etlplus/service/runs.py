@@ -36,6 +36,7 @@ class RunsFacet(Facet):
         *,
         run_at: datetime | None = None,
         priority: int | None = None,
+        interval: tuple[datetime, datetime] | None = None,
         key: str | None = None,
         unique: Uniqueness | None = None,
         idempotency_key: str | None = None,
@@ -46,6 +47,7 @@ class RunsFacet(Facet):
                 params=params or {},
                 run_at=run_at,
                 priority=priority,
+                interval=interval,
                 unique_key=key,
                 unique=unique or Uniqueness(),
             )

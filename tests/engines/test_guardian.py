@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from etlplus.engines.commands import END, GUARDIAN
+from etlplus.engines.commands import GUARDIAN, TERMINATE
 
 WITHIN_S = 20.0
 """Far less than any grace here."""
@@ -37,7 +37,7 @@ def say(guardian: subprocess.Popen[bytes], said: bytes) -> None:
     guardian.stdin.flush()
 
 
-@pytest.mark.parametrize("said", [b"", END])
+@pytest.mark.parametrize("said", [b"", TERMINATE])
 def test_a_command_dies_with_the_daemon_at_once(said: bytes) -> None:
     """Whatever it does about SIGTERM, and also while it has its grace: others may have the run by then."""
     with guarded(DEAF, grace_s=3600) as guardian:
@@ -48,8 +48,8 @@ def test_a_command_dies_with_the_daemon_at_once(said: bytes) -> None:
 def test_a_command_that_shall_end_has_its_grace() -> None:
     """It is asked, and ends as it likes; what does not is killed afterwards."""
     with guarded(TIDY, grace_s=3600) as guardian:
-        say(guardian, END)
+        say(guardian, TERMINATE)
         assert guardian.wait(WITHIN_S) == 7
     with guarded(DEAF, grace_s=0.05) as guardian:
-        say(guardian, END)
+        say(guardian, TERMINATE)
         assert guardian.wait(WITHIN_S) == 128 + signal.SIGKILL

@@ -118,6 +118,9 @@ async def test_a_run_whose_definition_cannot_be_read_is_set_aside_and_the_others
     await rewrite(lasting, '"created_at"', '"made_at"')
     async with open_store(lasting) as store:
         await a_worker(store)
+        for _ in (aside, unwanted):
+            nothing_yet = await store.claim("w", limit=1, now=at(2))
+            assert (nothing_yet.claimed, nothing_yet.next_at) == ([], at(2)), "another claim may find something at once"
         (held,) = await a_claim(store, seconds=2)
         assert held.run.id == run.id
         assert (await told(store, held, DONE, seconds=3)).applied

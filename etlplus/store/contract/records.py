@@ -45,8 +45,8 @@ class Claimed(msgspec.Struct, frozen=True, gc=False):
 
 class Taken(msgspec.Struct, frozen=True):
     """The answer to a claim: what was taken, best rank first. ``next_at``: another claim may find something then, since runs
-    wait for a token of a rate, or others were just busy with slots; None if there is no such moment. ``held_up``: runs may
-    wait for a slot under a limit, which somebody must free.
+    wait for a token of a rate, others were just busy with slots, or some of what was found cannot be read and was set aside;
+    None if there is no such moment. ``held_up``: runs may wait for a slot under a limit, which somebody must free.
     """
 
     claimed: list[Claimed]
@@ -80,12 +80,13 @@ class Settled(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 class Beat(msgspec.Struct, frozen=True):
     """The answer to a heartbeat. Not ``alive``: the lease is gone and so are the runs. ``cancel`` are the ids of held
-    runs that somebody wants cancelled. ``audience``: another worker attends to what this one publishes.
+    runs that somebody wants cancelled. ``company``: another worker lives; ``audience``: one attends to what this one publishes.
     """
 
     alive: bool
     cancel: tuple[str, ...] = ()
     audience: bool = False
+    company: bool = False
 
 
 class Hint(msgspec.Struct, frozen=True, kw_only=True):

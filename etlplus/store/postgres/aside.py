@@ -17,31 +17,25 @@ from etlplus.store.kept import Kept
 from etlplus.store.postgres.bridge import Db
 from etlplus.store.postgres.definitions import Definitions
 from etlplus.store.postgres.enqueueing import move
-from etlplus.store.postgres.recording import open_lanes
+from etlplus.store.postgres.recording import free, open_lanes
 from etlplus.store.postgres.records import columns, kept
 from etlplus.store.postgres.sql import definitions as definitions_sql
 from etlplus.store.postgres.sql import runs as sql
 
 
-def some_unread(taken: Taken) -> bool:
-    """Whether a claim has taken what cannot be carried out."""
-    return not all(each.job.is_whole for each in taken.claimed)
-
-
 async def set_aside(db: Db, taken: Taken, lines: Sequence[Kept], now: datetime) -> tuple[Taken, list[Kept]]:
-    """Set aside what of a claim cannot be read, and give the rest. What somebody has changed since the claim is left in it, and
-    ends as an attempt that fails.
+    """What of a claim can be carried out; for the rest, others may be taken at once. A run that somebody has changed since it was
+    claimed is left in it, and ends as an attempt that fails.
     """
     pairs = list(zip(taken.claimed, lines, strict=True))
     unread = {line.run.id: line for claimed, line in pairs if not claimed.job.is_whole}
-    fences = columns([(line.run.id, line.attempt, line.revision) for line in unread.values()])
+    fences = columns([(each.run.id, each.attempt, each.revision) for each in unread.values()])
     ids = [row["id"] for row in await db.fetch(sql.UNTAKE, *fences)]
     if ids:
         await move(db, [replace(unread[each].run, labels=(UNREAD,), limit=None, limit_key="") for each in ids], now)
-        freed = await db.fetch(sql.FREE_SLOTS, ids)
-        await open_lanes(db, {row["key"] for row in freed}, [], now)
+        await open_lanes(db, await free(db, ids), [], now)
     good = [pair for pair in pairs if pair[1].run.id not in ids]
-    return replace(taken, claimed=[claimed for claimed, _ in good]), [line for _, line in good]
+    return replace(taken, claimed=[claimed for claimed, _ in good], next_at=now), [line for _, line in good]
 
 
 async def try_again(db: Db) -> bool:

@@ -70,7 +70,7 @@ class Settlements:
     async def _settle(
         self, db: Db, outcomes: dict[int, Outcome], remembered: dict[int, Entry], now: datetime
     ) -> tuple[dict[int, Entry], dict[int, Run], list[Run]]:
-        """What was applied of these outcomes, the runs of those that were before, and the runs that go on because of it."""
+        """What was applied of these outcomes; the runs of those that were told before; the runs that go on because of it."""
         await self._lock_jobs(db, outcomes, remembered)
         applied = await self._finish(db, remembered, now) if remembered else {}
         if rest := {number: outcome for number, outcome in outcomes.items() if number not in applied}:

@@ -272,16 +272,13 @@ class SqliteStore:
         return await self._write(lambda db: working.beat(db, worker_id, now, expires_at))
 
     async def claim(self, worker_id: str, *, limit: int, now: datetime, calls: bool = False) -> Taken:
-        def unit(db: sqlite3.Connection) -> tuple[Taken, list[Kept], bool]:
+        def unit(db: sqlite3.Connection) -> tuple[Taken, list[Kept]]:
             haul = claim(db, worker_id, limit, now, calls)
             jobs = self._definitions.of(db, [line.run for line in haul.lines])
             claimed, lines, some_aside = aside.set_aside(db, haul.lines, jobs, now)
-            return Taken(claimed, haul.next_at, haul.held_up), lines, some_aside
+            return Taken(claimed, now if some_aside else haul.next_at, haul.held_up), lines
 
-        while True:
-            taken, lines, some_aside = await self._write(unit)
-            if taken.claimed or not some_aside:
-                break
+        taken, lines = await self._write(unit)
         self._settlements.remember(lines)
         return taken
 
