@@ -1,17 +1,19 @@
 """How PostgreSQL goes about the statements of the hot path, with 200,000 runs in the store: by their indexes, and briefly.
 
-How brief is a ratio, of the best of some times each: against one walk through all those runs, on the same machine in the same
-minute. Whatever walks through them takes about as long as the yardstick; whatever goes by an index takes a small part of it.
+How brief is a ratio, of the best of some times each: against one walk through all those runs, taken in turn with it. Whatever
+walks through them takes about as long as the yardstick; whatever goes by an index takes a small part of it.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import AsyncGenerator, Callable
+from math import inf
 from typing import Any
 
 import pytest
 
+from etlplus.jobs.queues import HOUSE, LimitDraft
 from etlplus.store.opening import open_store
 from etlplus.store.postgres.bridge import Bridge, Db, Lane, open_bridge
 from etlplus.store.postgres.marks import BOTTOM
@@ -22,7 +24,7 @@ AMOUNT = 200_000
 SEED = """
     INSERT INTO run_live (id, lane, job_id, state, queue, rank_at, run_at, attempt, cancel_requested, worker_id, waits_until, doc)
     SELECT
-        to_char(n, 'FM0000000'), 1 + n % 2, 'j', (ARRAY['queued', 'queued', 'queued', 'scheduled', 'running'])[1 + n % 5],
+        to_char(n, 'FM0000000'), 1 + n % 3, 'j', (ARRAY['queued', 'queued', 'queued', 'scheduled', 'running'])[1 + n % 5],
         'default', $1::timestamptz + n * interval '1 ms', $1::timestamptz + n * interval '1 ms', 0, false,
         CASE n % 5 WHEN 4 THEN 'w' || n % 1000 END, $1::timestamptz + interval '1 day', '{}'
     FROM generate_series(1, $2::int) AS n
@@ -46,11 +48,13 @@ JOBS = """
 """
 ONE = ["0000001"]
 KEYS = [f"k/{number}" for number in range(1, 65)]
-LANES = list(range(3, 67))
+LANES = list(range(4, 68))
+MARKS = [[1, 2, 3], [BOTTOM[0]] * 3, [BOTTOM[1]] * 3]
 HOT: dict[str, tuple[str, list[Any], Lane, int]] = {
     "claim": (claims.TAKE, ["w", NOW, [1], [200], [BOTTOM[0]], [BOTTOM[1]], [False]], Lane.CLAIM, 5000),
-    "heads": (claims.CANDIDATES, [[1, 2], [200, 200], [BOTTOM[0]] * 2, [BOTTOM[1]] * 2], Lane.CLAIM, 1500),
-    "lanes": (claims.LANES, ["w", at(600), 64, False], Lane.CLAIM, 1000),
+    "heads": (claims.CANDIDATES, [[1, 2], [200, 200], [BOTTOM[0]] * 2, [BOTTOM[1]] * 2], Lane.CLAIM, 200),
+    "look": (claims.LOOK_AND_TAKE, ["w", at(600), 64, False, *MARKS, 200], Lane.CLAIM, 200),
+    "look and take": (claims.LOOK_AND_TAKE, ["w", NOW, 64, True, *MARKS, 200], Lane.CLAIM, 7000),
     "turn": (claims.TURN_LANES, [LANES, [None] * 64, NOW], Lane.CLAIM, 2000),
     "slots": (claims.LOCK_SLOTS, [["k1"], [10], 200], Lane.CLAIM, 200),
     "buckets": (claims.LOCK_BUCKETS, [KEYS], Lane.CLAIM, 500),
@@ -69,8 +73,11 @@ HOT: dict[str, tuple[str, list[Any], Lane, int]] = {
 BIG = ("run_live", "limit_slot", "limit_bucket", "lane", "job")
 WALK = "SELECT count(*) FROM run_live WHERE doc::text <> $1"
 """The yardstick: one look at every run."""
-SHARE_MAX = 0.15
-TIMES = 5
+SHARE_MAX = 0.1
+ROUNDS_MIN = 3
+"""What is found quick by then is not measured again."""
+ROUNDS_MAX = 40
+"""What is still slow by then is slow: on a busy machine most times are spoilt, but hardly forty in a row."""
 
 
 class Undo(Exception):
@@ -78,11 +85,24 @@ class Undo(Exception):
 
 
 async def carried_out(bridge: Bridge, statement: str, values: list[Any], lane: Lane) -> dict[str, Any]:
-    """What PostgreSQL tells of a statement that it has carried out, and that is then undone."""
+    """What PostgreSQL tells of a statement that it has carried out, and that is then undone.
+
+    It is prepared first: explained with its values in plain sight, it would get a plan made for them, where the connections of
+    the hot path keep one for any values. And it is carried out by one process, whether or not another core is free.
+    """
     told: list[Any] = []
 
     async def unit(db: Db) -> None:
-        told.append(await db.fetchval(f"EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON) {statement}", *values))
+        await db.execute("SET LOCAL max_parallel_workers_per_gather = 0")
+        await db.execute(f"PREPARE hot AS {statement}")
+        kinds = await db.fetchval("SELECT parameter_types::text[] FROM pg_prepared_statements WHERE name = 'hot'")
+        texts = [
+            await db.fetchval(f"SELECT quote_nullable($1::{kind}::text)", value)
+            for kind, value in zip(kinds, values, strict=True)
+        ]
+        call = f"hot ({', '.join(texts)})" if texts else "hot"
+        told.append(await db.fetchval(f"EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON) EXECUTE {call}"))
+        await db.execute("DEALLOCATE hot")
         raise Undo
 
     with pytest.raises(Undo):
@@ -95,9 +115,21 @@ async def explained(bridge: Bridge, name: str) -> dict[str, Any]:
     return (await carried_out(bridge, statement, values, lane))["Plan"]
 
 
-async def best_ms(bridge: Bridge, statement: str, values: list[Any], lane: Lane) -> float:
-    """The best of some times that the server took, in milliseconds."""
-    return min([(await carried_out(bridge, statement, values, lane))["Execution Time"] for _ in range(TIMES)])
+async def slow_ones(bridge: Bridge, statements: dict[str, tuple[str, list[Any], Lane]]) -> dict[str, float]:
+    """
+    Those that take more than their share of a walk, each with the share that it takes.
+
+    The walk and the statements take turns, and the best time of each counts: another's load can only add to a time.
+    Whatever seems slow is therefore tried again, until it is found quick or its rounds are over.
+    """
+    best_ms = dict.fromkeys([WALK, *statements], inf)
+    slow = dict.fromkeys(statements, inf)
+    for number in range(1, ROUNDS_MAX + 1):
+        for name, call in {WALK: (WALK, [""], Lane.GENERAL), **{name: statements[name] for name in slow}}.items():
+            best_ms[name] = min(best_ms[name], (await carried_out(bridge, *call))["Execution Time"])
+        shares = {name: best_ms[name] / best_ms[WALK] for name in slow}
+        slow = {name: share for name, share in shares.items() if share > SHARE_MAX or number < ROUNDS_MIN}
+    return slow
 
 
 def nodes(plan: dict[str, Any]) -> list[dict[str, Any]]:
@@ -108,10 +140,11 @@ def nodes(plan: dict[str, Any]) -> list[dict[str, Any]]:
 async def bridge(new_database: Callable[[], str]) -> AsyncGenerator[Bridge]:
     address = new_database()
     async with open_store(address) as store:
-        await a_worker(store, expires_s=1e6)
+        await store.save_limit(LimitDraft(name=HOUSE, slots=1000), now=NOW)
+        await a_worker(store, expires_s=1e6, labels=["!c"])
     async with open_bridge(address, "etlplus") as opened:
         lanes = "INSERT INTO lane (queue, labels, limit_key, open, opened_at) VALUES ('default', $1, '', true, $2)"
-        for labels in ("", "x"):
+        for labels in ("", "x", "!c"):
             await opened.run(lambda db, labels=labels: db.execute(lanes, labels, NOW))
         await opened.run(lambda db: db.execute(SEED, NOW, AMOUNT))
         await opened.run(lambda db: db.execute(SLOTS))
@@ -138,14 +171,10 @@ async def test_the_hot_path_goes_by_indexes_and_touches_few_pages(bridge: Bridge
 @pytest.mark.slow
 async def test_the_hot_path_takes_a_small_part_of_a_walk(bridge: Bridge) -> None:
     """Each statement is far from the time that one look at every run takes; one that has no index to go by is not."""
-    walk_ms = await best_ms(bridge, WALK, [""], Lane.GENERAL)
-    shares = {
-        name: await best_ms(bridge, statement, values, lane) / walk_ms
-        for name, (statement, values, lane, _) in HOT.items()
-    }
-    assert {name: round(share, 3) for name, share in shares.items() if share > SHARE_MAX} == {}
     blind = runs.RUNS_DUE.replace("ORDER BY run_at, id", "ORDER BY doc::text")
-    assert await best_ms(bridge, blind, [at(1e6), 500], Lane.GENERAL) / walk_ms > SHARE_MAX
+    statements = {name: (statement, values, lane) for name, (statement, values, lane, _) in HOT.items()}
+    slow = await slow_ones(bridge, statements | {"blind": (blind, [at(1e6), 500], Lane.GENERAL)})
+    assert set(slow) == {"blind"}, slow
 
 
 @pytest.mark.slow
