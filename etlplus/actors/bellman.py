@@ -18,6 +18,7 @@ from etlplus.actors.messages import (
     SCHEDULER,
     BeatNow,
     Deaf,
+    Freed,
     Hear,
     Judge,
     LookAfterYourself,
@@ -134,6 +135,8 @@ class Bellman(Actor[Ringing]):
     def _pass_on(self, bell: Bell) -> None:
         if bell is Bell.WORK:
             self.ctx.ref(DISPATCHER).offer(Wake())
+        elif bell is Bell.ROOM:
+            self.ctx.ref(DISPATCHER).offer(Freed())
         elif bell is Bell.PLANS:
             self.ctx.ref(SCHEDULER).offer(Tick())
         elif bell is Bell.HEED:
@@ -142,7 +145,7 @@ class Bellman(Actor[Ringing]):
             self.ctx.ref(CORRESPONDENT).offer(Read())
 
     async def _ring_for_others(self) -> None:
-        """Ring whatever is pulled. What this node itself has queued its dispatcher knows; of the rest nobody told it."""
+        """Ring whatever is pulled. What this node itself has queued or freed its dispatcher knows; of the rest nobody told it."""
         while True:
             await self._store.wait_pulled()
             try:
@@ -152,6 +155,6 @@ class Bellman(Actor[Ringing]):
                 await trio.sleep(RETRY_MAX_S)
                 continue
             self._earshot.rung += len(rung)
-            for bell in rung - {Bell.WORK, Bell.NEWS}:
+            for bell in rung - {Bell.WORK, Bell.ROOM, Bell.NEWS}:
                 self._pass_on(bell)
             await trio.sleep(QUIET_S)

@@ -17,6 +17,7 @@ from etlplus.actors.messages import (
     AcknowledgeFailed,
     Completing,
     Flush,
+    Freed,
     Wake,
 )
 from etlplus.actors.newsroom import Newsroom
@@ -86,5 +87,7 @@ class Completer(Actor[Completing]):
                 log.warning("stale_result", run=each.run_id, attempt=each.attempt)
         if runs := [run for each in settled for run in (each.run, each.released) if run is not None]:
             self._newsroom.tell(*runs)
-        if any(each.freed or each.released or (each.run and each.run.state is RunState.QUEUED) for each in settled):
+        if any(each.released or (each.run and each.run.state is RunState.QUEUED) for each in settled):
             self.ctx.ref(DISPATCHER).offer(Wake())
+        elif any(each.freed for each in settled):
+            self.ctx.ref(DISPATCHER).offer(Freed())

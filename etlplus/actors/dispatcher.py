@@ -2,7 +2,8 @@
 The dispatcher: claims runs when slots are free, and hands each to the runner that owns the slot.
 
 Woken by whoever enqueues, makes the room that it waits for, or renews the lease, on this node or, by a bell, on another, and by
-the clock when runs wait for the token of a rate; a slow poll catches what nobody announced. Runs that call functions of the
+the clock when runs wait for the token of a rate; a slow poll catches what nobody announced. A slot that became free under a
+limit wakes it only for runs that may wait for one. Runs that call functions of the
 program have room of their own beside the slots, and claims of their own. Of each kind, one claim is under way at a time, for no
 more runs than there is room for.
 
@@ -29,6 +30,7 @@ from etlplus.actors.messages import (
     ClaimFailed,
     Dispatching,
     Flush,
+    Freed,
     LeaveBoard,
     LookAfterYourself,
     StopCarrying,
@@ -84,6 +86,7 @@ class Dispatcher(Actor[Dispatching]):
         self._margin_s = margin_s
         self._under_way: set[bool] = set()
         self._asked_meanwhile: set[bool] = set()
+        self._held_up: set[bool] = set()
         self._doubt = True
 
     async def started(self) -> None:
@@ -99,6 +102,10 @@ class Dispatcher(Actor[Dispatching]):
     def wake(self, message: Wake) -> None:
         self._claim(KINDS if message.calls is None else {message.calls})
 
+    @Freed.handler
+    def freed(self, message: Freed) -> None:
+        self._claim(self._held_up | self._under_way)
+
     @ClaimAnswered.handler
     def answered(self, message: ClaimAnswered) -> None:
         self._under_way.discard(message.calls)
@@ -112,6 +119,10 @@ class Dispatcher(Actor[Dispatching]):
                 self.ctx.ref(runner_name(slot.number)).tell(Carry())
         if message.claimed:
             self._newsroom.tell(*(each.run for each in message.claimed))
+        if message.held_up:
+            self._held_up.add(message.calls)
+        else:
+            self._held_up.discard(message.calls)
         if message.more:
             self._asked_meanwhile.add(message.calls)
         if message.next_at is not None:
@@ -161,7 +172,7 @@ class Dispatcher(Actor[Dispatching]):
         self.ctx.pipe(
             self._ask_store(self._standing.worker.id, free, calls),
             lambda taken: ClaimAnswered(
-                tuple(taken.claimed), taken.next_at, lease, calls, _may_be_more(taken.claimed, free)
+                tuple(taken.claimed), taken.next_at, lease, calls, taken.held_up, _may_be_more(taken.claimed, free)
             ),
             lambda error: ClaimFailed(str(error), calls),
         )

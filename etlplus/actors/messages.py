@@ -174,15 +174,21 @@ class Wake(Tell[Dispatching]):
     calls: bool | None = None
 
 
+class Freed(Tell[Dispatching]):
+    """Slots under a limit are free; runs may have waited for them."""
+
+
 class ClaimAnswered(Tell[Dispatching]):
     """The store gave these runs to this worker, under the lease that it had when it asked; with ``calls``, they call
-    functions. ``next_at``: others wait for a token that comes then. ``more``: others may be waiting for nothing.
+    functions. ``next_at``: another claim may find something then. ``held_up``: others may wait for a slot. ``more``: others may be
+    waiting for nothing.
     """
 
     claimed: tuple[Claimed, ...]
     next_at: datetime | None
     lease: Lease
     calls: bool
+    held_up: bool
     more: bool
 
 

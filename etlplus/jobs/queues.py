@@ -22,6 +22,7 @@ Slots = Annotated[int, msgspec.Meta(ge=1, le=10_000)]
 
 HOUSE = "*"
 """The name of the limit over all runs of the house."""
+_QUEUES = "/queue/"
 
 
 class QueueMode(StrEnum):
@@ -120,4 +121,9 @@ def limit_of(key: str) -> str:
 
 def queue_key(queue: str) -> str:
     """The key of a queue's own slots; no limit's key looks like it, since a name has no slash in front."""
-    return f"/queue/{queue}"
+    return f"{_QUEUES}{queue}"
+
+
+def has_lanes(key: str) -> bool:
+    """Whether runs wait in lanes of their own for this key: not for that of the house or of a queue."""
+    return key != HOUSE and not key.startswith(_QUEUES)

@@ -24,6 +24,8 @@ class Bell(StrEnum):
 
     WORK = "work"
     """Something can be claimed that could not be before: dispatchers."""
+    ROOM = "room"
+    """Slots under a limit are free: dispatchers whose runs wait for some."""
     PLANS = "plans"
     """Something is due earlier than was known: schedulers."""
     HEED = "heed"

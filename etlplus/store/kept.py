@@ -83,6 +83,11 @@ class Entry:
     ended: Attempt | None = None
     kept: Kept | None = None
 
+    @property
+    def frees(self) -> bool:
+        """Whether the run held slots under a limit until now."""
+        return self.ended is not None and self.kept is not None and self.kept.slotted
+
 
 def entry(kept: Kept, change: transitions.Change) -> Entry:
     """What to write for a transition that leaves the attempt in hand, if any, as it is."""

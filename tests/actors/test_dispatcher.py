@@ -13,7 +13,7 @@ import trio
 from msgspec.structs import replace
 from trio.testing import MockClock
 
-from etlplus.actors.messages import DISPATCHER, Wake
+from etlplus.actors.messages import DISPATCHER, Freed, Wake
 from etlplus.actors.newsroom import Newsroom
 from etlplus.actors.standing import Standing
 from etlplus.app.staff import Rhythm, new_standing, staff
@@ -23,7 +23,7 @@ from etlplus.errors import StoreUnavailable
 from etlplus.jobs.kinds import CALLS
 from etlplus.jobs.model import Job, JobDraft, NewRun, RunState
 from etlplus.jobs.outcome import Figures, Result, Returned, Succeeded
-from etlplus.jobs.queues import LimitDraft, LimitUse
+from etlplus.jobs.queues import HOUSE, LimitDraft, LimitUse
 from etlplus.jobs.rates import Rate
 from etlplus.runtime import System, open_system
 from etlplus.settings import Settings
@@ -100,6 +100,29 @@ async def test_who_finds_nothing_asks_no_more(autojump_clock: MockClock) -> None
         system.ref(DISPATCHER).tell(Wake())
         await trio.sleep(100 * ANSWER_S)
         assert sorted(claims) == [False, False, True, True]
+
+
+async def test_a_freed_slot_wakes_only_those_that_may_wait_for_one(autojump_clock: MockClock) -> None:
+    """Of two kinds of runs, the one that has some left; and one whose claim is under way, since it may have come too late."""
+    async with slow_house(slots=2, calls_max=2) as (store, system, claims):
+        await store.save_limit(LimitDraft(name=HOUSE, slots=1), now=virtual_now())
+        job = await store.save_job(JobDraft(name="job", pipeline={}), now=virtual_now())
+        await trio.sleep(10)
+        claims.clear()
+        system.ref(DISPATCHER).tell(Freed())
+        await trio.sleep(10)
+        assert claims == []
+        await store.enqueue([NewRun(job_id=job.id)] * 3, now=virtual_now())
+        system.ref(DISPATCHER).tell(Wake())
+        await trio.sleep(10)
+        assert (await store.counts()).runs[RunState.SUCCEEDED] == 3
+        assert claims.count(True) == 1, "only the wake that was for both kinds"
+        claims.clear()
+        system.ref(DISPATCHER).tell(Wake(calls=True))
+        await trio.sleep(ANSWER_S / 2)
+        system.ref(DISPATCHER).tell(Freed())
+        await trio.sleep(10)
+        assert claims == [True, True]
 
 
 async def test_runs_that_wait_for_a_token_begin_when_it_comes(autojump_clock: MockClock) -> None:

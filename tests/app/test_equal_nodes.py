@@ -32,10 +32,9 @@ async def test_a_run_made_on_one_node_starts_on_another_at_once(open_nodes: Open
             assert await next_call(nodes) == "able"
 
 
-async def test_a_slot_that_one_node_frees_another_takes(open_nodes: OpenNodes) -> None:
-    """Of two runs under a limit of one, that of the second node starts when that of the first has ended; if a claim that found
-    nothing held the slot in that moment, when the node next looks.
-    """
+@pytest.mark.usefixtures("nobody_looks")
+async def test_a_slot_that_one_node_frees_another_takes_at_once(open_nodes: OpenNodes) -> None:
+    """Of two runs under a limit of one, that of the second node starts when that of the first has ended."""
     async with open_nodes() as nodes:
         first, second = await nodes.node("first", waits=True), await nodes.node("second", job="other")
         await first.limits.save(LimitDraft(name=HOUSE, slots=1))

@@ -24,7 +24,8 @@ from etlplus.testing.stores import DONE, NOW, a_claim, a_job, a_worker, at, some
 
 HANG_S = 20.0
 """Far more than anything here takes."""
-WORK, PLANS, HEED = frozenset({Bell.WORK}), frozenset({Bell.PLANS}), frozenset({Bell.HEED})
+WORK, ROOM = frozenset({Bell.WORK}), frozenset({Bell.ROOM})
+PLANS, HEED = frozenset({Bell.PLANS}), frozenset({Bell.HEED})
 NOTHING: frozenset[Bell] = frozenset()
 
 
@@ -70,12 +71,12 @@ async def test_a_run_that_waited_its_turn_rings_for_work(store: Store) -> None:
     assert (settled.released.id, await store.ring()) == (third.id, WORK)
 
 
-async def test_slots_that_become_free_ring_for_work(store: Store) -> None:
-    """The end of a run that held one rings; the end of one that held none does not."""
+async def test_slots_that_become_free_ring_for_whoever_waits_for_one(store: Store) -> None:
+    """The end of a run that held one rings, for those that wait for one; the end of one that held none does not."""
     await store.save_limit(LimitDraft(name="one", slots=1), now=NOW)
     limited, free = await a_job(store, limit=LimitUse("one")), await a_job(store, name="free")
     await a_worker(store)
-    for job, rung in ((limited, WORK), (free, NOTHING)):
+    for job, rung in ((limited, ROOM), (free, NOTHING)):
         await some_runs(store, job)
         (claimed,) = await a_claim(store)
         await store.ring()

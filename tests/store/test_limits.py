@@ -28,6 +28,53 @@ async def test_the_house_has_a_limit_over_everything(store: Store) -> None:
     assert len(await a_claim(store, limit=9)) == 3
 
 
+async def test_a_claim_says_whether_runs_may_wait_for_a_slot(store: Store) -> None:
+    """As long as more are queued than it could take; not when all were taken, or of their kind there are none."""
+    await store.save_limit(LimitDraft(name=HOUSE, slots=2), now=NOW)
+    await store.save_queue(QueueDraft(name="narrow", slots=1), now=NOW)
+    await a_worker(store)
+    assert not (await store.claim("w", limit=9, now=NOW)).held_up
+    await some_runs(store, await a_job(store), 3)
+    first = await store.claim("w", limit=9, now=NOW)
+    second = await store.claim("w", limit=9, now=NOW)
+    assert (len(first.claimed), first.held_up, len(second.claimed), second.held_up) == (2, True, 0, True)
+    assert not (await store.claim("w", limit=9, now=NOW, calls=True)).held_up
+    await all_told(store, first.claimed)
+    third = await store.claim("w", limit=9, now=NOW)
+    assert (len(third.claimed), third.held_up) == (1, False)
+    await some_runs(store, await a_job(store, name="n", queue="narrow"), 2)
+    assert [(len(taken.claimed), taken.held_up) for taken in [await store.claim("w", limit=9, now=NOW)]] == [(1, True)]
+
+
+async def test_keys_that_are_used_up_are_told_of_too(store: Store) -> None:
+    """Whether or not the claim has looked at them."""
+    await store.save_limit(LimitDraft(name="customer", slots=1), now=NOW)
+    await some_runs(store, await a_job(store, limit=LimitUse("customer", by="id")), 2, params={"id": 1})
+    await a_worker(store)
+    assert (await store.claim("w", limit=9, now=NOW)).held_up
+    assert (await store.claim("w", limit=9, now=NOW)).held_up
+
+
+async def test_a_lowered_limit_is_kept_while_runs_above_it_go_on(store: Store) -> None:
+    """Of one lane or of several: what is in hand counts, wherever its slots lie."""
+    await store.save_limit(LimitDraft(name=HOUSE, slots=5), now=NOW)
+    job = await a_job(store)
+    await some_runs(store, job, 20)
+    await a_worker(store)
+    held = await a_claim(store, limit=9)
+    await store.save_limit(LimitDraft(name=HOUSE, slots=3), now=NOW)
+    assert await a_claim(store, limit=9) == []
+    await all_told(store, held[:3])
+    (one,) = await a_claim(store, limit=9)
+    await store.save_queue(QueueDraft(name="other"), now=NOW)
+    await some_runs(store, await a_job(store, name="b", queue="other"), 3)
+    await told(store, held[3], DONE)
+    assert len(await a_claim(store, limit=9)) == 1
+    await told(store, held[4], DONE)
+    await told(store, one, DONE)
+    assert len(await a_claim(store, limit=9)) == 2
+
+
 async def test_each_value_of_a_parameter_has_slots_of_its_own(store: Store) -> None:
     """A limit by parameter holds for each value; a run of another value is not held up."""
     await store.save_limit(LimitDraft(name="customer", slots=2), now=NOW)

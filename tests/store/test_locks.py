@@ -8,11 +8,11 @@ import pytest
 import trio
 
 from etlplus.jobs.model import Job, NewRun
-from etlplus.jobs.queues import LimitDraft, LimitUse
+from etlplus.jobs.queues import HOUSE, LimitDraft, LimitUse, QueueDraft
 from etlplus.store.contract import Store
 from etlplus.store.opening import open_store
 from etlplus.store.postgres.bridge import Bridge, Db, open_bridge
-from etlplus.testing.stores import NOW, a_job
+from etlplus.testing.stores import NOW, a_job, a_worker, some_runs
 
 HANG_S = 30.0
 SLOT = "SELECT FROM limit_slot WHERE key = 'customer/1' FOR UPDATE"
@@ -61,6 +61,37 @@ async def test_who_enqueues_waits_for_no_slot(new_database: Callable[[], str]) -
         with trio.fail_after(HANG_S):
             await ask(store, job, 1)
         asked.set()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lanes", [1, 2])
+async def test_who_finds_free_slots_locked_looks_again_soon(new_database: Callable[[], str], lanes: int) -> None:
+    """Another claim may hold them for a moment and not need them; once they are free in truth, there are enough."""
+    address = new_database()
+    async with open_store(address) as store, open_bridge(address, "etlplus") as other:
+        await store.save_limit(LimitDraft(name=HOUSE, slots=2), now=NOW)
+        await a_worker(store)
+        for number in range(lanes):
+            await store.save_queue(QueueDraft(name=f"q{number}"), now=NOW)
+            await some_runs(store, await a_job(store, name=f"j{number}", queue=f"q{number}"), 2 // lanes)
+
+        held, claimed = trio.Event(), trio.Event()
+
+        async def hold(db: Db) -> None:
+            await db.execute("SELECT FROM limit_slot WHERE key = '*' AND slot = 1 FOR UPDATE")
+            held.set()
+            while not claimed.is_set():
+                await db.execute("SELECT pg_sleep(0.01)")
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(in_a_unit, other, hold)
+            await held.wait()
+            some = await store.claim("w", limit=9, now=NOW)
+            claimed.set()
+        assert (len(some.claimed), some.held_up) == (1, True)
+        assert some.next_at is not None
+        rest = await store.claim("w", limit=9, now=some.next_at)
+        assert (len(rest.claimed), rest.next_at) == (1, None)
 
 
 @pytest.mark.slow

@@ -8,9 +8,7 @@ from etlplus.testing.stores import at
 
 def passed(marks: Marks, seconds: float, run_id: str = "r") -> None:
     """A claim that takes everything up to a rank, and ends well."""
-    marks.begin(at(0))
-    marks.passed({1: (at(seconds), run_id)})
-    marks.end()
+    marks.passed({1: (at(seconds), run_id)}, marks.begin(at(0)))
 
 
 def test_a_claim_begins_where_the_last_one_ended() -> None:
@@ -51,10 +49,9 @@ def test_something_unknown_lowers_every_mark() -> None:
 def test_what_comes_in_during_a_claim_leaves_its_mark_unbelieved() -> None:
     """The claim may have looked before it came."""
     marks = Marks()
-    marks.begin(at(0))
-    marks.passed({1: (at(5), "r")})
+    begun = marks.begin(at(0))
     marks.stir(at(3))
-    marks.end()
+    marks.passed({1: (at(5), "r")}, begun)
     assert marks.of(1) == BOTTOM
 
 

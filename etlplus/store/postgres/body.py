@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from copy import copy
 from datetime import datetime
+from functools import partial
 from random import Random
 from typing import Any, TypeVar
 
@@ -40,6 +41,7 @@ from etlplus.store.contract import (
 from etlplus.store.pooling import LaneFigures, Pooling
 from etlplus.store.postgres import (
     accounts,
+    aside,
     bulletins,
     cancelling,
     definitions,
@@ -64,7 +66,7 @@ from etlplus.store.postgres.listening import Bells
 from etlplus.store.postgres.marks import Marks
 from etlplus.store.postgres.settling import Settlements
 from etlplus.store.postgres.sql import admin as sql
-from etlplus.store.postgres.sql import definitions as definitions_sql
+from etlplus.store.postgres.warming import warm_up
 
 T = TypeVar("T")
 
@@ -82,8 +84,8 @@ class PostgresStore:
         self._marks = Marks()
         self._known = definitions.Definitions()
         self._gathering = Gathering(bridge, self._ids, self._stirred)
-        self._claims = Claims(self._known, self._marks)
-        self._settlements = Settlements(self._known, rng, self._shard)
+        self._claims = Claims(bridge, self._known, self._marks)
+        self._settlements = Settlements(bridge, self._known, rng, self._shard)
         self._once: Once | None = None
 
     def once(self, request: Once) -> PostgresStore:
@@ -120,12 +122,20 @@ class PostgresStore:
         return answer
 
     async def save_job(
-        self, draft: JobDraft, *, now: datetime, job_id: str | None = None, expected_version: int | None = None
+        self,
+        draft: JobDraft,
+        *,
+        now: datetime,
+        job_id: str | None = None,
+        expected_version: int | None = None,
+        tell: Callable[[Sequence[Run]], None] | None = None,
     ) -> Job:
         saved, runs = await self._write(
             lambda db: ticking.save_job(db, self._ids, draft, now, job_id, expected_version, self._shard)
         )
         self._stirred(runs, now)
+        if runs and tell is not None:
+            tell(runs)
         if saved.next_at is not None:
             self._pulled.pull(Bell.PLANS)
         return self._gathering.saw(saved)
@@ -271,10 +281,10 @@ class PostgresStore:
         )
 
     async def claim(self, worker_id: str, *, limit: int, now: datetime, calls: bool = False) -> Taken:
-        taken, lines = await self._bridge.run(
-            lambda db: self._claims.claim(db, worker_id, limit, now, calls), Lane.CLAIM
-        )
-        self._marks.end()
+        taken, lines = await self._claims.claim(worker_id, limit, now, calls)
+        if not all(each.job.is_whole for each in taken.claimed):
+            set_aside = partial(aside.set_aside, taken=taken, lines=lines, now=now)
+            taken, lines = await self._bridge.run(set_aside, Lane.CLAIM)
         self._settlements.remember(taken.claimed, lines)
         return taken
 
@@ -287,10 +297,10 @@ class PostgresStore:
         return await self._bridge.run(lambda db: logs.append(db, run_id, attempt, worker_id, lines))
 
     async def acknowledge(self, outcomes: Sequence[Outcome], *, now: datetime) -> list[Settled]:
-        settled = await self._bridge.run(lambda db: self._settlements.acknowledge(db, outcomes, now), Lane.SETTLE)
+        settled = await self._settlements.acknowledge(outcomes, now)
         self._stirred([run for each in settled for run in (each.run, each.released) if run is not None], now)
         if any(each.freed for each in settled):
-            self._pulled.pull(Bell.WORK)
+            self._pulled.pull(Bell.ROOM)
         return settled
 
     async def rescue(self, *, now: datetime, dead: Sequence[str] = (), limit: int = 500) -> list[Run]:
@@ -380,7 +390,8 @@ class PostgresStore:
 
     async def migrate(self) -> int:
         version = await self._bridge.run(schema.migrate)
-        await self._look(lambda db: db.execute(definitions_sql.TRY_AGAIN))
+        if await self._bridge.run(aside.try_again):
+            self._pulled.pull(Bell.WORK)
         return version
 
 
@@ -396,4 +407,6 @@ async def open_postgres(dsn: str, rng: Random, rules: Pooling) -> AsyncGenerator
         direct = "" if rules.pgbouncer else dsn
         store = PostgresStore(bridge, rng, Bells(bridge, rules.listen_url or direct, rng))
         await store.migrate()
+        if not rules.pgbouncer:  # behind which nothing is prepared beyond its unit
+            await warm_up(bridge)
         yield store

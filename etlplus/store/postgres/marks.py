@@ -19,37 +19,32 @@ BOTTOM: Mark = (datetime.min.replace(tzinfo=UTC), "")
 
 
 class Marks:
-    """The marks of one process. One claim is under way at a time; anything may be announced meanwhile."""
+    """The marks of one process. Claims may be under way side by side, and anything may be announced meanwhile."""
 
     def __init__(self) -> None:
         self._marks: dict[int, Mark] = {}
-        self._passed: dict[int, Mark] = {}
-        self._stirred = False
+        self._stirred = 0
         self._probed_at = datetime.min.replace(tzinfo=UTC)
 
-    def begin(self, now: datetime) -> None:
-        """A claim begins; if the last probe is long past, it looks from the bottom."""
-        self._stirred, self._passed = False, {}
+    def begin(self, now: datetime) -> int:
+        """A claim begins; if the last probe is long past, it looks from the bottom. What it will tell of itself in the end."""
         if not timedelta(0) <= now - self._probed_at < timedelta(seconds=PROBE_S):
             self._probed_at = now
             self._marks.clear()
+        return self._stirred
 
     def of(self, lane: int) -> Mark:
         """Where to begin in a lane."""
         return self._marks.get(lane, BOTTOM)
 
-    def passed(self, marks: Mapping[int, Mark]) -> None:
-        """The claim under way takes everything up to these; believed once it has ended well."""
-        self._passed = dict(marks)
-
-    def end(self) -> None:
-        """The claim has taken effect. What it passed is not believed if something came in meanwhile."""
-        if not self._stirred:
-            self._marks.update(self._passed)
+    def passed(self, marks: Mapping[int, Mark], begun: int) -> None:
+        """A claim has taken everything up to these. Not believed if something came in since it had ``begun``."""
+        if begun == self._stirred:
+            self._marks.update(marks)
 
     def stir(self, lowest: datetime | None = None) -> None:
         """Something was queued, at ``lowest`` or above; without it, anywhere."""
-        self._stirred = True
+        self._stirred += 1
         if lowest is None:
             self._marks.clear()
         else:

@@ -5,11 +5,12 @@ unit that ends an attempt, and lanes with a limit key are opened whenever someth
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from etlplus.jobs.model import Run, RunState
+from etlplus.jobs.queues import has_lanes
 from etlplus.store.kept import Entry, letter_code, told
 from etlplus.store.postgres.bridge import Db
 from etlplus.store.postgres.records import columns, encode
@@ -28,33 +29,41 @@ async def record(db: Db, entries: Sequence[Entry], shard: int, now: datetime) ->
     over = [each for each in entries if each.run.state.is_final]
     going_on = [each for each in entries if not each.run.state.is_final]
     lanes: list[int] = []
+    keys: set[str] = set()
     if over:
-        await finish(db, over, shard, now)
+        keys |= (await finish(db, over, shard, now)).freed
     if going_on:
         lanes = [row["lane"] for row in await db.fetch(sql.CHANGE, *columns([_changed(each) for each in going_on]))]
-    counted = [each.run for each in going_on if each.run.limit_key and each.run.state is RunState.QUEUED]
-    await free(db, [each.run.id for each in entries if each.ended and each.kept and each.kept.slotted], now)
-    if counted:
-        await open_lanes(db, [], lanes, now)
+        keys |= await free(db, [each.run.id for each in going_on if each.frees])
+    counted = any(each.run.limit_key and each.run.state is RunState.QUEUED for each in going_on)
+    await open_lanes(db, keys, lanes if counted else [], now)
     return [each.run for each in entries]
 
 
-async def finish(db: Db, entries: Sequence[Entry], shard: int, now: datetime) -> set[str]:
-    """Write the ends of runs; names those whose lines were as ``Entry.kept`` says, the others are left alone."""
-    gone = await db.fetchval(sql.FINISH, *columns([_finished(each) for each in entries]), now, shard)
-    return set(gone) if gone is not None else {each.run.id for each in entries}
+class Finished(NamedTuple):
+    """Which runs are over, and which keys have slots that are free now."""
+
+    gone: set[str]
+    freed: set[str]
 
 
-async def free(db: Db, run_ids: Sequence[str], now: datetime) -> None:
-    """Give back the slots of runs that are not carried any more."""
-    if run_ids and (keys := sorted({row["key"] for row in await db.fetch(sql.FREE_SLOTS, run_ids)})):
-        await open_lanes(db, keys, [], now)
+async def finish(db: Db, entries: Sequence[Entry], shard: int, now: datetime) -> Finished:
+    """Write the ends of runs whose lines are as ``Entry.kept`` says, the others are left alone; a single statement."""
+    row = await db.fetchrow(sql.FINISH, *columns([_finished(each) for each in entries]), now, shard)
+    gone = {each.run.id for each in entries} if row["gone"] is None else set(row["gone"])
+    return Finished(gone, set(row["freed"]))
 
 
-async def open_lanes(db: Db, keys: Sequence[str], lanes: Sequence[int], now: datetime) -> None:
+async def free(db: Db, run_ids: Sequence[str]) -> set[str]:
+    """Give back the slots of runs that are not carried any more; the keys that had them."""
+    return {row["key"] for row in await db.fetch(sql.FREE_SLOTS, run_ids)} if run_ids else set()
+
+
+async def open_lanes(db: Db, keys: Iterable[str], lanes: Sequence[int], now: datetime) -> None:
     """Have claims look again at the lanes with these keys, and at these lanes."""
-    if await db.fetch(sql.LOCK_LANES, keys, lanes):
-        await db.execute(sql.OPEN_LANES, keys, lanes, now)
+    of_limits = sorted(key for key in keys if has_lanes(key))
+    if (of_limits or lanes) and await db.fetch(sql.LOCK_LANES, of_limits, lanes):
+        await db.execute(sql.OPEN_LANES, of_limits, lanes, now)
 
 
 def _finished(each: Entry) -> tuple[Any, ...]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -19,10 +20,11 @@ from etlplus.jobs.model import Job, Run
 from etlplus.jobs.outcome import Returned, Succeeded
 from etlplus.store.contract import Claimed, Outcome, Settled
 from etlplus.store.kept import Entry, Kept, closing
-from etlplus.store.postgres.bridge import Db
+from etlplus.store.postgres.bridge import Bridge, Db, Lane
 from etlplus.store.postgres.definitions import Definitions
-from etlplus.store.postgres.recording import finish, free, record
+from etlplus.store.postgres.recording import finish, open_lanes, record
 from etlplus.store.postgres.records import kept
+from etlplus.store.postgres.repeats import told_before
 from etlplus.store.postgres.sql import bulletins, claims, schedules
 from etlplus.store.postgres.sql import runs as sql
 from etlplus.store.postgres.turns import take_turns
@@ -35,7 +37,8 @@ ALL = 2**31 - 1
 class Settlements:
     """The settlements of one process, with what it remembers of its claims."""
 
-    def __init__(self, definitions: Definitions, rng: Random, shard: int) -> None:
+    def __init__(self, bridge: Bridge, definitions: Definitions, rng: Random, shard: int) -> None:
+        self._bridge = bridge
         self._definitions = definitions
         self._rng = rng
         self._shard = shard
@@ -48,28 +51,46 @@ class Settlements:
         for each, line in zip(claimed, lines, strict=True):
             self._carried[line.run.id] = line, each.job
 
-    async def acknowledge(self, db: Db, outcomes: Sequence[Outcome], now: datetime) -> list[Settled]:
-        remembered = self._remembered(outcomes, now)
-        await self._lock_jobs(db, outcomes, remembered)
-        gone: set[str] = set()
-        if remembered:
-            gone = await finish(db, list(remembered.values()), self._shard, now)
-            freed = [each.run.id for each in remembered.values() if each.run.id in gone and _slotted(each)]
-            await free(db, freed, now)
-        applied = {number: each for number, each in remembered.items() if each.run.id in gone}
-        rest = {number: outcome for number, outcome in enumerate(outcomes) if number not in applied}
-        if rest:
-            applied |= await self._looked_at(db, rest, now)
-        if stale := len(outcomes) - len(applied):
-            await db.execute(sql.ADD_STALE, self._shard, stale)
-        after = await take_turns(db, self._definitions, applied.values(), self._shard, now)
-        released = {run.job_id: run for run in after}
-        return [_settled(outcome, applied.get(number), released) for number, outcome in enumerate(outcomes)]
+    async def acknowledge(self, outcomes: Sequence[Outcome], now: datetime) -> list[Settled]:
+        remembered, applied = self._remembered(outcomes, now), dict[int, Entry]()
+        alone = len(remembered) == len(outcomes) and not any(_concerns_others(each) for each in remembered.values())
+        if remembered and alone:
+            # A single statement is a transaction of its own.
+            write = partial(self._finish, entries=remembered, now=now)
+            applied = await self._bridge.run(write, Lane.SETTLE, atomic=False)
+            remembered = {}
+        before, released = dict[int, Run](), list[Run]()
+        if rest := {number: each for number, each in enumerate(outcomes) if number not in applied}:
+            settle = partial(self._settle, outcomes=rest, remembered=remembered, now=now)
+            settled, before, released = await self._bridge.run(settle, Lane.SETTLE)
+            applied |= settled
+        of_job = {run.job_id: run for run in released}
+        return [_settled(each, applied.get(at), before.get(at), of_job) for at, each in enumerate(outcomes)]
 
-    async def _lock_jobs(self, db: Db, outcomes: Sequence[Outcome], remembered: Mapping[int, Entry]) -> None:
+    async def _settle(
+        self, db: Db, outcomes: dict[int, Outcome], remembered: dict[int, Entry], now: datetime
+    ) -> tuple[dict[int, Entry], dict[int, Run], list[Run]]:
+        """What was applied of these outcomes; the runs of those that were told before; the runs that go on because of it."""
+        await self._lock_jobs(db, outcomes, remembered)
+        applied = await self._finish(db, remembered, now) if remembered else {}
+        if rest := {number: outcome for number, outcome in outcomes.items() if number not in applied}:
+            applied |= await self._looked_at(db, rest, now)
+        again = {number: outcome for number, outcome in outcomes.items() if number not in applied}
+        before = await told_before(db, again, now)
+        if stale := len(again) - len(before):
+            await db.execute(sql.ADD_STALE, self._shard, stale)
+        return applied, before, await take_turns(db, self._definitions, applied.values(), self._shard, now)
+
+    async def _finish(self, db: Db, entries: dict[int, Entry], now: datetime) -> dict[int, Entry]:
+        """Write what is remembered; those whose lines were not as remembered are missing from the answer."""
+        gone, freed = await finish(db, list(entries.values()), self._shard, now)
+        await open_lanes(db, freed, [], now)
+        return {number: each for number, each in entries.items() if each.run.id in gone}
+
+    async def _lock_jobs(self, db: Db, outcomes: Mapping[int, Outcome], remembered: Mapping[int, Entry]) -> None:
         """Lock the jobs of schedules' runs, before their lines."""
         plain = {number for number, each in remembered.items() if not concerns_schedule(each)}
-        if asking := [outcome.run_id for number, outcome in enumerate(outcomes) if number not in plain]:
+        if asking := [outcome.run_id for number, outcome in outcomes.items() if number not in plain]:
             await db.fetch(schedules.LOCK_JOBS_OF_RUNS, asking)
 
     def _remembered(self, outcomes: Sequence[Outcome], now: datetime) -> dict[int, Entry]:
@@ -126,21 +147,23 @@ class Settlements:
         return returned
 
 
-def _slotted(entry: Entry) -> bool:
-    return entry.kept is not None and entry.kept.slotted
+def _concerns_others(entry: Entry) -> bool:
+    """Whether more has to be written than the end of the run itself: jobs that wait for it, lanes that open."""
+    return concerns_schedule(entry) or bool(entry.run.limit_key)
 
 
-def _settled(outcome: Outcome, entry: Entry | None, released: dict[str, Run]) -> Settled:
-    """What became of an outcome; of each job, the first outcome tells of the run that goes on."""
+def _settled(outcome: Outcome, entry: Entry | None, before: Run | None, released: dict[str, Run]) -> Settled:
+    """What became of an outcome, now or before; of each job, the first outcome tells of the run that goes on."""
     if entry is None:
-        return Settled(run_id=outcome.run_id, attempt=outcome.attempt, applied=False)
+        told = before is not None
+        return Settled(run_id=outcome.run_id, attempt=outcome.attempt, applied=told, run=before, freed=told)
     return Settled(
         run_id=outcome.run_id,
         attempt=outcome.attempt,
         applied=True,
         run=entry.run,
         released=released.pop(entry.run.job_id, None),
-        freed=_slotted(entry),
+        freed=entry.frees,
     )
 
 

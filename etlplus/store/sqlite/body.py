@@ -30,7 +30,6 @@ from etlplus.store.contract import (
     Beat,
     Bulletin,
     Bulletins,
-    Claimed,
     Counts,
     Hint,
     Horizon,
@@ -44,6 +43,7 @@ from etlplus.store.kept import Kept
 from etlplus.store.pooling import LaneFigures
 from etlplus.store.sqlite import (
     accounts,
+    aside,
     cancelling,
     definitions,
     enqueueing,
@@ -125,12 +125,20 @@ class SqliteStore:
         return runs
 
     async def save_job(
-        self, draft: JobDraft, *, now: datetime, job_id: str | None = None, expected_version: int | None = None
+        self,
+        draft: JobDraft,
+        *,
+        now: datetime,
+        job_id: str | None = None,
+        expected_version: int | None = None,
+        tell: Callable[[Sequence[Run]], None] | None = None,
     ) -> Job:
         saved, runs = await self._write(
             lambda db: ticking.save_job(db, self._ids, draft, now, job_id, expected_version)
         )
         self._pulled.pull_for(runs, now)
+        if runs and tell is not None:
+            tell(runs)
         if saved.next_at is not None:
             self._pulled.pull(Bell.PLANS)
         return saved
@@ -265,10 +273,10 @@ class SqliteStore:
 
     async def claim(self, worker_id: str, *, limit: int, now: datetime, calls: bool = False) -> Taken:
         def unit(db: sqlite3.Connection) -> tuple[Taken, list[Kept]]:
-            lines, next_at = claim(db, worker_id, limit, now, calls)
-            jobs = self._definitions.of(db, [line.run for line in lines])
-            claimed = [Claimed(line.present, job) for line, job in zip(lines, jobs, strict=True)]
-            return Taken(claimed, next_at), lines
+            haul = claim(db, worker_id, limit, now, calls)
+            jobs = self._definitions.of(db, [line.run for line in haul.lines])
+            claimed, lines, some_aside = aside.set_aside(db, haul.lines, jobs, now)
+            return Taken(claimed, now if some_aside else haul.next_at, haul.held_up), lines
 
         taken, lines = await self._write(unit)
         self._settlements.remember(lines)
@@ -286,7 +294,7 @@ class SqliteStore:
         settled = await self._write(lambda db: self._settlements.acknowledge(db, outcomes, now))
         self._pulled.pull_for([run for each in settled for run in (each.run, each.released) if run is not None], now)
         if any(each.freed for each in settled):
-            self._pulled.pull(Bell.WORK)
+            self._pulled.pull(Bell.ROOM)
         return settled
 
     async def rescue(self, *, now: datetime, dead: Sequence[str] = (), limit: int = 500) -> list[Run]:
@@ -369,7 +377,8 @@ class SqliteStore:
         return await self._write(lambda db: tidying.tidy(db, keep, now, limit))
 
     async def migrate(self) -> int:
-        await self._write(definitions.try_again)
+        if await self._write(aside.try_again):
+            self._pulled.pull(Bell.WORK)
         return len(schema.MIGRATIONS)  # the schema itself was made when opening, before anybody could ask
 
 

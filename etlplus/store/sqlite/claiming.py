@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 from etlplus.errors import Conflict
 from etlplus.jobs.admission import (
@@ -42,11 +42,14 @@ _LANES = """
     FROM lane JOIN queue ON queue.name = lane.queue LEFT JOIN limit_rule ON limit_rule.name = lane.limit_name
     WHERE queue.mode <> 'paused' AND (lane.labels LIKE '!%') = ? AND {condition}
 """
-_PLAIN = _LANES.format(condition="lane.limit_key = '' ORDER BY lane.id")
+_PLAIN = _LANES.format(
+    condition="lane.limit_key = '' AND EXISTS (SELECT 1 FROM run_live WHERE state = 'queued' AND lane = lane.id) ORDER BY lane.id"
+)
 _KEYED = _LANES.format(condition="lane.limit_key <> '' AND lane.open ORDER BY lane.opened_at, lane.id")
 _READY = _LANES.format(condition="lane.ready_at <= ? AND NOT lane.open ORDER BY lane.ready_at, lane.id")
 _HOUSE = "SELECT slots, rate IS NOT NULL FROM limit_rule WHERE name = '*'"
 _NEXT = "SELECT min(ready_at) FROM lane WHERE ready_at > ?"
+_ANY_KEYED = "SELECT 1 FROM lane WHERE limit_key <> '' LIMIT 1"
 _FREE = "SELECT slot FROM limit_slot WHERE key = ? AND slot <= ? AND run_id IS NULL ORDER BY slot LIMIT ?"
 _EXCESS = "SELECT count(*) FROM limit_slot WHERE key = ? AND slot > ? AND run_id IS NOT NULL"
 _HEAD = "SELECT rank_at, id FROM run_live WHERE state = 'queued' AND lane = ? ORDER BY rank_at, id LIMIT ?"
@@ -73,17 +76,25 @@ _TURN = """
 """
 
 
-def claim(db: Db, worker_id: str, limit: int, now: datetime, calls: bool) -> tuple[list[Kept], datetime | None]:
-    """What was taken, best rank first, and when the next token comes that runs wait for."""
+class Haul(NamedTuple):
+    """Lines that were taken, best rank first; the rest as in ``Taken``."""
+
+    lines: list[Kept]
+    next_at: datetime | None
+    held_up: bool
+
+
+def claim(db: Db, worker_id: str, limit: int, now: datetime, calls: bool) -> Haul:
+    """Take what may be taken."""
     me = db.execute(_ME, (worker_id, now.timestamp())).fetchone()
     if me is None:
         raise Conflict("the worker has not joined, or its lease is over", code="lease_lost")
     lanes = _lanes(db, set(filter(None, me[0].split(","))), calls, now)
     (next_at,) = db.execute(_NEXT, (now.timestamp(),)).fetchone()
     buckets = buckets_of(db, paced(lanes), now)
-    lines = _take(db, worker_id, lanes, limit, now, buckets)
-    waiting = [next_at, *_turn(db, lanes, buckets, now)]
-    return lines, next_token(lanes, buckets, [moment(at) if at is not None else None for at in waiting])
+    lines, held_up = _take(db, worker_id, lanes, limit, now, buckets)
+    waiting = [moment(at) for at in (next_at, *_turn(db, lanes, buckets, now)) if at is not None]
+    return Haul(lines, next_token(lanes, buckets, waiting), bool(held_up or db.execute(_ANY_KEYED).fetchone()))
 
 
 def _turn(db: Db, lanes: Sequence[Lane], buckets: Mapping[str, Bucket], now: datetime) -> list[float | None]:
@@ -114,11 +125,12 @@ def _open_to(labels: set[str], rows: Iterable[Any]) -> Iterable[Any]:
 
 def _take(
     db: Db, worker_id: str, lanes: Sequence[Lane], limit: int, now: datetime, buckets: dict[str, Bucket]
-) -> list[Kept]:
-    """Take runs; ``buckets`` are afterwards as they were left."""
+) -> tuple[list[Kept], bool]:
+    """Take runs, and tell whether others wait for slots; ``buckets`` are afterwards as they were left."""
     free = {key: _free(db, key, slots, limit) for key, slots in caps(lanes).items()}
     left = Left(free, {key: bucket.tokens for key, bucket in buckets.items()})
-    heads = {each.id: _head(db, each.id, room(each, left, limit)) for each in lanes}
+    rooms = {each: room(each, left, limit) for each in lanes}
+    heads = {each.id: _head(db, each.id, amount) for each, amount in rooms.items()}
     chosen = choose(lanes, heads, left, limit)
     of = {each.id: each for each in lanes}
     taken = sorted((rank, of[number]) for number, amount in chosen.items() for rank in heads[number][:amount])
@@ -129,7 +141,8 @@ def _take(
     put_buckets(db, left_over)
     buckets |= left_over
     find = f"SELECT {KEPT} FROM run_live WHERE id = ?"
-    return [kept(db.execute(find, (rank[1],)).fetchone()) for rank, _ in taken]
+    held_up = any(each.caps and len(heads[each.id]) == amount < limit for each, amount in rooms.items())
+    return [kept(db.execute(find, (rank[1],)).fetchone()) for rank, _ in taken], held_up
 
 
 def _free(db: Db, key: str, slots: int, limit: int) -> list[int]:

@@ -40,7 +40,7 @@ def record(db: Db, entries: Sequence[Entry], now: datetime) -> list[Run]:
     for each in entries:
         if not each.run.state.is_final:
             _change(db, each, now)
-    free(db, [each.run.id for each in entries if each.ended and each.kept and each.kept.slotted], now)
+    free(db, [each.run.id for each in entries if each.frees], now)
     return [each.run for each in entries]
 
 

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 KEPT = "doc, attempt, worker_id, claimed_at, revision, slotted"
 """What a line of ``run_live`` is read as."""
+NO_CLAIM = "0 AS attempt, NULL::text AS worker_id, NULL::timestamptz AS claimed_at, 0 AS revision, false AS slotted"
+"""The same, but for the record, of what no worker holds."""
 
 # Whoever wants a unique key waits here for others who want it, in the order in which the keys were sorted.
 LOCK_UNIQUE_KEYS = "SELECT pg_advisory_xact_lock(hashtextextended(key, 7310579)) FROM unnest($1::text[]) AS key"
@@ -86,7 +88,7 @@ PUT_PLAIN_RUNS = """
 """
 
 # The line must be as it was when the transition was decided, or nothing happens to it; unless all went, those that did are
-# named.
+# named. Their slots are free; so are named the keys that had any.
 FINISH = """
     WITH gone AS (
         DELETE FROM run_live AS live
@@ -95,8 +97,11 @@ FINISH = """
         ) AS change (id, attempt, revision, state, version, doc, events, ended, code)
         WHERE live.id = change.id AND live.attempt = change.attempt AND live.revision = change.revision
         RETURNING
-            live.id, live.job_id, live.queue, change.state, change.version, change.doc, change.events, change.ended,
-            change.code
+            live.id, live.job_id, live.queue, live.slotted, change.state, change.version, change.doc, change.events,
+            change.ended, change.code
+    ), freed AS (
+        UPDATE limit_slot SET run_id = NULL FROM gone WHERE gone.slotted AND limit_slot.run_id = gone.id
+        RETURNING limit_slot.key
     ), lettered AS (
         INSERT INTO dead_letter (run_id, job_id, queue, code, failed_at)
         SELECT id, job_id, queue, code, $10 FROM gone WHERE code IS NOT NULL
@@ -108,7 +113,10 @@ FINISH = """
         INSERT INTO tally (name, shard, amount) SELECT state, $11, count(*) FROM gone GROUP BY state ORDER BY state
         ON CONFLICT (name, shard) DO UPDATE SET amount = tally.amount + excluded.amount
     )
-    SELECT CASE WHEN count(*) < cardinality($1) THEN coalesce(array_agg(id), '{}') END FROM gone
+    SELECT
+        CASE WHEN count(*) < cardinality($1) THEN coalesce(array_agg(id), '{}') END AS gone,
+        ARRAY(SELECT DISTINCT key FROM freed) AS freed
+    FROM gone
 """
 # Only of lines that are locked. Who is not held any more has no worker and no slots.
 CHANGE = """
@@ -150,6 +158,16 @@ MOVE_RUNS = """
     UPDATE run_live SET lane = moved.lane FROM unnest($1::text[], $2::bigint[]) AS moved (id, lane)
     WHERE run_live.id = moved.id
 """
+# As if they had not been taken; of what this unit has taken, and nobody else has seen.
+UNTAKE = """
+    UPDATE run_live SET
+        state = 'queued', worker_id = NULL, claimed_at = NULL, attempt = attempt - 1, slotted = false
+    WHERE id = ANY($1)
+"""
+RUNS_ASIDE = f"""
+    SELECT {KEPT} FROM run_live
+    WHERE state = 'queued' AND lane IN (SELECT id FROM lane WHERE labels = $1) ORDER BY id FOR UPDATE
+"""
 LIVE_RUN = f"SELECT {KEPT} FROM run_live WHERE id = $1"
 LIVE_RUN_FOR_CHANGE = f"{LIVE_RUN} FOR UPDATE"
 KEEP_DOC = "UPDATE run_live SET doc = $2, revision = revision + 1 WHERE id = $1"
@@ -171,20 +189,18 @@ _LISTED = """
         AND ($3::text IS NULL OR queue = $3) AND ($4::text IS NULL OR id < $4)
     ORDER BY id DESC LIMIT $5
 """
-_NO_CLAIM = (
-    "doc, 0 AS attempt, NULL::text AS worker_id, NULL::timestamptz AS claimed_at, 0 AS revision, false AS slotted"
-)
 RUNS = f"""
     SELECT {KEPT}
     FROM (
         ({_LISTED.format(columns=KEPT, table="run_live")})
         UNION ALL
-        (SELECT id, {_NO_CLAIM} FROM ({_LISTED.format(columns="doc", table="run")}) AS finished)
+        (SELECT id, doc, {NO_CLAIM} FROM ({_LISTED.format(columns="doc", table="run")}) AS finished)
     ) AS listed
     ORDER BY id DESC LIMIT $5
 """
 EVENTS = "SELECT doc FROM run_event WHERE run_id = $1 AND version > $2 ORDER BY version LIMIT $3"
 ATTEMPTS = "SELECT attempt FROM run_event WHERE run_id = $1 AND attempt IS NOT NULL ORDER BY version"
+ATTEMPTS_OF = "SELECT attempt FROM run_event WHERE run_id = ANY($1) AND attempt IS NOT NULL"
 COUNTS = """
     SELECT 'scheduled' AS name, count(*) AS amount FROM run_live WHERE state = 'scheduled'
     UNION ALL SELECT 'blocked', count(*) FROM run_live WHERE state = 'blocked'
