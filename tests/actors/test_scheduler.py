@@ -49,14 +49,14 @@ class Carrier(Process):
 
 @asynccontextmanager
 async def at_work() -> AsyncGenerator[tuple[SqliteStore, Carrier]]:
-    """A store with one worker, that has been at work for a while; nothing goes wrong."""
+    """The store as its one worker has it, who has been at work for a while; nothing goes wrong."""
     with open_house(Random(1)) as house:
         house.calm = True
         carrier = Carrier(World(house, Random(1)))
         async with trio.open_nursery() as nursery:
             nursery.start_soon(carrier.live)
             await trio.sleep(10)
-            yield house.store, carrier
+            yield carrier.line.seat, carrier
             carrier.stop.set()
 
 
