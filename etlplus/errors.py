@@ -35,6 +35,11 @@ class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
         return f"{said} ({self.suggestion})" if self.suggestion else said
 
 
+def told(message: str, problems: Iterable[Problem]) -> str:
+    """A sentence, and below it a line for each problem."""
+    return "\n  ".join([message, *map(str, problems)])
+
+
 class EtlplusError(Exception):
     """Anything etlplus refuses or fails to do. ``code`` is stable and meant for programs, the message is for people."""
 
@@ -56,7 +61,7 @@ class Invalid(EtlplusError):
         self.problems = tuple(problems)
 
     def __str__(self) -> str:
-        return "\n  ".join([self.message, *map(str, self.problems)])
+        return told(self.message, self.problems)
 
 
 class NotFound(EtlplusError):
@@ -75,6 +80,9 @@ class Conflict(EtlplusError):
     def __init__(self, message: str, problems: Iterable[Problem] = (), *, code: str | None = None) -> None:
         super().__init__(message, code=code)
         self.problems = tuple(problems)
+
+    def __str__(self) -> str:
+        return told(self.message, self.problems)
 
 
 class Stale(Conflict):

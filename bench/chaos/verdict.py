@@ -46,11 +46,12 @@ class Verdict:
         self.suspects += runs[:EVIDENCE_MAX]
 
 
-async def judge(story: Story) -> Verdict:
-    """Ask for everything."""
+async def judge(story: Story, address: str | None = None) -> Verdict:
+    """Ask for everything; of the story's own database, or of one that is at ``address``, such as a copy of it."""
+    address = address or story.server.address
     verdict = Verdict()
     began_at = datetime.now(UTC)
-    async with open_bridge(story.server.address, "chaos") as bridge, open_store(story.server.address) as store:
+    async with open_bridge(address, "chaos") as bridge, open_store(address) as store:
         court = _Court(story, verdict, bridge, began_at)
         for question in (
             court.of_ends, court.of_effects, court.of_histories, court.of_limits, court.of_schedules, court.of_sessions,

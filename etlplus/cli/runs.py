@@ -5,13 +5,13 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import TYPE_CHECKING
 
-from etlplus.cli.arguments import add_group, moment, parameters
+from etlplus.cli.arguments import add_group
 from etlplus.cli.daemon_command import add_daemon_command
 from etlplus.cli.live import live
 from etlplus.cli.logs import add_logs_to
+from etlplus.cli.starting import add_start, to_the_end
 
 if TYPE_CHECKING:
     from etlplus.cli.arguments import Commands
@@ -25,7 +25,7 @@ def add_to(commands: Commands) -> None:
     why.add_argument("run", metavar="RUN", help="its id")
     group = add_group(commands, "runs", "start, follow, list, show and cancel runs in the running daemon")
     _add_list(group)
-    _add_start(group)
+    add_start(group)
     for name, summary, act in (
         ("show", "show a run with its attempts and what happened to it", _show),
         ("follow", "watch a run to its end; its outcome is the exit status", _follow),
@@ -45,17 +45,6 @@ def _add_list(group: Commands) -> None:
     listing.add_argument("--follow", action="store_true", help="show every run as it changes, until interrupted")
 
 
-def _add_start(group: Commands) -> None:
-    start = add_daemon_command(group, "start", "ask for a run of a job, now or later", _start)
-    start.add_argument("job", metavar="JOB", help="its name or id")
-    start.add_argument("--param", metavar="NAME=VALUE", action="append", default=[], help="a parameter of the run")
-    start.add_argument("--at", metavar="TIME", help="not before this moment, such as 2030-01-31T18:00:00Z")
-    start.add_argument("--priority", type=int, metavar="N", help="0 to 1000, smaller first (without: the job's)")
-    start.add_argument("--key", help="while a run with this key is unfinished, the answer is that run")
-    start.add_argument("--once", metavar="KEY", help="asking again with this key within a day gives the same run")
-    start.add_argument("--follow", action="store_true", help="watch it to its end; its outcome is the exit status")
-
-
 async def _list(client: Client, chosen: argparse.Namespace) -> int:
     from etlplus.cli.connection import columns, show
 
@@ -67,36 +56,8 @@ async def _list(client: Client, chosen: argparse.Namespace) -> int:
     return 0
 
 
-async def _start(client: Client, chosen: argparse.Namespace) -> int:
-    from etlplus.cli.connection import show
-
-    run_at = moment("--at", chosen.at) if chosen.at else None
-    run = await client.runs.start(
-        chosen.job,
-        parameters(chosen.param),
-        run_at=run_at,
-        priority=chosen.priority,
-        key=chosen.key,
-        idempotency_key=chosen.once,
-    )
-    if chosen.follow:
-        return await _to_the_end(client, run, as_json=chosen.json)
-    show(run, as_json=chosen.json, text=run.id)
-    return 0
-
-
 async def _follow(client: Client, chosen: argparse.Namespace) -> int:
-    return await _to_the_end(client, await client.runs.get(chosen.run), as_json=chosen.json)
-
-
-async def _to_the_end(client: Client, run: RunView, *, as_json: bool) -> int:
-    from etlplus.cli.connection import show
-    from etlplus.cli.following import exit_of_run, follow
-    from etlplus.cli.progress import ProgressLine, summary
-
-    ended = await follow(run, client.runs.follow(run.id), ProgressLine(sys.stderr))
-    show(ended, as_json=as_json, text=summary(ended))
-    return exit_of_run(ended)
+    return await to_the_end(client, await client.runs.get(chosen.run), as_json=chosen.json)
 
 
 async def _show(client: Client, chosen: argparse.Namespace) -> int:
@@ -112,9 +73,24 @@ async def _show(client: Client, chosen: argparse.Namespace) -> int:
         ("AT", "HAPPENED", "STATE", "ATTEMPT"),
         [(event.at, event.kind, event.state.value, event.attempt) for event in detail.events],
     )
-    parts = [summary(detail.run), *([attempts] if detail.attempts else []), events]
+    asked = _asked(detail.run)
+    parts = [summary(detail.run), *([asked] if asked else []), *([attempts] if detail.attempts else []), events]
     show(detail, as_json=chosen.json, text="\n\n".join(parts))
     return 0
+
+
+def _asked(run: RunView) -> str:
+    """What the run was asked with, in a line for each thing."""
+    import msgspec
+
+    lines = [f"{name} = {msgspec.json.encode(value).decode()}" for name, value in run.params.items()]
+    if run.interval is not None:
+        lines.append("interval = " + "/".join(end.isoformat().replace("+00:00", "Z") for end in run.interval))
+    if run.unique_key is not None:
+        lines.append(f"unique key = {run.unique_key}")
+    if run.replay_of is not None:
+        lines.append(f"replay of {run.replay_of}")
+    return "\n".join(lines)
 
 
 async def _why(client: Client, chosen: argparse.Namespace) -> int:

@@ -107,12 +107,13 @@ async def _ticks(client: Client, chosen: argparse.Namespace) -> int:
             tick.nominal_at,
             tick.last_at if tick.last_at != tick.nominal_at else None,
             tick.outcome.value,
+            tick.reason.value if tick.reason else None,
             tick.count,
             tick.run_id,
         )
         for tick in page.items
     ]
-    show(page, as_json=chosen.json, text=columns(("NOMINAL", "TO", "OUTCOME", "COUNT", "RUN"), rows))
+    show(page, as_json=chosen.json, text=columns(("NOMINAL", "TO", "OUTCOME", "REASON", "COUNT", "RUN"), rows))
     return 0
 
 

@@ -30,13 +30,15 @@ class ClientRuns:
         *,
         run_at: datetime | None = None,
         priority: int | None = None,
+        interval: tuple[datetime, datetime] | None = None,
         key: str | None = None,
         unique: Uniqueness | None = None,
         idempotency_key: str | None = None,
     ) -> RunView:
         wish = RunOptions(
-            params=params or {}, run_at=run_at, priority=priority, unique_key=key, unique=unique or Uniqueness()
-        )
+            params=params or {}, run_at=run_at, priority=priority, interval=interval, unique_key=key,
+            unique=unique or Uniqueness(),
+        )  # fmt: skip
         path = path_of("jobs", job, "runs")
         return await self._wire.act(RunView, path, body=wish, key=idempotency_key)
 
@@ -89,7 +91,8 @@ class ClientRuns:
 
     def follow(self, run: str | None = None, *, log: bool = False) -> AsyncGenerator[News]:
         """The news of one run, from how it stands now to its end, or of all runs without an end; a lost connection is made
-        again. With ``log``, also what the attempts of that one run write from now on.
+        again. With ``log``, also what the attempts of that one run write from now on; a snapshot among the news says that some
+        lines may not have been told, and are to be read.
 
         Wrap it in ``contextlib.aclosing`` when you may leave the loop early.
 

@@ -1,8 +1,8 @@
 """
 The engine that runs commands: each attempt is a program of its own, with its output captured line by line.
 
-The program never outlives the daemon: a guardian (``guardian.py``) holds it, and ends it when the daemon closes the pipe or
-dies. What it writes becomes the attempt's log, standard error as level ``error``.
+The program never outlives the daemon: a guardian (``guardian.py``) holds it, and ends it when the daemon says so or dies. What
+it writes becomes the attempt's log, standard error as level ``error``.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -29,6 +30,8 @@ PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR")
 """What a command gets of the daemon's own environment; secrets of the daemon are not its business."""
 LINE_BYTES_MAX = 64 * 1024
 LAST_LINES = 5
+TERMINATE, KILL = b"t", b"k"
+"""What the guardian is told; the end of file is as good as the second."""
 SPARE_GRACE_S = 2.0
 """What the guardian gets beyond the command's own grace."""
 
@@ -58,7 +61,7 @@ class Commands:
         try:
             return await _Execution(process, command, reports).carry(lease)
         finally:
-            await _end(process, command.stop_grace_s)
+            await _end(process, command.stop_grace_s, lease)
             record.unlink(missing_ok=True)
             self._working -= 1
 
@@ -91,19 +94,35 @@ async def _start(command: Command, folder: Path, work: Work) -> trio.Process:
     return process
 
 
-async def _end(process: trio.Process, grace_s: float) -> None:
-    """Have the guardian end the command, and reap it; a guardian that does not is killed with its group."""
+async def _end(process: trio.Process, grace_s: float, lease: Lease) -> None:
+    """Have the guardian end the command, and reap it; a guardian that does not is killed with its group. The grace ends with the
+    lease: from then on others may have the run.
+    """
+
+    async def cut_short() -> None:
+        await lease.wait_over()
+        await _say(process, KILL)
+
     with trio.CancelScope(shield=True):
-        assert process.stdin is not None
-        await process.stdin.aclose()
-        with trio.move_on_after(grace_s + SPARE_GRACE_S):
-            await process.wait()
+        async with trio.open_nursery() as nursery:
+            await _say(process, TERMINATE)
+            nursery.start_soon(cut_short)
+            with trio.move_on_after(grace_s + SPARE_GRACE_S):
+                await process.wait()
+            nursery.cancel_scope.cancel()
         if process.returncode is None:
             os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
-        for stream in (process.stdout, process.stderr):
+        for stream in (process.stdin, process.stdout, process.stderr):
             if stream is not None:
                 await stream.aclose()
+
+
+async def _say(process: trio.Process, word: bytes) -> None:
+    """Tell the guardian something, if it is there still."""
+    assert process.stdin is not None
+    with suppress(trio.BrokenResourceError):
+        await process.stdin.send_all(word)
 
 
 class _Execution:

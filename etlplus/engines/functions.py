@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 import traceback
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Any, Generic, ParamSpec, get_type_hints
+from typing import Any, Generic, ParamSpec, cast, get_type_hints
 
 import msgspec
 
@@ -22,6 +22,8 @@ from etlplus.jobs.outcome import Failed, Figures, Progress, Result, RunError, Su
 P = ParamSpec("P")
 
 TRACE_CHARS_MAX = 20_000
+LEVEL_CHARS_MAX = 20
+PHASE_CHARS_MAX = 200
 
 
 class GiveUp(Exception):
@@ -32,8 +34,10 @@ class RetryLater(Exception):
     """Raised by a job's function: it failed, and trying again makes sense, but not before ``after_s`` seconds."""
 
     def __init__(self, message: str, *, after_s: float) -> None:
+        if not isinstance(after_s, (int, float)):  # pyright: ignore[reportUnnecessaryIsInstance] - nobody checked the caller
+            raise TypeError(f"after_s is a number of seconds, not {after_s!r}")
         super().__init__(message)
-        self.after_s = after_s
+        self.after_s = float(after_s)
 
 
 class RunContext:
@@ -48,11 +52,17 @@ class RunContext:
 
     def log(self, text: str, *, level: str = "info") -> None:
         """Write a line into the attempt's log."""
-        self._reports.log(text, level)
+        self._reports.log(str(text), str(level)[:LEVEL_CHARS_MAX])
 
     def progress(self, share: float, phase: str = "running") -> None:
-        """Tell how far the attempt is, 0.0 to 1.0."""
-        self._reports.progress(Progress(phase, share=share))
+        """Tell how far the attempt is, 0.0 to 1.0.
+
+        Raises:
+            ValueError: it is no such number.
+        """
+        if not 0 <= share <= 1:
+            raise ValueError(f"progress is a share from 0.0 to 1.0, not {share!r}")
+        self._reports.progress(Progress(str(phase)[:PHASE_CHARS_MAX], share=float(share)))
 
 
 class Function(Generic[P]):
@@ -145,12 +155,14 @@ class Functions:
         try:
             await function.call(context, **params)
         except GiveUp as error:
-            return Failed(RunError("gave_up", str(error)))
+            return Failed(RunError("gave_up", _text_of(error)))
         except RetryLater as error:
-            return Failed(RunError("retry_later", str(error), retryable=True, retry_after_s=error.after_s))
-        except Exception as error:  # noqa: BLE001 - whatever a function raises is the end of this attempt, and no more
+            return Failed(RunError("retry_later", _text_of(error), retryable=True, retry_after_s=error.after_s))
+        except BaseException as error:
+            if not _is_its_own(error):
+                raise
             context.log("".join(traceback.format_exception(error))[-TRACE_CHARS_MAX:], level="error")
-            return Failed(RunError("function_error", f"{type(error).__name__}: {error}", retryable=True))
+            return Failed(RunError("function_error", f"{type(error).__name__}: {_text_of(error)}", retryable=True))
         return Succeeded(Figures())
 
     def misfits(self, name: str, params: dict[str, Any], place: str) -> list[Problem]:
@@ -166,3 +178,20 @@ class Functions:
 
     def statistics(self) -> EngineStatistics:
         return EngineStatistics(working=self._working)
+
+
+def _is_its_own(error: BaseException) -> bool:
+    """Whether an error is the end of the attempt and of no more: anything but Trio's cancellation and Ctrl-C. A function that
+    says ``sys.exit()``, or calls a library that does, has not the whole program to end.
+    """
+    if isinstance(error, BaseExceptionGroup):
+        return all(map(_is_its_own, cast("BaseExceptionGroup[BaseException]", error).exceptions))
+    return isinstance(error, (Exception, SystemExit))
+
+
+def _text_of(error: BaseException) -> str:
+    """What an error says; some cannot even do that."""
+    try:
+        return str(error)
+    except Exception as broken:  # noqa: BLE001 - an error of the function's own, as much as the one that it is about
+        return f"(what it says cannot be read: {type(broken).__name__})"

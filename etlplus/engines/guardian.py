@@ -1,12 +1,14 @@
 """
 Stands between the daemon and a command, so that the command never outlives the daemon: python guardian.py GRACE_S ARGV...
 
-The daemon holds the other end of standard input and writes nothing. At its end of file, which the death of the daemon brings
-about too, the command's process group gets SIGTERM, and after the grace SIGKILL. Ends with the command's status, or 128 plus
-the number of the signal that ended it; 127 if it could not be started. Standard library only, so that it starts at once.
+The daemon holds the other end of standard input. When it writes ``t`` there, the command's process group gets SIGTERM, and after
+the grace, which any other word cuts short, SIGKILL. Any other word, and the end of file, which the death of the daemon brings
+about, mean that others may have the run at any moment: SIGKILL, at once. Ends with the command's status, or 128 plus the number
+of the signal that ended it; 127 if it could not be started. Standard library only, so that it starts at once.
 """
 
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -23,7 +25,7 @@ def main() -> int:
     except OSError as error:
         sys.stderr.write(f"{argv[0]} could not be started: {error.strerror}\n")
         return NOT_STARTED
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # whoever wants the command ended closes our standard input
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # whoever wants the command ended says so on our standard input
     threading.Thread(target=_end_with_the_daemon, args=(command, grace_s), daemon=True).start()
     status = command.wait()
     _signal(command.pid, signal.SIGKILL)  # what it left behind in its group ends with it
@@ -31,13 +33,10 @@ def main() -> int:
 
 
 def _end_with_the_daemon(command: "subprocess.Popen[bytes]", grace_s: float) -> None:
-    while os.read(0, 1):
-        pass
-    _signal(command.pid, signal.SIGTERM)
-    try:
-        command.wait(grace_s)
-    except subprocess.TimeoutExpired:
-        _signal(command.pid, signal.SIGKILL)
+    if os.read(0, 1) == b"t":
+        _signal(command.pid, signal.SIGTERM)
+        select.select([0], [], [], grace_s)
+    _signal(command.pid, signal.SIGKILL)
 
 
 def _signal(group: int, number: signal.Signals) -> None:

@@ -51,8 +51,9 @@ class Replay(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def wish_for(letter: Run, job: Job, edit: Edit) -> NewRun:
-    """The wish that a replay is: the job's present version, with the letter's parameters as edited."""
-    return NewRun(job_id=job.id, params=merged(letter.params, edit), cause="replay", replay_of=letter.id)
+    """The wish that a replay is: the job's present version, for the letter's interval, with its parameters as edited."""
+    params = merged(letter.params, edit)
+    return NewRun(job_id=job.id, params=params, cause="replay", replay_of=letter.id, interval=letter.interval)
 
 
 def merged(params: dict[str, Any], edit: Edit) -> dict[str, Any]:

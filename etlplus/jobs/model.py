@@ -25,6 +25,9 @@ from etlplus.jobs.schedules import Schedule
 Timeout = Annotated[float, msgspec.Meta(gt=0, le=366 * 86400)]
 """Seconds, up to a year."""
 
+Wait = Annotated[float, msgspec.Meta(ge=0, le=366 * 86400)]
+"""The same, or none at all."""
+
 
 Losses = Annotated[int, msgspec.Meta(ge=1, le=100)]
 """So many lost workers."""
@@ -70,8 +73,8 @@ class ErrorRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     codes: Annotated[tuple[str, ...], msgspec.Meta(min_length=1, max_length=50)]
     retry: bool = True
     attempts_max: Annotated[int, msgspec.Meta(ge=1, le=1000)] | None = None
-    base_s: Annotated[float, msgspec.Meta(ge=0)] | None = None
-    cap_s: Annotated[float, msgspec.Meta(ge=0)] | None = None
+    base_s: Wait | None = None
+    cap_s: Wait | None = None
 
 
 class RetryPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -84,8 +87,8 @@ class RetryPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     kind: Literal["fixed", "linear", "exponential"] = "exponential"
     attempts_max: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 3
-    base_s: Annotated[float, msgspec.Meta(ge=0, le=366 * 86400)] = 2.0
-    cap_s: Annotated[float, msgspec.Meta(ge=0, le=366 * 86400)] = 300.0
+    base_s: Wait = 2.0
+    cap_s: Wait = 300.0
     jitter: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.1
     rules: Annotated[tuple[ErrorRule, ...], msgspec.Meta(max_length=50)] = ()
 
@@ -155,6 +158,11 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     fault: str | None = None
 
     @property
+    def is_whole(self) -> bool:
+        """Whether it can be carried out; not so the stand-in for what cannot be read."""
+        return not (self.pipeline is None and self.python is None and self.command is None)
+
+    @property
     def kind(self) -> Kind:
         """What the job does."""
         return kind_of(self.pipeline, self.python, self.command)
@@ -171,10 +179,10 @@ class Uniqueness(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 
     The key is its holder's while that is in one of ``states`` and, with ``period_s``, was made less than that ago. "existing"
     answers with the holder, "reject" refuses the wish, and "replace" answers with the holder after giving it the wish's
-    parameters, unless a worker carries it already; its time and its place in the line stay.
+    parameters and interval, unless a worker carries it already; its time and its place in the line stay.
     """
 
-    period_s: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    period_s: Timeout | None = None
     states: tuple[RunState, ...] = (RunState.SCHEDULED, RunState.BLOCKED, RunState.QUEUED, RunState.RUNNING)
     on_conflict: Literal["existing", "reject", "replace"] = "existing"
 

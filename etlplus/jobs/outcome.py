@@ -75,6 +75,11 @@ class Progress(msgspec.Struct, frozen=True, omit_defaults=True):
     share: float | None = None
 
 
+MESSAGE_CHARS_MAX = 10_000
+"""Of what an error says: it goes with every picture of its run. A longer one is cut; the whole of it is in the log."""
+_CUT = " … (cut)"
+
+
 class RunError(msgspec.Struct, frozen=True, omit_defaults=True):
     """Why an attempt ended badly: a stable code, a sentence for people, and whether trying again can help, perhaps only
     after ``retry_after_s``.
@@ -90,12 +95,17 @@ class RunError(msgspec.Struct, frozen=True, omit_defaults=True):
     retry_after_s: float | None = None
 
     def __post_init__(self) -> None:
-        """What a program says of its error may be no text that can be kept."""
+        """What a program says of its error may be no text that can be kept, or a very long one."""
         said = (self.message, *self.problems)
-        if not all(map(str.isascii, said)):
-            message, *problems = map(plain, said)
+        if not all(text.isascii() and len(text) <= MESSAGE_CHARS_MAX for text in said):
+            message, *problems = map(_kept, said)
             msgspec.structs.force_setattr(self, "message", message)
             msgspec.structs.force_setattr(self, "problems", tuple(problems))
+
+
+def _kept(text: str) -> str:
+    text = plain(text)
+    return text if len(text) <= MESSAGE_CHARS_MAX else text[: MESSAGE_CHARS_MAX - len(_CUT)] + _CUT
 
 
 class Succeeded(msgspec.Struct, frozen=True, tag="succeeded", gc=False):

@@ -11,6 +11,8 @@ from msgspec.structs import replace
 from etlplus.jobs.model import RetryPolicy
 from etlplus.jobs.outcome import RunError
 
+WAIT_MAX_S = 366 * 86_400.0
+"""However a policy came to be, no run waits longer: a time that no calendar has could not be stored."""
 RETRY_AFTER_MAX_S = 86_400.0
 """What an error may ask for at most: a source that says "in a month" would make the run look forgotten."""
 
@@ -38,7 +40,7 @@ def backoff_s(policy: RetryPolicy, attempt: int, rng: Random) -> float:
     if attempt < 1:
         raise ValueError(f"attempts count from 1, not from {attempt}")
     factor = {"fixed": 1.0, "linear": float(attempt), "exponential": 2.0 ** min(attempt - 1, 60)}[policy.kind]
-    wait_s = min(policy.base_s * factor, policy.cap_s)
+    wait_s = min(policy.base_s * factor, policy.cap_s, WAIT_MAX_S)
     return wait_s * (1 + policy.jitter * rng.uniform(-1, 1))
 
 

@@ -60,9 +60,10 @@ def enqueued(run: Run) -> RunEvent:
 
 
 def replaced(run: Run, wish: NewRun, job: Job, now: datetime) -> Change:
-    """A waiting run takes the parameters of another wish."""
+    """A waiting run takes the parameters and the interval of another wish."""
     key = limit_key(job.limit, wish.params)
-    return _change(run, Happening.REPLACED, now, {"cause": wish.cause}, params=wish.params, limit_key=key)
+    detail = {"cause": wish.cause}
+    return _change(run, Happening.REPLACED, now, detail, params=wish.params, interval=wish.interval, limit_key=key)
 
 
 def come_due(run: Run, now: datetime) -> Change:

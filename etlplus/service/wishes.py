@@ -5,7 +5,7 @@ What somebody who wants runs may say about each, and what the store is asked for
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Annotated, Any
 
@@ -20,18 +20,22 @@ from etlplus.jobs.unique import IDEMPOTENT
 IDEMPOTENCY_S = 86_400.0
 """For so long, asking again with the same idempotency key is the same question."""
 
+Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+
 UniqueKey = Annotated[str, msgspec.Meta(min_length=1, max_length=300, pattern=r"^[^\x00-\x1f]*$")]
 
 
 class RunOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A run that somebody wants. ``run_at`` ahead makes it wait until then; ``priority`` takes the place of the job's. While
+    """A run that somebody wants. ``run_at`` ahead makes it wait until then; ``priority`` takes the place of the job's.
+    ``interval`` is the stretch of data that it is for, from the first moment on, up to but without the second. While
     ``unique_key`` is some run's, ``unique`` says what becomes of the wish; unless told otherwise, that run is the answer as
     long as it is unfinished.
     """
 
     params: dict[str, Any] = {}
-    run_at: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
+    run_at: Moment | None = None
     priority: Priority | None = None
+    interval: tuple[Moment, Moment] | None = None
     unique_key: UniqueKey | None = None
     unique: Uniqueness = Uniqueness()
 
@@ -44,14 +48,23 @@ class RunWish(RunOptions, frozen=True, forbid_unknown_fields=True, kw_only=True)
 
 def problems_of(wish: RunOptions, place: str, idempotency_key: str | None) -> list[Problem]:
     """What of a wish cannot be accepted, beyond what its types say."""
-    found: list[Problem] = []
-    if wish.run_at is not None and not FIRST_YEAR <= wish.run_at.year <= LAST_YEAR:
-        accepted = f"a year from {FIRST_YEAR} to {LAST_YEAR}"
-        found.append(Problem(f"{wish.run_at.isoformat()} is too far away", f"{place}/run_at", suggestion=accepted))
+    found = _too_far(wish.run_at, f"{place}/run_at")
+    if wish.interval is not None:
+        found += [p for at, end in enumerate(wish.interval) for p in _too_far(end, f"{place}/interval/{at}")]
+        if not wish.interval[0] < wish.interval[1]:
+            message, accepted = "the interval ends before it has begun", "a first moment that is before the second"
+            found.append(Problem(message, f"{place}/interval", suggestion=accepted))
     if idempotency_key is not None and wish.unique_key is not None:
         message = "a run has one key: give unique_key or an idempotency key"
         found.append(Problem(message, f"{place}/unique_key", "two_keys"))
     return found
+
+
+def _too_far(moment: datetime | None, place: str) -> list[Problem]:
+    if moment is None or FIRST_YEAR <= moment.year <= LAST_YEAR:
+        return []
+    accepted = f"a year from {FIRST_YEAR} to {LAST_YEAR}"
+    return [Problem(f"{moment.isoformat()} is too far away", place, suggestion=accepted)]
 
 
 def to_new_run(wish: RunOptions, job: Job, key: str | None, *, job_version: int | None = None) -> NewRun:
@@ -63,11 +76,16 @@ def to_new_run(wish: RunOptions, job: Job, key: str | None, *, job_version: int 
         job_id=job.id,
         job_version=job_version,
         params=wish.params,
-        run_at=wish.run_at,
+        run_at=wish.run_at.astimezone(UTC) if wish.run_at else None,
         priority=wish.priority,
+        interval=_in_utc(wish.interval),
         unique_key=wish.unique_key if key is None else key,
         unique=unique,
     )
+
+
+def _in_utc(interval: tuple[datetime, datetime] | None) -> tuple[datetime, datetime] | None:
+    return None if interval is None else (interval[0].astimezone(UTC), interval[1].astimezone(UTC))
 
 
 def keys_for(wishes: Sequence[RunOptions], idempotency_key: str | None, who: str) -> list[str | None]:
@@ -87,8 +105,10 @@ def keys_for(wishes: Sequence[RunOptions], idempotency_key: str | None, who: str
 
 
 def refuse_other(run: Run, job: Job, wish: RunOptions) -> None:
-    """Raises Invalid if an idempotency key has found the run of another request: one for another job or other parameters."""
-    if (run.job_id, run.params) != (job.id, wish.params):
+    """Raises Invalid if an idempotency key has found the run of another request: one for another job, other parameters
+    or another interval.
+    """
+    if (run.job_id, run.params, run.interval) != (job.id, wish.params, wish.interval):
         raise Invalid(
             "this Idempotency-Key was used for another request",
             [Problem(f"it made the run {run.id}", suggestion="a new key for each new request")],

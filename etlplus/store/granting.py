@@ -66,7 +66,7 @@ class Batch:
                 taken = f"the unique key {wish.unique_key!r} is taken by run {holder.id}, which is {holder.state}"
                 accepted = "another key, or an on_conflict that is not reject"
                 problem = Problem(taken, f"{place}/unique_key", "unique_key_taken", suggestion=accepted)
-                raise Conflict(taken, [problem], code=problem.code)
+                raise Conflict("the wish is not accepted", [problem], code=problem.code)
             case Verdict.ANSWER if holder is not None:
                 return holder.id
             case Verdict.REPLACE if holder is not None:
@@ -87,7 +87,7 @@ class Batch:
         job = self._jobs[wish.job_id]
         if holder.id in self._made:
             key = limit_key(job.limit, wish.params)
-            self.runs[holder.id] = replace(holder, params=wish.params, limit_key=key)
+            self.runs[holder.id] = replace(holder, params=wish.params, interval=wish.interval, limit_key=key)
         else:
             line = self._lines[holder.id]
             change = transitions.replaced(line.present, wish, job, self._now)

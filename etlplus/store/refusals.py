@@ -36,7 +36,7 @@ def refuse_wishes(wishes: Sequence[NewRun], jobs: Mapping[str, Job], modes: Mapp
 def refused_name(name: str) -> Conflict:
     """The refusal of a job whose name another one has."""
     problem = Problem(f"another job is called {name!r}", "/name", "name_taken", suggestion="a name of its own")
-    return Conflict(problem.message, [problem], code=problem.code)
+    return Conflict("the job is not accepted", [problem], code=problem.code)
 
 
 def _refuse(title: str, refusals: Sequence[Refusal]) -> None:

@@ -77,12 +77,17 @@ class PostgresServer:
         _await_accepting([self._programs / "pg_isready", "-q", "-h", self._folder])
 
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:
-        """Stop, ending every session; nothing happens if it is stopped. By SIGQUIT it falls at once, and has to recover when
-        it is started again.
+        """Stop, ending every session; nothing happens if it is stopped. By SIGQUIT it falls at once, by SIGKILL it is gone, and
+        has to recover when it is started again.
         """
-        if self._process is not None:
+        import psutil  # a tool of the tests, not of the package
+
+        sessions: list[psutil.Process] = []
+        if self._process is not None and self._process.poll() is None:
+            sessions = psutil.Process(self._process.pid).children(recursive=True)
             self._process.send_signal(how)
         self._running.close()
+        psutil.wait_procs(sessions, timeout=STOP_WITHIN_S)  # nobody ends them when their parent was killed
 
 
 def _await_accepting(asking: list[Any]) -> None:

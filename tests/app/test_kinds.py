@@ -7,7 +7,7 @@ import sys
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import trio
@@ -16,6 +16,7 @@ import etlplus
 from etlplus.errors import Invalid, Misconfigured
 from etlplus.jobs.kinds import Command
 from etlplus.jobs.model import JobDraft, NewRun, RetryPolicy, Run, RunState
+from etlplus.jobs.outcome import MESSAGE_CHARS_MAX
 from etlplus.service.local import Service
 from etlplus.settings import Engine, Settings, Shutdown
 
@@ -26,7 +27,9 @@ AT_ONCE = RetryPolicy(attempts_max=2, base_s=0, cap_s=0)
 @asynccontextmanager
 async def opened(folder: Path, *functions: Any, calls_max: int = 500, drain_s: float = 10) -> AsyncGenerator[Service]:
     settings = Settings(
-        data_dir=str(folder), engine=Engine(slots=1, calls_max=calls_max), shutdown=Shutdown(drain_s=drain_s)
+        data_dir=str(folder),
+        engine=Engine(slots=1, calls_max=calls_max, spares=False),
+        shutdown=Shutdown(drain_s=drain_s),
     )
     async with etlplus.open_service(settings, functions=functions) as service:
         yield service
@@ -93,6 +96,72 @@ async def test_errors_of_a_function_are_retried_given_up_or_put_off_as_it_says(t
             while (run := await service.house.store.run(later)).state is not RunState.SCHEDULED:
                 await trio.lowlevel.checkpoint()
         assert (run.run_at - service.house.now()).total_seconds() > 3500
+
+
+class Mute(Exception):
+    """An error that cannot even say what it is."""
+
+    def __str__(self) -> str:
+        raise ValueError("no text")
+
+
+async def _leave_a_nursery(context: etlplus.RunContext) -> None:
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_leave, context)
+
+
+async def _leave(context: etlplus.RunContext) -> None:
+    sys.exit(3)
+
+
+async def _be_mute(context: etlplus.RunContext) -> None:
+    raise Mute
+
+
+async def _go_on_and_on(context: etlplus.RunContext) -> None:
+    raise LookupError("x" * 5_000_000)
+
+
+async def _be_vague(context: etlplus.RunContext) -> None:
+    raise etlplus.RetryLater("busy", after_s=cast("Any", "60"))
+
+
+async def _count_wrongly(context: etlplus.RunContext) -> None:
+    context.progress(float("nan"))
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (_leave, "SystemExit: 3"),
+        (_leave_a_nursery, "BaseExceptionGroup: "),
+        (_be_mute, "Mute: (what it says cannot be read: ValueError)"),
+        (_go_on_and_on, "LookupError: xxx"),
+        (_be_vague, "TypeError: after_s is a number of seconds, not '60'"),
+        (_count_wrongly, "ValueError: progress is a share from 0.0 to 1.0, not nan"),
+    ],
+)
+async def test_whatever_a_function_does_in_error_ends_its_attempt_and_no_more(
+    tmp_path: Path, call: Any, message: str
+) -> None:
+    """One that exits, one whose error says nothing or far too much, one that says nonsense: each has failed with a sentence of
+    bounded length, and the house goes on.
+    """
+    wrong = etlplus.job("wrong", retry=RetryPolicy(attempts_max=1))(call)
+
+    @etlplus.job("right")
+    async def right(context: etlplus.RunContext) -> None:
+        context.log(cast("Any", 5), level=cast("Any", 7))
+        context.progress(1, phase=cast("Any", None))
+
+    async with opened(tmp_path, wrong, right) as service:
+        run = await ended(service, await started(service, "wrong"))
+        assert run.error is not None
+        assert (run.state, run.error.code) == (RunState.FAILED, "function_error")
+        assert run.error.message.startswith(message)
+        assert len(run.error.message) <= MESSAGE_CHARS_MAX
+        after = await ended(service, await started(service, "right"))
+        assert (after.state, await lines_of(service, after)) == (RunState.SUCCEEDED, [("7", "5")])
 
 
 async def test_a_parameter_of_the_wrong_type_is_refused_where_the_function_is_known(tmp_path: Path) -> None:

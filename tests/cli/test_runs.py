@@ -33,6 +33,52 @@ def test_a_run_can_be_asked_for_later_and_once(shell: Shell) -> None:
     assert shell("runs", "list", "--queue", "nowhere").returncode == Exit.INVALID
 
 
+def test_a_run_can_be_asked_for_with_a_key_and_for_a_stretch_of_data(shell: Shell, tmp_path: Path) -> None:
+    """For how long a key counts, and what becomes of a run that finds it taken, is said by options; all of it fits in a file."""
+    shell.said("jobs", "create", "people.yaml", "--name", "keyed")
+    stretch = "2026-03-28T00:00:00Z/2026-03-29T00:00:00Z"
+    words = ("runs", "start", "keyed", "--at", "2150-01-01T00:00:00Z", "--key", "k", "--json")
+    first = json.loads(shell.said(*words, "--interval", stretch))
+    assert first["interval"] == stretch.split("/")
+    assert f"\n\ninterval = {stretch}\nunique key = k\n\n" in shell.said("runs", "show", first["id"])
+    replaced = json.loads(shell.said(*words, "--on-conflict", "replace", "--param", "n=1"))
+    assert (replaced["id"], replaced["params"], replaced["interval"]) == (first["id"], {"n": 1}, None)
+    assert shell(*words, "--on-conflict", "reject").returncode == Exit.CONFLICT
+    other = json.loads(shell.said(*words, "--while", "queued", "--while", "running"))
+    assert other["id"] != first["id"]
+    assert json.loads(shell.said(*words, "--period", "1000"))["id"] == other["id"]
+    for wrong, said in (
+        (("--interval", "2026"), "--interval: '2026' is no interval"),
+        (("--interval", "2026/2027"), "--interval: '2026' is no moment"),
+        (("--period", "3"), "--period is about a key"),
+        (("--while", "failed"), "--while is about a key"),
+    ):
+        refused = shell("runs", "start", "keyed", *wrong)
+        assert (refused.returncode, said in refused.stderr) == (Exit.INVALID, True), refused.stderr
+
+
+def test_many_runs_are_asked_for_by_a_file(shell: Shell, tmp_path: Path) -> None:
+    """A line for each; all are made or none, and asked again with a key, none is made again."""
+    shell.said("jobs", "create", "people.yaml", "--name", "many")
+    line = '{"job": "many", "run_at": "2150-01-01T00:00:00Z", "params": {"n": %d}}'
+    file = tmp_path / "many.ndjson"
+    file.write_text("\n\n".join(line % n for n in range(30)) + "\n")
+    for _ in range(2):
+        made = json.loads(shell.said("runs", "start-many", str(file), "--once", "many", "--json"))
+        assert (made["made"], len(set(made["run_ids"]))) == (30, 30)
+    assert len(shell.said("runs", "list", "--job", "many").splitlines()) == 31
+    for text, said in (
+        ('{"job": "many"}\n{"job": "many", "prio": 1}', f"{file}:2: Object contains unknown field `prio`"),
+        ('{"job": "many"}\n\n{"job": "nobody"}', f"{file}:3: job: there is no job 'nobody'"),
+        ('{"job": ', f"{file}:1: Input data was truncated"),
+    ):
+        file.write_text(text)
+        refused = shell("runs", "start-many", str(file))
+        assert (refused.returncode, said in refused.stderr) == (Exit.INVALID, True), refused.stderr
+    assert shell("runs", "start-many", str(tmp_path / "nowhere")).returncode == Exit.INVALID
+    assert len(shell.said("runs", "list", "--job", "many").splitlines()) == 31
+
+
 def test_a_run_can_be_asked_for_with_a_priority_of_its_own(shell: Shell) -> None:
     """Out of bounds, it is refused with the field."""
     shell.said("jobs", "create", "people.yaml", "--name", "urgent")

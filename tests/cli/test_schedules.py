@@ -1,6 +1,7 @@
 """A cron can be looked at before anybody relies on it, without a daemon."""
 
 import json
+import re
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -109,10 +110,18 @@ def test_the_schedule_of_a_job_is_shown_paused_and_resumed(shell: Shell) -> None
 
 @pytest.mark.slow
 def test_ticks_are_listed_from_the_command_line(shell: Shell) -> None:
-    """An empty ledger is a head alone; an unknown job has a status of its own."""
+    """An empty ledger is a head alone; each line says what was decided and why; an unknown job has a status of its own."""
     (shell.folder / "daily.yaml").write_text(
         "name: daily\ncommand: {argv: ['true']}\nschedule: {kind: cron, cron: '@daily'}\n"
     )
     shell.said("jobs", "create", "daily.yaml")
-    assert shell.said("schedules", "ticks", "daily").split() == ["NOMINAL", "TO", "OUTCOME", "COUNT", "RUN"]
+    assert shell.said("schedules", "ticks", "daily").split() == ["NOMINAL", "TO", "OUTCOME", "REASON", "COUNT", "RUN"]
+    (shell.folder / "beat.yaml").write_text(
+        "name: beat\ncommand: {argv: ['true']}\nschedule: {kind: interval, every_s: 1}\n"
+    )
+    shell.said("jobs", "create", "beat.yaml")
+    while not (lines := shell.said("schedules", "ticks", "beat").splitlines()[1:]):
+        assert shell.said("jobs", "show", "beat")
+    shell.said("schedules", "pause", "beat")
+    assert re.fullmatch(r"\S+ \S+Z +- +fired +normal +1 +\S{36}", lines[-1]), lines
     assert shell("schedules", "ticks", "nowhere").returncode == Exit.NOT_FOUND

@@ -16,7 +16,9 @@ from shells import PIPELINE, Shell, open_shell
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "queues.md").read_text("utf-8")
-BLOCK = re.compile(r"^```(?P<language>console|yaml)(?: (?P<file>\S+))?\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(
+    r"^```(?P<language>console|yaml|json)(?: (?P<file>\S+))?\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
+)
 RUN = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 

@@ -107,3 +107,28 @@ def test_every_make_target_of_the_readme_exists():
     """Nobody is sent to a target that is not there."""
     made = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
     assert set(re.findall(r"`make ([a-z]+)", (ROOT / "README.md").read_text("utf-8"))) <= made
+
+
+def functions_in(file: Path) -> set[str]:
+    """The names of all functions in a file, tests among them."""
+    nodes = ast.walk(ast.parse(file.read_text("utf-8")))
+    return {node.name for node in nodes if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))}
+
+
+def test_every_test_that_a_page_names_exists():
+    """A promise that names a test which was renamed or deleted has none any more."""
+    missing: list[str] = []
+    for page in [*(ROOT / "docs").rglob("*.md"), ROOT / "README.md"]:
+        for file, test in re.findall(r"`(tests/[\w/.]+)(?:::(\w+))?`", page.read_text("utf-8")):
+            known = (ROOT / file).exists() and (not test or test in functions_in(ROOT / file))
+            missing += [] if known else [f"{page.name}: {file}::{test}"]
+    assert missing == []
+
+
+def test_every_guarantee_names_its_test():
+    """Each line of each table says what fails, what holds then, and which test would fail without it."""
+    text = (ROOT / "docs" / "guarantees.md").read_text("utf-8")
+    lines = [line for line in text.splitlines() if line.startswith("| ") and not line.startswith("| What fails |")]
+    assert len(lines) > 50
+    named = r"`tests/[\w/]+\.py::test_\w+`"
+    assert [line for line in lines if not re.fullmatch(rf"\| .+ \| .+ \| {named}(, {named})* \|", line)] == []

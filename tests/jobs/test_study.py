@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from random import Random
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -102,6 +103,15 @@ def test_an_error_may_ask_for_a_longer_wait_but_not_for_ever() -> None:
     policy = RetryPolicy(kind="fixed", base_s=10, cap_s=20, jitter=0)
     for asked_s, waited_s in ((5, 10), (100, 100), (1e9, 86_400)):
         assert waits(policy, RunError("busy", "", retryable=True, retry_after_s=asked_s)) == waited_s
+
+
+def test_no_wait_is_longer_than_a_year() -> None:
+    """A policy or a rule that says so is refused where it is read; one that was made or stored otherwise waits a year."""
+    rule = ErrorRule(codes=("x",), base_s=1e300, cap_s=1e300)
+    assert waits(RetryPolicy(jitter=0, rules=(rule,)), RunError("x", "", retryable=True)) == 366 * 86_400
+    for said in ({"base_s": 1e300}, {"cap_s": 1e300}, {"rules": [{"codes": ["x"], "base_s": 1e300}]}):
+        with pytest.raises(msgspec.ValidationError, match="<= 31622400"):
+            msgspec.convert(said, RetryPolicy)
 
 
 def test_intervals_keep_their_beat_over_an_outage() -> None:

@@ -260,11 +260,14 @@ async def sent(stream: trio.SocketStream, message: bytes) -> bool:
 
 
 @asynccontextmanager
-async def open_pooler(address: str, *, sessions: int = 3, lenient: bool = False) -> AsyncGenerator[tuple[Pooler, str]]:
-    """A pooler before the database at ``address``, and its own address."""
+async def open_pooler(
+    address: str, *, sessions: int = 3, lenient: bool = False, place: Path | None = None
+) -> AsyncGenerator[tuple[Pooler, str]]:
+    """A pooler before the database at ``address``, and its own address: in a folder of its own, or in ``place``."""
     database, folder = parts(address)
     pooler = Pooler(f"{folder}/{SOCKET}", database, sessions, lenient)
-    place = tempfile.mkdtemp(prefix="pooler-")
+    place = place or Path(tempfile.mkdtemp(prefix="pooler-"))
+    place.mkdir(exist_ok=True)
     try:
         listening = trio.socket.socket(trio.socket.AF_UNIX)
         await listening.bind(f"{place}/{SOCKET}")

@@ -227,11 +227,16 @@ async def test_a_session_that_was_ended_while_idle_costs_no_unit(address: str) -
             assert await bridge.run(pid, lane) != before
 
 
-async def test_a_server_that_was_restarted_is_found_again(postgres_to_restart: PostgresServer) -> None:
-    """While it is away units are refused at once; when it is back they go through, and what was written is there."""
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGQUIT, signal.SIGKILL])
+async def test_a_server_that_was_restarted_is_found_again(
+    postgres_to_restart: PostgresServer, how: signal.Signals
+) -> None:
+    """In order, by a fall or killed: while it is away units are refused at once; when it is back they go through, and what was
+    written is there.
+    """
     async with opened(postgres_to_restart.address) as bridge:
         await bridge.run(count)
-        await trio.to_thread.run_sync(postgres_to_restart.stop)
+        await trio.to_thread.run_sync(postgres_to_restart.stop, how)
         for lane in Lane:
             with pytest.raises(StoreUnavailable):
                 await bridge.run(count, lane)

@@ -71,14 +71,14 @@ async def test_dead_letters_are_found_by_what_they_are(store: Store) -> None:
 
 
 async def test_a_replay_is_a_new_run_of_the_present_version(store: Store) -> None:
-    """With the old parameters; the letter names it and stands among the resolved ones."""
-    job = await a_job(store)
-    (dead,) = await some_letters(store, job, "x", params={"n": 1}, unique_key="k")
+    """With the old parameters, for the same stretch of data; the letter names it and stands among the resolved ones."""
+    job, interval = await a_job(store), (at(-60), at(0))
+    (dead,) = await some_letters(store, job, "x", params={"n": 1}, unique_key="k", interval=interval)
     await store.save_job(JobDraft(name="job", pipeline={"better": True}), now=at(5), job_id=job.id)
     (replay,) = await store.replay(LetterFilter(run_ids=(dead.id,)), now=at(10))
     assert replay.run is not None
     assert (replay.run.job_version, replay.run.params, replay.run.cause) == (2, {"n": 1}, "replay")
-    assert (replay.run.replay_of, replay.run.state) == (dead.id, RunState.QUEUED)
+    assert (replay.run.replay_of, replay.run.state, replay.run.interval) == (dead.id, RunState.QUEUED, interval)
     assert await store.dead_letters() == []
     (letter,) = await store.dead_letters(resolved=True)
     assert (letter.resolution, letter.resolved_at, letter.replay_id) == ("replayed", at(10), replay.run.id)

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import shutil
 import sys
+import tempfile
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
 from random import Random
 
 import pytest
 import trio
+import trio.testing
 from msgspec.structs import replace
 
 import etlplus
@@ -114,7 +117,7 @@ async def test_a_whole_service_works_behind_a_pooler(pooled: str, tmp_path: Path
     plan = {"name": "people", "sources": {"people": {"type": "csv", "path": "people.csv"}}, "sinks": [sink]}
     settings = Settings(
         data_dir=str(tmp_path / "data"),
-        engine=Engine(slots=1),
+        engine=Engine(slots=1, spares=False),
         store=StoreSettings(url=pooled, postgres=Postgres(pgbouncer=True)),
     )
     async with etlplus.open_service(settings) as service, service.events.watch() as news:
@@ -126,6 +129,50 @@ async def test_a_whole_service_works_behind_a_pooler(pooled: str, tmp_path: Path
         assert (run.state, run.figures.rows_loaded) == ("succeeded", 2)
         health = await service.system.health()
         assert [check.name for check in health.checks if check.status != "pass"] == ["wakeups"]
+
+
+@pytest.mark.slow
+async def test_a_pooler_that_was_restarted_is_found_again(new_database: Callable[[], str]) -> None:
+    """Whatever was under way is refused and may be asked again; all lanes go through the new one, and nothing is lost."""
+    direct, place, end = new_database(), Path(tempfile.mkdtemp(prefix="pooler-")), trio.Event()
+    async with trio.open_nursery() as nursery, AsyncExitStack() as bridges:
+        address = await nursery.start(pool, direct, place, end)
+        bridge = await bridges.enter_async_context(open_bridge(address, "public", POOLED))
+        await bridge.run(lambda db: db.execute("CREATE TABLE mark AS SELECT 0 AS amount"))
+        async with trio.open_nursery() as units:
+            for lane in Lane:
+                units.start_soon(refused, bridge, lane)
+            await trio.testing.wait_all_tasks_blocked(0.05)
+            end.set()
+        for lane in Lane:
+            with pytest.raises(StoreUnavailable):
+                await bridge.run(count, lane)
+        async with open_pooler(direct, place=place):
+            for lane in Lane:
+                await bridge.run(count, lane)
+            assert await bridge.run(lambda db: db.fetchval("SELECT amount FROM mark")) == len(Lane)
+            await bridges.aclose()
+
+
+async def pool(direct: str, place: Path, end: trio.Event, task_status: trio.TaskStatus[str]) -> None:
+    async with open_pooler(direct, place=place) as (_, address):
+        task_status.started(address)
+        await end.wait()
+
+
+async def count(db: Db) -> None:
+    await db.execute("UPDATE mark SET amount = amount + 1")
+
+
+async def refused(bridge: Bridge, lane: Lane) -> None:
+    """A unit that the end of its pooler cuts short."""
+
+    async def unit(db: Db) -> None:
+        await count(db)
+        await db.execute("SELECT pg_sleep(60)")
+
+    with pytest.raises(StoreUnavailable):
+        await bridge.run(unit, lane)
 
 
 async def test_bells_ring_through_a_pooler_and_are_heard_beside_it(new_database: Callable[[], str]) -> None:

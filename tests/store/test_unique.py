@@ -63,12 +63,14 @@ async def test_a_wish_may_want_to_be_refused(store: Store) -> None:
 
 
 async def test_a_wish_may_replace_the_parameters_of_one_that_waits(store: Store) -> None:
-    """The holder keeps its place, its time and its id, and tells of the change; one that runs is left alone."""
-    job = await a_job(store)
+    """And its interval. The holder keeps its place, its time and its id, and tells of the change; one that runs is left alone."""
+    job, interval = await a_job(store), (at(-60), at(0))
     rule = Uniqueness(on_conflict="replace")
     (first,) = await some_runs(store, job, params={"n": 1}, run_at=at(60), unique_key="k", unique=rule)
-    (again,) = await some_runs(store, job, params={"n": 2}, unique_key="k", unique=rule, seconds=1)
+    wish = {"params": {"n": 2}, "interval": interval, "unique_key": "k", "unique": rule}
+    (again,) = await some_runs(store, job, **wish, seconds=1)
     assert (again.id, again.params, again.run_at, again.version) == (first.id, {"n": 2}, at(60), 2)
+    assert again.interval == (await store.run(first.id)).interval == interval
     await store.tick(now=at(60))
     await a_worker(store, expires_s=100)
     (claimed,) = await a_claim(store, seconds=60)
@@ -96,10 +98,13 @@ async def test_keys_count_within_one_call(store: Store) -> None:
     """Of a list of wishes with one key, one run is made, with the parameters of the last that replaces."""
     job = await a_job(store)
     rule = Uniqueness(on_conflict="replace")
-    wishes = [NewRun(job_id=job.id, params={"n": n}, unique_key="k", unique=rule) for n in range(3)]
+    wishes = [
+        NewRun(job_id=job.id, params={"n": n}, interval=(at(n), at(n + 1)), unique_key="k", unique=rule)
+        for n in range(3)
+    ]
     runs = await store.enqueue(wishes, now=NOW)
     assert len({run.id for run in runs}) == 1
-    assert [run.params for run in runs] == [{"n": 2}] * 3
+    assert [(run.params, run.interval) for run in runs] == [({"n": 2}, (at(2), at(3)))] * 3
     again = await store.enqueue(wishes[:2], now=at(1))
     assert [(run.id, run.params, run.version) for run in again] == [(runs[0].id, {"n": 1}, 2)] * 2
 

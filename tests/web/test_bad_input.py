@@ -175,6 +175,25 @@ async def test_a_run_that_cannot_be_is_refused_in_process_and_by_the_client(keye
             says(await refusal(facets.runs.start_many([wish])), f"/runs/0{pointer}", *expected)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("case", WISHES)
+async def test_a_run_that_cannot_be_is_refused_on_the_command_line(keyed: House, case: str, tmp_path: Path) -> None:
+    """By options, and in a file of many, where the line says which; the exit status tells what kind of refusal it is."""
+    said, pointer, *expected = WISHES[case]
+    file = tmp_path / "wishes.ndjson"
+    file.write_bytes(b"\n".join(msgspec.json.encode({"job": "there"} | each) for each in ({}, said)))
+    options = {
+        "negative priority": ("--priority", "-1"),
+        "10 MB argument": tuple(word for n in range(9) for word in ("--param", f"big{n}={'x' * 120_000}")),
+        "duplicate key": ("--key", "k", "--on-conflict", "reject"),
+    }
+    by_options = await etlplus(keyed, "runs", "start", "there", *options[case])
+    in_a_file = await etlplus(keyed, "runs", "start-many", str(file))
+    for (status, told), place in ((by_options, f"{pointer}: "), (in_a_file, f"{file}:2: ")):
+        assert status == (Exit.CONFLICT if case == "duplicate key" else Exit.INVALID), told
+        assert all(words in told for words in (place, *expected)), told
+
+
 async def test_a_body_above_the_limit_is_refused_through_the_socket(house: House) -> None:
     """Whoever goes on sending ten megabytes is answered all the same: what was too large, and how large it may be."""
     body = b'{"params": {"big": "' + BIG.encode() + b'"}}'

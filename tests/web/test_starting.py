@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +79,7 @@ async def test_a_run_may_have_a_priority_of_its_own(paused: House) -> None:
 
 
 async def test_a_run_shows_what_it_was_asked_with(paused: House) -> None:
-    """Its key, labels, interval and what it replays; and of an idempotency key nothing."""
+    """Its key, labels and what it replays; and of an idempotency key nothing."""
     await paused.service.jobs.create(
         JobDraft(name="gpu", queue="still", labels=("gpu",), command=Command(argv=("true",)))
     )
@@ -88,12 +88,38 @@ async def test_a_run_shows_what_it_was_asked_with(paused: House) -> None:
     once = (await start(paused, {}, key="secret", path="/jobs/gpu/runs")).json()
     assert once["unique_key"] is None
     job = await paused.service.jobs.get("gpu")
-    stretch = (datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC))
-    wish = NewRun(job_id=job.id, interval=stretch, replay_of=once["id"])
+    wish = NewRun(job_id=job.id, replay_of=once["id"])
     (made,) = await paused.service.house.store.enqueue([wish], now=paused.service.house.now())
     shown = (await paused.http.get(f"/api/v1/runs/{made.id}", headers=paused.signed_in)).json()
-    assert shown["interval"] == ["2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z"]
     assert shown["replay_of"] == once["id"]
+
+
+async def test_a_run_may_be_for_a_stretch_of_data(paused: House) -> None:
+    """It is kept and shown, in UTC as all times are; asked again with a key for another stretch is another request."""
+    stretch = ["2026-01-01T00:00:00+01:00", "2026-01-02T00:00:00+01:00"]
+    shown = ["2025-12-31T23:00:00Z", "2026-01-01T23:00:00Z"]
+    body = {"interval": stretch, "run_at": "2150-01-01T00:00:00+05:00"}
+    run = (await start(paused, body)).json()
+    assert (run["interval"], run["run_at"]) == (shown, "2149-12-31T19:00:00Z")
+    made = (await start(paused, {"runs": [body | {"job": "n"}]}, path="/runs")).json()["run_ids"]
+    answer = await paused.http.get(f"/api/v1/runs/{made[0]}", headers=paused.signed_in)
+    assert (answer.json()["interval"], answer.json()["run_at"]) == (shown, "2149-12-31T19:00:00Z")
+    first, day = datetime(2026, 1, 1, tzinfo=UTC), timedelta(days=1)
+    async with connect(f"http://127.0.0.1:{paused.rest}", token=paused.token) as client:
+        houses: tuple[Client, Any] = (client, paused.service)
+        for number, facets in enumerate(houses):
+            asked = [
+                await facets.runs.start("n", interval=(first, first + day), idempotency_key=f"k{number}")
+                for _ in range(2)
+            ]
+            assert {each.id for each in asked} == {asked[0].id}
+            assert asked[0].interval == (first, first + day)
+            with pytest.raises(Invalid) as refused:
+                await facets.runs.start("n", interval=(first, first + 2 * day), idempotency_key=f"k{number}")
+            assert refused.value.reason == "idempotency_mismatch"
+            with pytest.raises(Invalid) as refused:
+                await facets.runs.start("n", interval=(first, first))
+            assert refused.value.problems[0].pointer == "/interval"
 
 
 async def test_a_unique_key_answers_refuses_or_replaces(paused: House) -> None:
@@ -154,9 +180,14 @@ REFUSED: list[tuple[str, Any, int, str]] = [
     ("/jobs/n/runs", {"priorty": 1}, 422, ""),
     ("/jobs/n/runs", {"run_at": "2150-01-01T00:00:00"}, 422, "/run_at"),
     ("/jobs/n/runs", {"run_at": "9999-12-31T23:59:59Z"}, 422, "/run_at"),
+    ("/jobs/n/runs", {"interval": ["2026-01-02T00:00:00Z", "2026-01-01T00:00:00Z"]}, 422, "/interval"),
+    ("/jobs/n/runs", {"interval": ["2026-01-02T00:00:00Z"]}, 422, "/interval"),
+    ("/jobs/n/runs", {"interval": ["2026-01-01T00:00:00Z", "2026-01-02T00:00:00"]}, 422, "/interval/1"),
+    ("/jobs/n/runs", {"interval": ["2026-01-01T00:00:00Z", "9999-12-31T23:59:59Z"]}, 422, "/interval/1"),
     ("/jobs/n/runs", {"unique_key": ""}, 422, "/unique_key"),
     ("/jobs/n/runs", {"unique_key": "a\0b"}, 422, "/unique_key"),
     ("/jobs/n/runs", {"unique_key": "k", "unique": {"period_s": 0}}, 422, "/unique/period_s"),
+    ("/jobs/n/runs", {"unique_key": "k", "unique": {"period_s": 1e12}}, 422, "/unique/period_s"),
     ("/jobs/n/runs", {"unique_key": "k", "unique": {"on_conflict": "fight"}}, 422, "/unique/on_conflict"),
     ("/jobs/n/runs", {"params": {"big": "x" * 10_000_000}}, 422, "/params"),
     ("/jobs/n/runs", {"params": {"big": "x" * 13_000_000}}, 413, ""),
@@ -294,6 +325,9 @@ def test_every_reason_has_a_plain_sentence() -> None:
         ),
         explaining.RateSpent("house", "*", Rate(count=1), at): (
             "The rate of the whole house (1 in 1 s) is used up; the next token comes at 2030-01-02 03:04:05.000000Z."
+        ),
+        explaining.Unread(3, "it is not there"): (
+            "Version 3 of its job, which it was made from, is set aside: it is not there. A node that starts looks again."
         ),
         explaining.NoWorker((), 0): "No worker is alive.",
         explaining.NoWorker(("gpu",), 1): "It asks for a worker with gpu; of 1 live worker, none has that.",

@@ -24,11 +24,13 @@ class Runs(Protocol):
         *,
         run_at: datetime | None = None,
         priority: int | None = None,
+        interval: tuple[datetime, datetime] | None = None,
         key: str | None = None,
         unique: Uniqueness | None = None,
         idempotency_key: str | None = None,
     ) -> RunView:
-        """Ask for a run, now or at ``run_at``, with the job's priority unless told. (runs:start)
+        """Ask for a run, now or at ``run_at``, with the job's priority unless told, for the data of ``interval``: from its
+        first moment on, up to but without the second. (runs:start)
 
         While ``key`` is some run's, ``unique`` says what becomes of the wish; without it, that run is the answer as long as
         it is unfinished. With ``idempotency_key`` instead, the same principal asking again within a day gets the same run

@@ -29,6 +29,7 @@ def _start(service: Contract, request: Request) -> Awaitable[RunView]:
         wish.params,
         run_at=wish.run_at,
         priority=wish.priority,
+        interval=wish.interval,
         key=wish.unique_key,
         unique=wish.unique,
     )

@@ -34,6 +34,7 @@ ACTORS: tuple[Name[Any], ...] = (
     BELLMAN, BROADCASTER, COMPLETER, CORRESPONDENT, CREW, DISPATCHER, HEARTBEAT, POOL, RESCUE, RETENTION, SCHEDULER, SCRIBE,
     runner_name(0), runner_name(1),
 )  # fmt: skip
+LONG_OUTAGE_S = 90.0
 
 
 class Poison(Tell[Any]):
@@ -44,7 +45,6 @@ class Troubles:
     """See the module."""
 
     def __init__(self, house: House, nodes: Sequence[Node], rng: Random) -> None:
-        self.silent = False
         self._house = house
         self._nodes = nodes
         self._rng = rng
@@ -97,7 +97,7 @@ class Troubles:
         process = self._somebody()
         process.stop.set()
         if self._rng.random() < 0.5:
-            process.standing.hurry.set()
+            process.hurry.set()
 
     async def _shift_clock(self) -> None:
         """The clock of a node goes wrong by up to twice a lease, and after a while is set right."""
@@ -108,7 +108,11 @@ class Troubles:
         node.shift_clock(right_s)
 
     async def _take_store_away(self) -> None:
+        """Now and then for longer than any supervisor counts crashes."""
         self._house.away = True
+        if self._rng.random() < 0.1:
+            self._house.seen["long outage"] += 1
+            await trio.sleep(LONG_OUTAGE_S)
         await trio.sleep(self._rng.uniform(0.5, 2 * EXPIRY_S))
         self._house.away = False
 
@@ -117,6 +121,6 @@ class Troubles:
 
     async def _silence(self) -> None:
         """Nobody hears that there is something to do, and all have to find out."""
-        self.silent = True
-        await trio.sleep(self._rng.uniform(1, 15))
-        self.silent = False
+        self._house.silent = True
+        await trio.sleep(self._rng.uniform(1, 8))
+        self._house.silent = False

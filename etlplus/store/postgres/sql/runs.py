@@ -6,6 +6,8 @@ from __future__ import annotations
 
 KEPT = "doc, attempt, worker_id, claimed_at, revision, slotted"
 """What a line of ``run_live`` is read as."""
+NO_CLAIM = "0 AS attempt, NULL::text AS worker_id, NULL::timestamptz AS claimed_at, 0 AS revision, false AS slotted"
+"""The same, but for the record, of what no worker holds."""
 
 # Whoever wants a unique key waits here for others who want it, in the order in which the keys were sorted.
 LOCK_UNIQUE_KEYS = "SELECT pg_advisory_xact_lock(hashtextextended(key, 7310579)) FROM unnest($1::text[]) AS key"
@@ -156,6 +158,16 @@ MOVE_RUNS = """
     UPDATE run_live SET lane = moved.lane FROM unnest($1::text[], $2::bigint[]) AS moved (id, lane)
     WHERE run_live.id = moved.id
 """
+# As if they had not been taken; of what this unit has taken, and nobody else has seen.
+UNTAKE = """
+    UPDATE run_live SET
+        state = 'queued', worker_id = NULL, claimed_at = NULL, attempt = attempt - 1, slotted = false
+    WHERE id = ANY($1)
+"""
+RUNS_ASIDE = f"""
+    SELECT {KEPT} FROM run_live
+    WHERE state = 'queued' AND lane IN (SELECT id FROM lane WHERE labels = $1) ORDER BY id FOR UPDATE
+"""
 LIVE_RUN = f"SELECT {KEPT} FROM run_live WHERE id = $1"
 LIVE_RUN_FOR_CHANGE = f"{LIVE_RUN} FOR UPDATE"
 KEEP_DOC = "UPDATE run_live SET doc = $2, revision = revision + 1 WHERE id = $1"
@@ -177,20 +189,18 @@ _LISTED = """
         AND ($3::text IS NULL OR queue = $3) AND ($4::text IS NULL OR id < $4)
     ORDER BY id DESC LIMIT $5
 """
-_NO_CLAIM = (
-    "doc, 0 AS attempt, NULL::text AS worker_id, NULL::timestamptz AS claimed_at, 0 AS revision, false AS slotted"
-)
 RUNS = f"""
     SELECT {KEPT}
     FROM (
         ({_LISTED.format(columns=KEPT, table="run_live")})
         UNION ALL
-        (SELECT id, {_NO_CLAIM} FROM ({_LISTED.format(columns="doc", table="run")}) AS finished)
+        (SELECT id, doc, {NO_CLAIM} FROM ({_LISTED.format(columns="doc", table="run")}) AS finished)
     ) AS listed
     ORDER BY id DESC LIMIT $5
 """
 EVENTS = "SELECT doc FROM run_event WHERE run_id = $1 AND version > $2 ORDER BY version LIMIT $3"
 ATTEMPTS = "SELECT attempt FROM run_event WHERE run_id = $1 AND attempt IS NOT NULL ORDER BY version"
+ATTEMPTS_OF = "SELECT attempt FROM run_event WHERE run_id = ANY($1) AND attempt IS NOT NULL"
 COUNTS = """
     SELECT 'scheduled' AS name, count(*) AS amount FROM run_live WHERE state = 'scheduled'
     UNION ALL SELECT 'blocked', count(*) FROM run_live WHERE state = 'blocked'
