@@ -105,3 +105,6 @@ class Heartbeat(Actor[Beating]):
         expires_at = now + timedelta(seconds=self._expiry_s)
         await self._store.join(replace(self._standing.worker, beat_at=now, expires_at=expires_at), now=now)
         self._standing.lease.move(sent_at_s + self._expiry_s)
+        self._store.pull(
+            Bell.HEED
+        )  # whoever was alone learns with its next beat that it is not, and rings from then on

@@ -216,6 +216,14 @@ async def test_whoever_starts_after_an_outage_takes_back_only_what_dead_workers_
     assert (await told(store, kept, DONE, worker="alive", seconds=101)).applied
 
 
+async def test_a_beat_tells_whether_another_worker_lives(store: Store) -> None:
+    """One whose lease is over does not."""
+    await a_worker(store, expires_s=100)
+    await a_worker(store, "other", expires_s=20)
+    assert (await store.beat("w", now=at(19), expires_at=at(100))).company
+    assert not (await store.beat("w", now=at(20), expires_at=at(100))).company
+
+
 @pytest.mark.parametrize("after", [None, 1, 2, 5])
 async def test_a_run_that_keeps_losing_workers_is_set_aside(store: Store, after: int | None) -> None:
     """The third lost worker makes it poison, or whichever the job says; a dead letter tells of all of them."""

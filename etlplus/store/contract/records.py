@@ -80,12 +80,13 @@ class Settled(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 class Beat(msgspec.Struct, frozen=True):
     """The answer to a heartbeat. Not ``alive``: the lease is gone and so are the runs. ``cancel`` are the ids of held
-    runs that somebody wants cancelled. ``audience``: another worker attends to what this one publishes.
+    runs that somebody wants cancelled. ``company``: another worker lives; ``audience``: one attends to what this one publishes.
     """
 
     alive: bool
     cancel: tuple[str, ...] = ()
     audience: bool = False
+    company: bool = False
 
 
 class Hint(msgspec.Struct, frozen=True, kw_only=True):

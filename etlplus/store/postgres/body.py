@@ -79,7 +79,7 @@ class PostgresStore:
 
     def __init__(self, bridge: Bridge, rng: Random, bells: Bells) -> None:
         self._bridge = bridge
-        self._bells, self._pulled = bells, Pulled()
+        self._bells, self._pulled, self._alone = bells, Pulled(), False
         self._ids, self._shard = Ids(rng), rng.randrange(SHARDS)
         self._marks = Marks()
         self._known = definitions.Definitions()
@@ -273,12 +273,15 @@ class PostgresStore:
         return await self._bridge.run(lambda db: db.fetchval(sql.TIME), Lane.BEAT, atomic=False)
 
     async def join(self, worker: Worker, *, now: datetime) -> None:
+        self._alone = False
         await self._bridge.run(lambda db: working.join(db, worker), Lane.BEAT, atomic=False)
 
     async def beat(self, worker_id: str, *, now: datetime, expires_at: datetime, attends: bool = False) -> Beat:
-        return await self._bridge.run(
+        answer = await self._bridge.run(
             lambda db: working.beat(db, worker_id, now, expires_at, attends), Lane.BEAT, atomic=False
         )
+        self._alone = answer.alive and not answer.company
+        return answer
 
     async def claim(self, worker_id: str, *, limit: int, now: datetime, calls: bool = False) -> Taken:
         taken, lines = await self._claims.claim(worker_id, limit, now, calls)
@@ -333,8 +336,8 @@ class PostgresStore:
     async def ring(self) -> frozenset[Bell]:
         bells = self._pulled.take()
         try:
-            if bells:
-                await self._bells.ring(bells)
+            if heard := bells & {Bell.TEST} if self._alone else bells:
+                await self._bells.ring(heard)
         except BaseException:
             self._pulled.pull(*bells)
             raise
