@@ -111,7 +111,12 @@ async def _keep_house(
     """The house's one task: open, shield, serve, close in reverse."""
     data_dir, url = place.data_dir(settings), place.store_url(settings)
     slots = settings.engine.slots or os.cpu_count() or 1
-    options = LocalOptions(data_dir=data_dir, slots=slots, memory_limit_bytes=settings.engine.memory_limit_bytes)
+    options = LocalOptions(
+        data_dir=data_dir,
+        slots=slots,
+        spares=slots if settings.engine.spares else 0,
+        memory_limit_bytes=settings.engine.memory_limit_bytes,
+    )
     pooling = msgspec.convert(settings.store.postgres, Pooling, from_attributes=True)
     with trio.CancelScope() as scope, hold(data_dir), ExitStack() as closing:
         async with measured() as lateness, open_store(url, pooling=pooling) as store, open_local(options) as loads:

@@ -70,15 +70,19 @@ def configuration(chosen: argparse.Namespace) -> Gathered:
     """
     from etlplus.settings import gather  # help must not wait for it
 
-    file = chosen.config or os.environ.get("ETLPLUS_CONFIG")
-    return gather(file, os.environ, dict(map(_flag, chosen.flags)))
+    return gather(configuration_file(chosen.config), os.environ, dict(map(_flag, chosen.flags)))
+
+
+def configuration_file(named: str | None) -> str | None:
+    """The file that is named, else the one that the environment names, else none."""
+    return named or os.environ.get("ETLPLUS_CONFIG")
 
 
 def _flag(text: str) -> tuple[str, str]:
     key, equals, value = text.partition("=")
     if not equals:
         problem = Problem(f"{text!r} sets nothing", suggestion="--set KEY=VALUE, for example --set server.port=0")
-        raise Invalid("The command line was not understood.", [problem])
+        raise Invalid("A value of the command line is refused.", [problem])
     return key.strip(), value
 
 
@@ -114,7 +118,7 @@ def moment(option: str, text: str) -> datetime:
     if found is None or found.tzinfo is None:
         suggestion = "accepted: a date, a time and an offset, such as 2026-03-28T12:00:00Z"
         problem = Problem(f"{option}: {text!r} is no moment", suggestion=suggestion)
-        raise Invalid("The command line was not understood.", [problem])
+        raise Invalid("A value of the command line is refused.", [problem])
     return found
 
 
@@ -127,7 +131,7 @@ def parameters(texts: list[str]) -> dict[str, Any]:
         name, equals, value = text.partition("=")
         if not equals:
             problem = Problem(f"{text!r} gives nothing", suggestion="NAME=VALUE, for example day=2013-01-31")
-            raise Invalid("The command line was not understood.", [problem])
+            raise Invalid("A value of the command line is refused.", [problem])
         try:
             found[name] = msgspec.json.decode(value)
         except msgspec.DecodeError:

@@ -17,6 +17,7 @@ import msgspec
 
 from etlplus.errors import Invalid, Problem
 from etlplus.jobs.model import JobDraft
+from etlplus.pipeline.complaints import problem_of
 from etlplus.pipeline.document import Positions, place, read
 from etlplus.settings.places import broken
 from etlplus.settings.places import positions as toml_positions
@@ -63,13 +64,12 @@ class Document(msgspec.Struct, frozen=True):
         """
         named = {"name": self.content.get("name", self.file.stem)}
         said = self.content if self.is_job else named | {"pipeline": self.content}
+        value = {"base_dir": str(self.file.resolve().parent)} | said | changes
         with self.placing():
             try:
-                return msgspec.convert({"base_dir": str(self.file.resolve().parent)} | said | changes, JobDraft)
+                return msgspec.convert(value, JobDraft)
             except msgspec.ValidationError as error:
-                sentence, _, path = str(error).partition(" - at `$")
-                pointer = path.rstrip("`").replace(".", "/")
-                raise Invalid("The job cannot be used.", [Problem(sentence, pointer)]) from error
+                raise Invalid("The job cannot be used.", [problem_of(error, value, JobDraft)]) from error
 
 
 def read_document(file: Path) -> Document:

@@ -46,7 +46,7 @@ MEANING: dict[Exit, str] = {
     Exit.NOT_ALLOWED: "not signed in, or without the permission",
     Exit.UNAVAILABLE: "the daemon or its store does not answer now; try again later",
     Exit.INTERNAL: "a mistake in etlplus itself",
-    Exit.INTERRUPTED: "interrupted from the keyboard",
+    Exit.INTERRUPTED: "interrupted, from the keyboard or by a signal",
 }
 
 _EXIT_OF: tuple[tuple[type[EtlplusError], Exit], ...] = (

@@ -1,8 +1,9 @@
 """
-Ctrl-C for commands that have something to end in order.
+Ctrl-C for commands that have something to end in order; and likewise the end of the terminal, or of whoever started them.
 
 Python raises KeyboardInterrupt wherever the main thread happens to be; inside of a destructor or a callback it is printed and
-forgotten, and the command goes on as if nobody had asked. Here the signal is received as what it is, and cancels.
+forgotten, and the command goes on as if nobody had asked. The other signals end the process where it stands, and leave behind
+what it has started. Here a signal is received as what it is, and cancels.
 """
 
 from __future__ import annotations
@@ -18,21 +19,24 @@ from etlplus.runtime.groups import lone
 T = TypeVar("T")
 Arguments = TypeVarTuple("Arguments")
 
+INTERRUPTIONS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
 
 async def interruptible(act: Callable[[*Arguments], Awaitable[T]], *arguments: *Arguments) -> T:
     """
-    What ``act`` returns. Ctrl-C cancels it, and it may end in order. Who was started to ignore Ctrl-C, as a shell starts
-    what runs in the background of a script, goes on ignoring it.
+    What ``act`` returns. Each of ``INTERRUPTIONS`` cancels it, and it may end in order. Who was started to ignore one, as a
+    shell starts what runs in the background of a script to ignore Ctrl-C, goes on ignoring it.
 
     Raises:
         KeyboardInterrupt: it was cancelled so.
     """
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    heard = [each for each in INTERRUPTIONS if signal.getsignal(each) is not signal.SIG_IGN]
+    if not heard:
         return await act(*arguments)
     results: list[T] = []
     interrupted = False
     try:
-        with trio.open_signal_receiver(signal.SIGINT) as signals:
+        with trio.open_signal_receiver(*heard) as signals:
             async with trio.open_nursery() as nursery:
 
                 async def listen() -> None:

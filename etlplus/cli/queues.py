@@ -130,7 +130,7 @@ async def _set_limit(client: Client, chosen: argparse.Namespace) -> int:
     rate = rate_of(chosen.rate, chosen.burst)
     if chosen.slots is None and rate is None:
         problem = Problem("the limit limits nothing", suggestion="give --slots, --rate, or both")
-        raise Invalid("The command line was not understood.", [problem])
+        raise Invalid("A value of the command line is refused.", [problem])
     limit = await client.limits.save(LimitDraft(name=chosen.limit, slots=chosen.slots, rate=rate))
     bounds = [f"up to {limit.slots} at once"] if limit.slots is not None else []
     bounds += [_paced(limit.rate)] if limit.rate is not None else []

@@ -31,7 +31,7 @@ def rate_of(text: str | None, burst: int | None) -> Rate | None:
     if found is None:
         message = f"--rate: {text!r} is no rate" if text is not None else "--burst belongs to a --rate"
         suggestion = "accepted: so many runs in a while, such as 5/s, 100/1m or 1000/24h"
-        raise Invalid("The command line was not understood.", [Problem(message, suggestion=suggestion)])
+        raise Invalid("A value of the command line is refused.", [Problem(message, suggestion=suggestion)])
     count, amount, unit = found.groups()
     return Rate(count=int(count), per_s=int(amount or 1) * _UNITS_S[unit], burst=burst)
 

@@ -25,8 +25,9 @@ _EPILOG = """\
 The load has all the guarantees of a daemon's: it commits as a whole or not at all, and every row is accounted for. Refused
 rows are kept in the data directory; name one to look at them afterwards.
 
-example:
-  etlplus run config/demo/flights.yaml --param day=2013-01-31
+examples:
+  etlplus run people.yaml
+  etlplus run people.yaml --param source=people-of-may.csv --data-dir kept
 """
 
 

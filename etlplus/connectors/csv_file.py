@@ -127,4 +127,5 @@ def _open_quote(text: bytes) -> bool:
 
 def _unreadable(path: Path, error: Exception) -> ConnectorFailed:
     may_come_back = isinstance(error, OSError) and not isinstance(error, gzip.BadGzipFile)
-    return ConnectorFailed("source_unreadable", f"{path} cannot be read: {error}", retryable=may_come_back)
+    why = error.strerror if isinstance(error, OSError) and error.strerror else error
+    return ConnectorFailed("source_unreadable", f"{path} cannot be read: {why}", retryable=may_come_back)

@@ -51,6 +51,9 @@ def load(order: LoadOrder, control: Control) -> Figures:
     except ConnectorFailed as failed:
         control.check()
         raise LoadFailed(failed.error) from failed
+    except Invalid as error:
+        control.check()
+        raise LoadFailed(_invalid(error)) from error
     except duckdb.InterruptException as error:
         control.check()
         raise Interrupted("the query was interrupted") from error
@@ -121,8 +124,7 @@ class _Load:
             self._control.check()
             compiled.step(step, f"/steps/{at}")
             if compiled.problems:
-                self._control.check()
-                raise LoadFailed(_invalid(Invalid("the pipeline does not fit its data", compiled.problems)))
+                raise Invalid("the pipeline does not fit its data", compiled.problems)
             compiled.release(at + 1)
             self._tell("transforming", (at + 1) / len(self._plan.steps))
         self._hold_rules(compiled)
@@ -200,12 +202,9 @@ class _Load:
 
 
 def _decoded(order: LoadOrder) -> Pipeline:
-    try:
-        plan = convert(order.plan)
-    except Invalid as error:
-        raise LoadFailed(_invalid(error)) from error
+    plan = convert(order.plan)
     if problems := misplaced(plan):
-        raise LoadFailed(_invalid(Invalid("the pipeline cannot be used", problems)))
+        raise Invalid("the pipeline cannot be used", problems)
     return plan
 
 

@@ -77,6 +77,8 @@ def _look(
         load_sources.scan(con, name, plan.sources[name], beginning)
     except (LoadFailed, ConnectorFailed, OSError, EOFError, zipfile.BadZipFile, zlib.error):
         return []
+    except Invalid as error:
+        return list(error.problems)
     except duckdb.Error as error:
         return [Problem(str(error).splitlines()[0], f"/sources/{name}", "source")]
     known.add(name)

@@ -19,8 +19,10 @@ from etlplus.connectors.contract import ConnectorFailed
 from etlplus.engines import load_unread
 from etlplus.engines.control import Control, LoadFailed
 from etlplus.engines.order import LoadOrder
+from etlplus.errors import Invalid, Problem
 from etlplus.jobs.outcome import RunError, StepCount
 from etlplus.pipeline.compile import ROW, quoted
+from etlplus.pipeline.complaints import offer
 from etlplus.pipeline.plan import Csv, Param, Pipeline
 
 MEMORY_SHARE = 0.6  # of the attempt's memory; the rest is for Python, Arrow batches and the destinations
@@ -30,8 +32,11 @@ def resolve(path: str | Param, order: LoadOrder, plan: Pipeline) -> Path:
     """Where a path of the plan leads in this run. Raises LoadFailed (invalid_plan) for a parameter without a text."""
     if isinstance(path, Param):
         value: Any = (plan.params | order.params).get(path.param)
+        if value is None:
+            said = f"parameter {path.param!r} has no value; the run gives it one, or the pipeline does under params"
+            raise LoadFailed(RunError("invalid_plan", said))
         if not isinstance(value, str) or not value or "\0" in value:
-            said = f"parameter {path.param!r} must be given as a path, and is {value!r}"
+            said = f"parameter {path.param!r} must be a path, and is {value!r}"
             raise LoadFailed(RunError("invalid_plan", said))
         path = value
     return Path(order.base_dir, path).absolute()
@@ -120,13 +125,24 @@ def scan(con: duckdb.DuckDBPyConnection, name: str, source: Csv, file: Path) -> 
     """Read one CSV file into a table; types come from all of its rows, or from the plan.
 
     The types are guessed leniently and the rows read strictly, so that a row that is no CSV spoils only itself.
+
+    Raises:
+        LoadFailed: the file as a whole is no CSV that can be read (data_error).
+        Invalid: the plan gives a type to a column that the file does not have.
     """
     if not file.stat().st_size:
         raise LoadFailed(RunError("data_error", f"source {name!r} is an empty file; at least a header is expected"))
     options = f"{csv_file.DIALECT}, nullstr = [{', '.join(map(_literal, source.nulls))}]"
     types = _struct(source.columns)
     guess = f"sniff_csv({_literal(str(file))}, {options}, sample_size = -1, ignore_errors = true, strict_mode = false"
-    ((found,),) = con.execute(f"select columns from {guess}{f', types = {types}' if types else ''})").fetchall()
+    try:
+        ((found,),) = con.execute(f"select columns from {guess}{f', types = {types}' if types else ''})").fetchall()
+    except duckdb.InvalidInputException as error:
+        said = (
+            f"source {name!r} is no CSV: a quote is never closed, line ends are of two kinds, or it is no text at all"
+        )
+        raise LoadFailed(RunError("data_error", said)) from error
+    _hold_columns(name, source, [column["name"] for column in found])
     columns = _struct({column["name"]: column["type"] for column in found})
     errors = f"store_rejects = true, rejects_table = '{load_unread.ERRORS}', rejects_scan = '{load_unread.SCANS}'"
     rows = f"read_csv({_literal(str(file))}, {options}, auto_detect = false, columns = {columns}, {errors})"
@@ -135,6 +151,18 @@ def scan(con: duckdb.DuckDBPyConnection, name: str, source: Csv, file: Path) -> 
     if reserved:
         said = f"source {name!r}: column names that start with __ are reserved: {', '.join(reserved)}"
         raise LoadFailed(RunError("data_error", said))
+
+
+def _hold_columns(name: str, source: Csv, columns: list[str]) -> None:
+    known = {column.lower() for column in columns}
+    problems = [
+        Problem(f"source {name!r} has no column {typed!r}", f"/sources/{name}/columns/{typed}", "unknown_column",
+                suggestion=offer("columns are", typed, columns))
+        for typed in source.columns
+        if typed.lower() not in known
+    ]  # fmt: skip
+    if problems:
+        raise Invalid("the pipeline does not fit its data", problems)
 
 
 def _changed(name: str, path: Path) -> LoadFailed:

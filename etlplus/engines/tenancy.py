@@ -42,18 +42,23 @@ def hold(data_dir: Path) -> Generator[None]:
         problem = Problem(f"{data_dir}: {error.strerror}", "/data_dir", suggestion="a folder that can be written")
         raise Misconfigured("the data directory cannot be used", [problem]) from error
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.ftruncate(lock, 0)
-        os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+        _take(lock, data_dir)
         yield
+    finally:
+        os.close(lock)
+
+
+def _take(lock: int, data_dir: Path) -> None:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         holder = os.pread(lock, 32, 0).decode(errors="replace").strip() or "another"
         raise Conflict(
             f"the data directory {data_dir} is in use by process {holder}; a directory serves one daemon at a time",
             code="data_dir_in_use",
         ) from None
-    finally:
-        os.close(lock)
+    os.ftruncate(lock, 0)
+    os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
 
 
 @contextmanager

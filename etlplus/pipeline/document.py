@@ -9,19 +9,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from difflib import get_close_matches
-from typing import Any, cast
+from typing import cast
 
 import msgspec
 import yaml
 
 from etlplus.errors import Invalid, Problem
+from etlplus.pipeline.complaints import offer, problem_of
 from etlplus.pipeline.plan import Join, Pipeline
 
 Positions = dict[str, tuple[int, int]]
-
-_AT = re.compile(r"^(?P<said>.*?)(?: - at (?:`key` in )?`\$(?P<path>.*)`)?$", re.DOTALL)
-_KEY = re.compile(r"unknown field `(?P<key>[^`]+)`")
 
 
 class _Loader(yaml.SafeLoader):
@@ -100,7 +97,8 @@ def _judged(value: object, positions: Positions, file: str | None) -> Pipeline:
     try:
         plan = msgspec.convert(value, Pipeline)
     except msgspec.ValidationError as error:
-        raise Invalid("the pipeline cannot be used", [place(_problem(str(error), value), positions, file)]) from error
+        problem = place(problem_of(error, value, Pipeline), positions, file)
+        raise Invalid("the pipeline cannot be used", [problem]) from error
     problems = [place(problem, positions, file) for problem in _wiring(plan)]
     if problems:
         raise Invalid("the pipeline cannot be used", problems)
@@ -138,45 +136,6 @@ def _too_deep(pointer: str) -> Problem:
     return Problem("it is nested too deeply", pointer, "too_deep", suggestion=f"at most {DEPTH_MAX} levels")
 
 
-def _problem(said: str, value: object) -> Problem:
-    """Turn msgspec's sentence and path into a problem with a pointer and, for a wrong key, the nearest right one."""
-    found = _AT.match(said)
-    message, path = (found["said"], found["path"] or "") if found else (said, "")
-    pointer = _walked(path, value)
-    key = _KEY.search(message)
-    if key is None:
-        return Problem(message, pointer)
-    near = get_close_matches(key["key"], _keys_at(pointer), n=1)
-    return Problem(
-        message, f"{pointer}/{key['key']}", "unknown_key", suggestion=f"did you mean {near[0]!r}?" if near else None
-    )
-
-
-def _walked(path: str, value: object) -> str:
-    """The JSON pointer of a msgspec path. Where msgspec writes ``[...]`` for any key, the sole candidate is named."""
-    pointer = ""
-    at: Any = value
-    for index, any_key, name in re.findall(r"\[(\d+)\]|(\[\.\.\.\])|\.(\w+)", path):
-        if any_key:
-            if not isinstance(at, dict) or len(cast("dict[str, Any]", at)) != 1:
-                return pointer
-            name = next(iter(cast("dict[str, Any]", at)))
-        pointer += f"/{index or name}"
-        try:
-            at = cast("Any", at)[int(index) if index else name]
-        except (KeyError, IndexError, TypeError):
-            return pointer
-    return pointer
-
-
-def _keys_at(pointer: str) -> list[str]:
-    """Every key that may stand at this depth of a document: enough for a suggestion."""
-    schema = msgspec.json.schema(Pipeline)
-    if not pointer:
-        return list(schema["$defs"]["Pipeline"]["properties"])
-    return sorted({key for part in schema["$defs"].values() for key in part.get("properties", {})})
-
-
 def _wiring(plan: Pipeline) -> list[Problem]:
     """Ids are unique, and every input is a source or an earlier step."""
     known = list(plan.sources)
@@ -199,6 +158,5 @@ def _wiring(plan: Pipeline) -> list[Problem]:
 def _unknown(name: str, known: list[str], pointer: str) -> list[Problem]:
     if name in known:
         return []
-    near = get_close_matches(name, known, n=1)
-    offer = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known)}"
-    return [Problem(f"no source or earlier step is called {name!r}", pointer, "unknown_input", suggestion=offer)]
+    said = f"no source or earlier step is called {name!r}"
+    return [Problem(said, pointer, "unknown_input", suggestion=offer("known here:", name, known))]

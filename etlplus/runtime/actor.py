@@ -216,7 +216,7 @@ class Context(Generic[A]):
 
     def after(self, seconds: float, message: Tell[A], *, key: str | None = None) -> Timer:
         """Tell this actor something later. A second timer of the same key replaces the first, even if that one is queued."""
-        timer = Timer(self.life, message, key or object(), self._timers)
+        timer = Timer(self.life, message, object() if key is None else key, self._timers)
         timer.once(seconds)
         return timer
 
@@ -226,7 +226,7 @@ class Context(Generic[A]):
         Raises:
             ValueError: ``seconds`` is not above 0, or ``jitter`` not from 0 to below 1.
         """
-        timer = Timer(self.life, message, key or object(), self._timers)
+        timer = Timer(self.life, message, object() if key is None else key, self._timers)
         timer.again(seconds, jitter)
         return timer
 
@@ -249,7 +249,9 @@ class Context(Generic[A]):
             with task.scope:
                 try:
                     task.message = ok(await work)
-                except Exception as error:  # noqa: BLE001 - becomes a message
+                except Exception as error:
+                    if task.scope.cancel_called or self.life.nursery.cancel_scope.cancel_called:
+                        raise  # nobody would hear the message: it is a crash instead, so that it is not lost
                     task.message = bad(error)
                 if task.pending:
                     self.life.cell.tell_own(task)

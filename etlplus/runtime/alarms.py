@@ -40,7 +40,13 @@ class Alarms:
         return sum(alarm.pending for _, _, alarm in self._heap)
 
     def set(self, due_at: float, alarm: Alarm) -> None:
-        """Ring ``alarm`` at ``due_at`` if it is pending then; equal times ring in the order in which they were set."""
+        """Ring ``alarm`` at ``due_at`` if it is pending then; equal times ring in the order in which they were set.
+
+        Raises:
+            ValueError: ``due_at`` is not a number, and would put all others out of order.
+        """
+        if due_at != due_at:
+            raise ValueError("nothing is due at nan")
         heapq.heappush(self._heap, (due_at, next(self._number), alarm))
         if due_at < self._wakes_at:
             self._wakes_at = self._sleep.deadline = due_at

@@ -20,8 +20,9 @@ import trio
 
 from .alarms import Alarms
 from .asked import Asked
-from .dead_letters import DeadLetters
+from .dead_letters import DeadLetter, DeadLetters
 from .errors import ActorStopped, MailboxFull
+from .hooks import Hooks
 
 Status = Literal["new", "starting", "running", "waiting", "stopping", "wedged", "stopped"]
 Overflow = Literal["fail", "drop_oldest", "keep_latest"]
@@ -82,10 +83,11 @@ class Latest:
 class Surroundings:
     """What all identities of a system share. Made within ``trio.run``; ``now`` reads its clock."""
 
-    def __init__(self, alarms: Alarms, dead_letters: DeadLetters, rng: Random) -> None:
+    def __init__(self, dead_letters: Callable[[DeadLetter], None], rng: Random) -> None:
         self.now = trio.lowlevel.current_clock().current_time  # half of what trio.current_time() costs
-        self.alarms = alarms
-        self.dead_letters = dead_letters
+        self.alarms = Alarms()
+        self.hooks = Hooks()
+        self.dead_letters = DeadLetters(dead_letters, self.hooks)
         self.rng = rng
 
 
@@ -207,7 +209,7 @@ class Cell:
     def watch(self, hear: Callable[[Exit], None]) -> None:
         """Call ``hear`` once this actor has ended for good; at once if it has."""
         if self.exit is not None:
-            hear(self.exit)
+            self.surroundings.hooks.call(hear, self.exit)
         else:
             self._watchers.append(hear)
 
@@ -262,8 +264,8 @@ class Cell:
             self.stopped.set()
         watchers, self._watchers = self._watchers, []
         for hear in watchers:
-            hear(why)
-        for item in mail:  # last, since what a user's hook raises must keep nobody waiting
+            self.surroundings.hooks.call(hear, why)
+        for item in mail:
             self.surroundings.dead_letters.bury(self.path, item, "undelivered")
         return [item for item in mail if not isinstance(item, Asked)] + own
 

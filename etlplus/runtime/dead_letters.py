@@ -12,6 +12,7 @@ import msgspec
 import trio
 
 from .asked import Asked
+from .hooks import Hooks
 
 KEPT_MAX = 256
 TOLD_MAX = 10
@@ -42,10 +43,11 @@ class DeadLetters:
         hear: Told of each, but of ten within five minutes at most.
     """
 
-    def __init__(self, hear: Callable[[DeadLetter], None]) -> None:
+    def __init__(self, hear: Callable[[DeadLetter], None], hooks: Hooks) -> None:
         self.newest: deque[DeadLetter] = deque(maxlen=KEPT_MAX)
         self.total = 0
         self._hear = hear
+        self._hooks = hooks
         self._told: deque[float] = deque(maxlen=TOLD_MAX)
 
     def bury(self, path: str, item: Any, why: str) -> None:
@@ -56,4 +58,4 @@ class DeadLetters:
         self.newest.append(letter)
         if len(self._told) < TOLD_MAX or self._told[0] < letter.at - MUTED_S:
             self._told.append(letter.at)
-            self._hear(letter)
+            self._hooks.call(self._hear, letter)

@@ -87,7 +87,7 @@ class Directory:
     def report(self, crash: Crash) -> None:
         """Count a crash, and tell whoever listens."""
         self.crashes += 1
-        self._hear(crash)
+        self.surroundings.hooks.call(self._hear, crash)
 
     def statistics(self) -> Statistics:
         """Sums over all identities."""

@@ -4,7 +4,16 @@ What can go wrong between actors, told apart by who must act.
 
 from __future__ import annotations
 
+import reprlib
 from typing import Any
+
+_SHORT = reprlib.Repr()
+_SHORT.maxother = 200
+
+
+def told(value: object) -> str:
+    """What reports and records say of an error: its repr, but short, and never an error of its own."""
+    return _SHORT.repr(value)
 
 
 class RuntimeFault(Exception):

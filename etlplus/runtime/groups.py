@@ -4,19 +4,41 @@ Exception groups, as nurseries make them: telling the lone error from the severa
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Any
 
 import trio
 
 
-def lone(error: BaseException) -> BaseException:
-    """The one error inside of groups of one, however deep; anything else as it is."""
-    while isinstance(error, BaseExceptionGroup):
+def lone(error: BaseException, depth_max: int = sys.maxsize) -> BaseException:
+    """The one error inside of groups of one, however deep unless told; anything else as it is."""
+    for _ in range(depth_max):
+        if not isinstance(error, BaseExceptionGroup):
+            break
         inner: list[BaseException] = list(error.exceptions)  # pyright: ignore[reportUnknownArgumentType, reportUnknownMemberType] - a narrowed group knows no type
         if len(inner) != 1:
             return error  # pyright: ignore[reportUnknownVariableType] - as above
         error = inner[0]
     return error
+
+
+@contextmanager
+def unwrapped(nurseries: int = 1) -> Generator[None]:
+    """Around so many nested nurseries: an error that comes out of them alone comes out of here as it was raised.
+
+    It keeps its cause and its context, and a group that the code within made on its own stays a group.
+    """
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        error = lone(group, nurseries)
+        context = error.__context__
+        try:
+            raise error
+        finally:
+            error.__context__ = context  # and not the group that it came in
 
 
 def split_cancelled(error: BaseException) -> tuple[BaseException | None, BaseException | None]:

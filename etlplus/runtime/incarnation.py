@@ -90,7 +90,7 @@ class Life:
             return
         with trio.move_on_after(within_s) as starting:
             await actor.started()
-        if starting.cancelled_caught:
+        if starting.cancel_called:  # even if ``started`` made nothing of it
             raise StartFailed(f"{self.cell.path} was not ready within {within_s} s")
 
     async def _stop(self, actor: Actor[Any]) -> None:

@@ -13,8 +13,8 @@ import trio
 
 from .actor import Actor
 from .asked import Asked
-from .cell import Cell, Exit
-from .errors import Killed, Wedged
+from .cell import Cell, Exit, Surroundings
+from .errors import Killed, Wedged, told
 from .groups import split_cancelled
 from .incarnation import Life
 from .ref import Name, Ref
@@ -23,7 +23,6 @@ from .specs import Child
 from .tree import ActorSnapshot
 
 KILL_GRACE_S = 1.0
-READ_MAX = 200
 
 
 class Crash(msgspec.Struct, frozen=True):
@@ -114,6 +113,20 @@ class Node:
             self._end = None
 
 
+class Overdue:
+    """An alarm: it is a while since a life came to its end, with what was piped cancelled, and it is not over yet."""
+
+    __slots__ = ("_ring", "pending")
+
+    def __init__(self, ring: Callable[[], None], surroundings: Surroundings) -> None:
+        self.pending = True
+        self._ring = ring
+        surroundings.alarms.set(surroundings.now() + KILL_GRACE_S, self)
+
+    def ring(self) -> None:
+        self._ring()
+
+
 class ActorNode(Node):
     """A child that is an actor.
 
@@ -123,7 +136,8 @@ class ActorNode(Node):
     """
 
     __slots__ = (
-        "_actor", "_find", "_kill_to_tell", "_life", "_ready_at", "_report", "budget", "cell", "killed", "restart", "spec",
+        "_actor", "_find", "_kill_to_tell", "_life", "_overdue", "_ready_at", "_report", "budget", "cell", "killed", "restart",
+        "spec",
     )  # fmt: skip
 
     def __init__(
@@ -146,6 +160,7 @@ class ActorNode(Node):
         self._actor: Actor[Any] | None = None
         self.killed = False
         self._kill_to_tell = False
+        self._overdue: Overdue | None = None
 
     def begin(self, *, on_trial: bool) -> None:
         super().begin(on_trial=on_trial)
@@ -167,17 +182,28 @@ class ActorNode(Node):
                     ends_for_good=self.restart != "permanent",
                     shutdown_s=self.spec.shutdown_s,
                 )
-                if not self.killed:
-                    await self._life.run(self.spec.make, self.spec.start_within_s, self._ready)
+                try:
+                    if not self.killed:
+                        await self._life.run(self.spec.make, self.spec.start_within_s, self._ready)
+                finally:
+                    self._overdue = Overdue(self._look_for_stragglers, self.cell.surroundings)
                 nursery.cancel_scope.cancel()
         except BaseException as error:  # noqa: BLE001 - split below: cancellation goes on, crashes are kept
             self._keep_crash(error)
         finally:
-            if self._life is not None:
-                self._tell_of_kill(self._life)
-                self._life.drop_in_hand(self.error)
-                self._actor, self._life = self._life.actor, None
-            self.end()
+            try:
+                self._tell_of_kill()
+            finally:
+                self._leave()
+
+    def _leave(self) -> None:
+        """Nothing of this life goes on: who waits for it hears so."""
+        if self._overdue is not None:
+            self._overdue.pending = False
+        if self._life is not None:
+            self._life.drop_in_hand(self.error)
+            self._actor, self._life = self._life.actor, None
+        self.end()
 
     def _ready(self) -> None:
         self._ready_at = trio.current_time()
@@ -246,21 +272,31 @@ class ActorNode(Node):
         self.cut()
         await self.wait_ended(trio.current_time() + KILL_GRACE_S)
         if self.alive and not self.stuck:
-            self.cell.status = "wedged"
             self.get_stuck()
-            self._report(self._crash(Wedged(f"{self.path} ignores its cancellation; it stands at\n{self._stack()}")))
+            self._tell_of_wedge()
 
-    def _tell_of_kill(self, life: Life) -> None:
+    def _look_for_stragglers(self) -> None:
+        """The actor came to its end a while ago; if work beside its mailbox has not, no next life may begin."""
+        if self.alive:
+            self._tell_of_wedge()
+
+    def _tell_of_wedge(self) -> None:
+        if self.cell.status != "wedged":
+            self.cell.status = "wedged"
+            self._report(self._crash(Wedged(f"{self.path} ignores its cancellation; it stands at\n{self._stacks()}")))
+
+    def _tell_of_kill(self) -> None:
         """An actor that was ready, was cut, and did not even crash over it: say so, unless it was found wedged before."""
-        if life.was_cut_short:
+        if self._life is not None and self._life.was_cut_short:
             self.killed = self._kill_to_tell = True
         if self._kill_to_tell and self.error is None and not self.stuck:
             self._report(self._crash(Killed(f"{self.path} did not stop within its budget")))
 
-    def _stack(self) -> str:
+    def _stacks(self) -> str:
+        """Where the actor stands, and where each piped work of it does."""
         assert self._life is not None
-        frames = self._life.task.iter_await_frames()
-        return "".join(traceback.StackSummary.extract(frames).format())
+        tasks = (self._life.task, *self._life.nursery.child_tasks)
+        return "\n".join("".join(traceback.StackSummary.extract(each.iter_await_frames()).format()) for each in tasks)
 
     def close(self) -> None:
         """The identity ends for good; the last actor gets what is left in the mailbox."""
@@ -276,7 +312,7 @@ class ActorNode(Node):
 
     def _why(self) -> Exit:
         if self.error is not None:
-            return Exit("crashed", repr(self.error))
+            return Exit("crashed", told(self.error))
         return Exit("killed" if self.killed else "stopped")
 
     def snapshot(self) -> ActorSnapshot:
@@ -295,7 +331,7 @@ class ActorNode(Node):
             shed=cell.shed,
             undelivered=cell.undelivered,
             life=cell.life,
-            last_crash="" if last is None else repr(last)[:READ_MAX],
+            last_crash="" if last is None else told(last),
             state=self._state(),
         )
 
@@ -304,4 +340,4 @@ class ActorNode(Node):
         try:
             return None if self.cell.shown is None else self.cell.shown()
         except Exception as error:  # noqa: BLE001 - shown in its place
-            return f"snapshot raised {error!r}"[:READ_MAX]
+            return f"snapshot raised {told(error)}"

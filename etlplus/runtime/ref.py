@@ -161,6 +161,8 @@ class Ref(Generic[A]):
 
     def _send(self, message: Ask[A, Any], deadline: float) -> Asked:
         cell = self._cell
+        if deadline != deadline:
+            raise ValueError("an ask waits for so many seconds, not for nan")
         asked = Asked(message, deadline, cell.path)
         cell.sent += 1
         try:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from itertools import count
 from random import Random
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar, get_args
 
 import msgspec
 
@@ -38,6 +38,22 @@ rest_for_one: Strategy = "rest_for_one"
 """Stop the children that started after the one that crashed, and start it and them again."""
 
 
+FACTOR_MAX = 1000.0
+
+
+def _require(what: str, value: float, low: float, high: float = float("inf")) -> None:
+    """Refuse a number that makes no sense, with what would; nothing is from or up to nan."""
+    if not low <= value <= high:
+        raise ValueError(
+            f"{what} is at least {low}{'' if high == float('inf') else f' and at most {high}'}, not {value}"
+        )
+
+
+def _require_one_of(what: str, value: str, choices: Any) -> None:
+    if value not in get_args(choices):
+        raise ValueError(f"{what} is one of {', '.join(get_args(choices))}, not {value!r}")
+
+
 class Backoff(msgspec.Struct, frozen=True):
     """How long to wait before a restart: doubling from ``first_s`` to ``cap_s``, jittered, reset after a healthy time."""
 
@@ -46,6 +62,12 @@ class Backoff(msgspec.Struct, frozen=True):
     cap_s: float = 30.0
     jitter: float = 0.2
     reset_after_s: float = 60.0
+
+    def __post_init__(self) -> None:
+        for what in ("first_s", "cap_s", "reset_after_s"):
+            _require(f"{what} of a backoff", getattr(self, what), 0)
+        _require("factor of a backoff", self.factor, 1, FACTOR_MAX)
+        _require("jitter of a backoff", self.jitter, 0, 1)
 
     def wait_s(self, crashes: int, rng: Random) -> float:
         """Seconds to wait after the ``crashes``-th crash in a row, counted from 1."""
@@ -58,6 +80,10 @@ class Intensity(msgspec.Struct, frozen=True):
 
     restarts: int = 5
     within_s: float = 30.0
+
+    def __post_init__(self) -> None:
+        _require("restarts of an intensity", self.restarts, 0)
+        _require("within_s of an intensity", self.within_s, 0)
 
 
 fail: Overflow = "fail"
@@ -75,8 +101,8 @@ class Mailbox(msgspec.Struct, frozen=True):
     overflow: Overflow = fail
 
     def __post_init__(self) -> None:
-        if self.capacity < 1:
-            raise ValueError(f"a mailbox has room for at least one message, not for {self.capacity}")
+        _require("capacity of a mailbox", self.capacity, 1)
+        _require_one_of("overflow of a mailbox", self.overflow, Overflow)
 
 
 BACKOFF, INTENSITY, MAILBOX = Backoff(), Intensity(), Mailbox()
@@ -93,6 +119,11 @@ class Child(msgspec.Struct, Generic[A], frozen=True):
     mailbox: Mailbox
     backoff: Backoff
     intensity: Intensity | None
+
+    def __post_init__(self) -> None:
+        _require_one_of(f"restart of {self.name.value!r}", self.restart, Restart)
+        _require(f"shutdown of {self.name.value!r}", self.shutdown_s, 0)
+        _require(f"start_within of {self.name.value!r}", self.start_within_s, 0)
 
 
 def child(
@@ -127,6 +158,7 @@ class Supervisor:
         intensity: Intensity = INTENSITY,
         name: str = "supervisor",
     ) -> None:
+        _require_one_of(f"strategy of {name!r}", strategy, Strategy)
         self.children = children
         self.strategy = strategy
         self.intensity = intensity
@@ -151,6 +183,7 @@ class Dynamic(Supervisor):
 
     def __init__(self, name: Name[Spawner], *, intensity: Intensity = INTENSITY, children_max: int = 100_000) -> None:
         super().__init__(name=name.value, intensity=intensity)
+        _require(f"children_max of {name.value!r}", children_max, 0)
         self.address = name
         self.children_max = children_max
 
@@ -189,8 +222,7 @@ class Pool(Supervisor):
         intensity: Intensity = INTENSITY,
         **options: Any,
     ) -> None:
-        if size < 1:
-            raise ValueError(f"a pool has at least one member, not {size}")
+        _require(f"size of pool {name.value!r}", size, 1)
         members = [child(Name[A](f"{name.value}-{number}"), make, **options) for number in range(size)]
         super().__init__(*members, name=name.value, intensity=intensity)
         self.address: Name[Any] = name

@@ -10,7 +10,7 @@ is a crash: it goes to the supervisor above.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from contextvars import copy_context
 from typing import Any
 
@@ -28,6 +28,8 @@ from .specs import Child, Dynamic, Mailbox, Pool, Spawn, Supervisor, permanent, 
 from .tree import TreeSnapshot
 
 SPAWNS_MAX = 1024
+NOBODY_WAITS = float("-inf")
+"""The deadline of a spawn that was told, not asked."""
 
 
 class SupervisorNode(Node):
@@ -100,19 +102,10 @@ class SupervisorNode(Node):
             each.cut()
 
     def close(self) -> None:
-        """All identities below end for good.
-
-        Raises:
-            ExceptionGroup: what hooks of the user raised; all have ended nevertheless.
-        """
-        failed: list[Exception] = []
-        for close in (*[each.close for each in self.children], self._close_spawner):
-            try:
-                close()
-            except Exception as error:  # noqa: BLE001 - raised below, when nobody waits any more
-                failed.append(error)
-        if failed:
-            raise ExceptionGroup(f"hooks failed at the end of {self.path}", failed)
+        """All identities below end for good, even if the program is interrupted over one of them."""
+        with ExitStack() as closing:
+            for close in (self._close_spawner, *[each.close for each in reversed(self.children)]):
+                closing.callback(close)  # called in reverse: children first, in start order
 
     def _close_spawner(self) -> None:
         if self._spawner is not None and self._spawner.exit is None:
@@ -239,7 +232,7 @@ class SupervisorNode(Node):
         finally_ = self._for_good if for_good is None else for_good
         if self._spawner is None:
             for node in reversed(list(nodes)):
-                await node.stop(for_good=finally_ or node.restart == temporary)
+                await _stop(node, finally_)
         else:
             async with trio.open_nursery() as nursery:
                 for node in list(nodes):
@@ -252,15 +245,18 @@ class SupervisorNode(Node):
             return
         self._spawner.status = "running"
         async for item in self._spawner.receive:
-            asked = item if isinstance(item, Asked) else Asked(item, float("inf"), self.path)
+            asked = item if isinstance(item, Asked) else Asked(item, NOBODY_WAITS, self.path)
             if not asked.pending:
                 self._spawner.shed += 1
                 continue
             self._spawner.handled += 1
-            if isinstance(asked.message, Spawn):
-                self._duties.start_soon(self._spawn, asked, self._spawner)
-            else:
+            if not isinstance(asked.message, Spawn):
                 self._refuse_spawn(asked, Unhandled(self.path, asked.message))
+            elif not isinstance(asked.message.spec, Child):  # pyright: ignore[reportUnnecessaryIsInstance] - not everybody has a type checker
+                what = type(asked.message.spec).__name__
+                self._refuse_spawn(asked, TypeError(f"{self.path} starts what child(...) makes, not a {what}"))
+            else:
+                self._duties.start_soon(self._spawn, asked, self._spawner)
 
     async def _spawn(self, asked: Asked, spawner: Cell) -> None:
         """Start one more child, and tell the asker how it went."""
@@ -288,14 +284,16 @@ class SupervisorNode(Node):
 
     def _refuse_spawn(self, asked: Asked, why: Exception) -> None:
         """Tell the asker why not; where nobody asked, or has waited that long, it is a dead letter."""
-        if asked.pending and asked.deadline < float("inf"):
+        if asked.pending and asked.deadline != NOBODY_WAITS:
             asked.fail(why)
         else:
             self._directory.surroundings.dead_letters.bury(self.path, asked, "refused")
 
 
 async def _stop(node: ActorNode | SupervisorNode, for_good: bool) -> None:
-    await node.stop(for_good=for_good)
+    await node.stop(for_good=for_good or node.restart == temporary)
+    if for_good and not node.alive:
+        node.close()  # who still waits for it, and stops later, must not wait in vain
 
 
 def node_of(spec: Child[Any] | Supervisor, path: str, directory: Directory) -> ActorNode | SupervisorNode:

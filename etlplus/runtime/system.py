@@ -9,6 +9,7 @@ left when the block is over. A root that gives up cancels the body and raises Sy
 from __future__ import annotations
 
 import sys
+import traceback
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
@@ -17,12 +18,11 @@ from typing import Any, TypeVar
 
 import trio
 
-from .alarms import Alarms
 from .cell import Surroundings
-from .dead_letters import DeadLetter, DeadLetters
+from .dead_letters import DeadLetter
 from .directory import Directory
 from .errors import SystemFailed
-from .groups import lone
+from .groups import unwrapped
 from .node import Crash
 from .ref import Name, Ref
 from .specs import Supervisor
@@ -37,7 +37,7 @@ DeadLetterHook = Callable[[DeadLetter], None]
 
 
 def _print_crash(crash: Crash) -> None:
-    sys.stderr.write(f"{crash.path} crashed: {crash.error!r}\n")
+    sys.stderr.write(f"{crash.path} crashed:\n{''.join(traceback.format_exception(crash.error))}")
 
 
 def _print_dead_letter(letter: DeadLetter) -> None:
@@ -58,6 +58,8 @@ class System:
         self._budget = trio.CancelScope()
         self.body = trio.CancelScope()
         self._stop_asked = trio.Event()
+        self._hooks = directory.surroundings.hooks
+        self._hooks.at_failure = self._end
 
     def ref(self, name: Name[A]) -> Ref[A]:
         """The actor of that name. Raises KeyError if there is none."""
@@ -89,7 +91,7 @@ class System:
     async def run(self) -> None:
         """The tree's one task in the embedder's nursery, in a shield of its own. What cancels its start asks it to stop."""
         try:
-            with trio.CancelScope(shield=True):
+            with trio.CancelScope(shield=True), unwrapped():
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self.directory.surroundings.alarms.ring_when_due)
                     nursery.start_soon(self._stop_when_asked)
@@ -98,8 +100,12 @@ class System:
                     nursery.cancel_scope.cancel()
         finally:
             self._root.close()
-        if self._root.error is not None:
-            raise SystemFailed(f"{self._root.path} failed: {self._root.error}") from self._root.error
+            self._hooks.over = True
+        failures = [*filter(None, [self._root.error]), *self._hooks.failures]
+        if failures:
+            what = f"{self._root.path} failed" if self._root.error is not None else "a hook failed"
+            cause = failures[0] if len(failures) == 1 else ExceptionGroup("all that failed", failures)
+            raise SystemFailed(f"{what}: {failures[0]}") from cause
 
     def begin(self) -> None:
         """Prepare to ``run``."""
@@ -115,7 +121,12 @@ class System:
         """A root that gave up, but over somebody wedged, cannot end: the body shall hear of it all the same."""
         await self._root.wait_ended()
         if self._root.stuck and not self._stop_asked.is_set():
-            self.body.cancel()
+            self._end()
+
+    def _end(self) -> None:
+        """Nobody but the system itself wants it to end: the body hears of that by being cancelled."""
+        self.body.cancel()
+        self.stop()
 
     async def _stop_when_asked(self) -> None:
         await self._stop_asked.wait()
@@ -145,10 +156,10 @@ async def open_system(
         on_dead_letter: Told of messages that nobody will handle, though of ten within five minutes at most.
 
     Raises:
-        SystemFailed: the tree could not start, or its root gave up; the cause tells the story.
+        SystemFailed: the tree could not start, its root gave up, or a hook raised; the cause tells the story.
         ValueError: two actors of the tree have the same name.
     """
-    surroundings = Surroundings(Alarms(), DeadLetters(on_dead_letter), Random(seed))
+    surroundings = Surroundings(on_dead_letter, Random(seed))
     async with running(System(tree, name, drain, Directory(surroundings, on_crash))) as system:
         yield system
 
@@ -157,7 +168,7 @@ async def open_system(
 async def running(system: System) -> AsyncGenerator[System]:
     """Start a system that has been put together, and stop it when the block is left; see ``open_system``."""
     system.begin()
-    try:
+    with unwrapped():
         async with trio.open_nursery() as nursery:
             nursery.start_soon(system.run)
             try:
@@ -166,6 +177,3 @@ async def running(system: System) -> AsyncGenerator[System]:
                     yield system
             finally:
                 system.stop()
-    except BaseExceptionGroup as group:
-        error = lone(group)
-        raise error from error.__cause__

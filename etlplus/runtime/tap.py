@@ -16,6 +16,7 @@ import trio
 
 from .awaiting import finish
 from .cell import Cell, Handler
+from .errors import told
 
 SEEN_MAX = 1024
 
@@ -57,7 +58,7 @@ class Tap:
             try:
                 return await finish(handler(message))
             except BaseException as raised:
-                error = repr(raised)
+                error = told(raised)
                 raise
             finally:
                 self.total += 1

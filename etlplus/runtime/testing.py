@@ -19,11 +19,10 @@ import msgspec
 import trio
 import trio.testing
 
-from .alarms import Alarms
 from .asked import Asked
 from .awaiting import finish
 from .cell import Cell, Exit, Handler, Latest, Own, Surroundings
-from .dead_letters import DeadLetter, DeadLetters
+from .dead_letters import DeadLetter
 from .directory import Directory
 from .node import Crash
 from .ref import Name, Ref
@@ -203,13 +202,16 @@ class Kit:
             self._probes[name.value] = Probe[Any](directory.add(name, f"probe/{name.value}", Mailbox()))
 
     def close(self) -> None:
-        """End the probes, and tell of what went unnoticed.
+        """End the probes: whoever still waits for one hears that it has stopped."""
+        for name in self._probes:
+            self.system.directory.cell(Name(name)).close(Exit("stopped"))
+
+    def assert_nothing_went_unnoticed(self) -> None:
+        """What the end of ``open_kit`` looks at.
 
         Raises:
             AssertionError: there were crashes or dead letters that the test did not take out, or messages got lost.
         """
-        for probe in self._probes.values():
-            self.system.directory.cell(Name(probe.ref.path.removeprefix("probe/"))).close(Exit("stopped"))
         told = [f"{crash.path} crashed: {crash.error!r}" for crash in self.crashes]
         told += [f"{each.path} did not handle {each.message!r}: {each.why}" for each in self.dead_letters]
         if lost := self.system.statistics().unaccounted:
@@ -256,13 +258,16 @@ async def open_kit(
     if not isinstance(trio.lowlevel.current_clock(), trio.testing.MockClock):
         raise RuntimeError("the kit needs virtual time: the fixture autojump_clock, or simulate()")
     kit = Kit(seed, strict=strict)
-    surroundings = Surroundings(Alarms(), DeadLetters(lambda letter: None), Random(seed))
+    surroundings = Surroundings(lambda letter: None, Random(seed))
     directory = Directory(surroundings, kit.crashes.append, kit.meet)
     kit.serve(probes, directory)
-    async with running(System(tree, "", drain, directory)) as kit.system:
-        yield kit
-        await kit.settle()
-    kit.close()
+    try:
+        async with running(System(tree, "", drain, directory)) as kit.system:
+            yield kit
+            await kit.settle()
+    finally:
+        kit.close()
+    kit.assert_nothing_went_unnoticed()
 
 
 def _message(item: Any) -> Any:

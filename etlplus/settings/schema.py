@@ -184,6 +184,14 @@ class Engine(Section, frozen=True, kw_only=True):
         int,
         Meta(ge=0, le=1024, description="Runs that execute at a time; 0 means one per core.", extra={"unit": "count"}),
     ] = 0
+    spares: Annotated[
+        bool,
+        Meta(
+            description="Whether a process waits ready for each slot; without, a load begins a third of a second later, and an "
+            "idle worker takes less memory.",
+            extra={"unit": "yes or no", "accepts": "true or false"},
+        ),
+    ] = True
     calls_max: Annotated[
         int,
         Meta(

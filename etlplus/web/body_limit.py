@@ -30,36 +30,42 @@ class BodyLimit:
         self._max_bytes = max_bytes
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            return  # there is no WebSocket on this port, and Hypercorn answers 500 to who tries
-        whole: bytes | None = None
-        with trio.move_on_after(READ_WITHIN_S):
-            whole = await self._read(scope, receive)
-            if whole is None:
-                accepted = f"at most {self._max_bytes:,} bytes"
-                await _refuse(send, 413, "too_large", f"the body is larger than {self._max_bytes} bytes", accepted)
-                return
-        if whole is None:
+        if scope["type"] == "websocket":
+            where = "live monitoring has a port of its own: monitoring_port in /api/health"
+            await _refuse(send, 404, "no_websocket", "there is no WebSocket on this port", where, "websocket.http")
+            return
+        try:
+            with trio.fail_after(READ_WITHIN_S):
+                whole = await self._read(scope, receive)
+        except trio.TooSlowError:
             too_slow = f"the body did not arrive within {READ_WITHIN_S:.0f} s"
             await _refuse(send, 408, "too_slow", too_slow, "a body that arrives at once")
-            return
-        await self._app(scope, _replay(whole, receive), send)
+        except _TooLarge:
+            accepted = f"at most {self._max_bytes:,} bytes"
+            await _refuse(send, 413, "too_large", f"the body is larger than {self._max_bytes} bytes", accepted)
+        else:
+            if whole is not None:
+                await self._app(scope, _replay(whole, receive), send)
 
     async def _read(self, scope: Message, receive: Receive) -> bytes | None:
-        """The body, or None when it is too large."""
+        """The body, or None when the client left before its end: what came of it is no request."""
         for name, value in scope["headers"]:
             if name == b"content-length" and (not value.isdigit() or int(value) > self._max_bytes):
-                return None
+                raise _TooLarge
         parts = bytearray()
         while True:
             message = await receive()
             if message["type"] != "http.request":
-                return bytes(parts)
+                return None
             parts += message.get("body", b"")
             if len(parts) > self._max_bytes:
-                return None
+                raise _TooLarge
             if not message.get("more_body", False):
                 return bytes(parts)
+
+
+class _TooLarge(Exception):
+    """The body is above the limit, or says it will be."""
 
 
 def _replay(whole: bytes, receive: Receive) -> Receive:
@@ -75,12 +81,13 @@ def _replay(whole: bytes, receive: Receive) -> Receive:
     return replayed
 
 
-async def _refuse(send: Send, status: int, code: str, detail: str, accepted: str) -> None:
+async def _refuse(send: Send, status: int, code: str, detail: str, accepted: str, seam: str = "http") -> None:
+    """Answer with a problem; ``seam`` is what ASGI calls the answers of this kind of connection."""
     data = body(status, code, detail, "none", errors=[Problem(detail, code=code, suggestion=accepted)])
     headers = [
         (b"content-type", CONTENT_TYPE.encode()),
         (b"content-length", str(len(data)).encode()),
         (b"connection", b"close"),
     ]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": data})
+    await send({"type": f"{seam}.response.start", "status": status, "headers": headers})
+    await send({"type": f"{seam}.response.body", "body": data})

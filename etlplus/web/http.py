@@ -2,8 +2,8 @@
 One HTTP connection: Hypercorn's protocol, on a stream that cannot hold us up.
 
 A client that stops reading would block a send for ever, in a shield that not even shutdown could break; here every send has
-a deadline, after which the connection is cut. HTTP/2 without TLS is refused: nothing of ours asks for it, and it is the
-larger surface.
+a deadline, after which the connection is cut. Only HTTP/1.1 is spoken: nothing of ours asks for HTTP/2 without TLS, and it
+is the larger surface.
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ from typing import Any
 import trio
 from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.config import Config
+from hypercorn.protocol.h11 import H11Protocol
+from hypercorn.trio.task_group import TaskGroup
 from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
+from hypercorn.typing import ConnectionState
 
 SEND_WITHIN_S = 10.0
-H2_PREFACE = b"PRI * HTTP/2.0"
 
 
 def config() -> Config:
@@ -36,6 +38,30 @@ class Connection(TCPServer):
     def __init__(self, app: Any, options: Config, context: WorkerContext, stream: trio.SocketStream) -> None:
         super().__init__(ASGIWrapper(app), options, context, {}, _BoundedStream(stream))  # type: ignore[arg-type]  # hypercorn asks for the very class, and uses less
 
+    async def run(self) -> None:
+        """Serve the client until either side ends it. Hypercorn's own would change over to HTTP/2 when asked to."""
+        try:
+            socket = self.stream.socket
+            client, server = socket.getpeername()[:2], socket.getsockname()[:2]
+            async with TaskGroup() as self._task_group:
+                self.protocol = _Http1(  # type: ignore[assignment]  # what the wrapper would wrap
+                    self.app,
+                    self.config,
+                    self.context,
+                    self._task_group,
+                    ConnectionState(self.state),
+                    False,
+                    client,
+                    server,
+                    self.protocol_send,
+                )
+                await self.idle_task.restart(self._task_group, self._idle_timeout)  # pyright: ignore[reportUnknownMemberType]  # untyped
+                await self._read_data()
+        except OSError:
+            pass  # the client is gone
+        finally:
+            await self._close()
+
     async def _read_data(self) -> None:
         await super()._read_data()
         await (
@@ -43,20 +69,22 @@ class Connection(TCPServer):
         )  # else who has left keeps a place among the open connections until he counts as idle
 
 
+class _Http1(H11Protocol):
+    """HTTP/1.1 for good: an offer to change to HTTP/2 is not taken, and its preface is a request for nothing of ours."""
+
+    async def _check_protocol(self, event: Any) -> None:
+        pass
+
+
 class _BoundedStream(trio.abc.Stream):
-    """The client's stream: each send has a deadline, and HTTP/2's preface counts as the end."""
+    """The client's stream: each send has a deadline."""
 
     def __init__(self, stream: trio.SocketStream) -> None:
         self._stream = stream
-        self._first = True
         self.socket = stream.socket
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        data = bytes(await self._stream.receive_some(max_bytes))
-        if self._first and data.startswith(H2_PREFACE):
-            return b""
-        self._first = False
-        return data
+        return bytes(await self._stream.receive_some(max_bytes))
 
     async def send_all(self, data: bytes) -> None:  # type: ignore[override]  # trio's own name, narrower type
         # Hypercorn shields this without a bound; the bound lies inside of its shield.

@@ -57,16 +57,17 @@ class Rest:
         self._decoders = {route.body: msgspec.json.Decoder(route.body) for route in ROUTES if route.body is not None}
         self._document = msgspec.json.encode(openapi.document(etlplus.__version__))
         self.app = QuartTrio("etlplus", static_folder=None)
+        self.app.url_map.merge_slashes = False  # a path with two slashes is not there, rather than somewhere else
         for route in ROUTES:
             self._add(route)
-        self.app.add_url_rule(openapi.PATH, "openapi", self._openapi, methods=["GET"])
+        self.app.add_url_rule(openapi.PATH, "openapi", self._openapi, methods=["GET"], provide_automatic_options=False)
         self.app.register_error_handler(HTTPException, self._not_routed)
 
     def _add(self, route: Route) -> None:
         async def handle(**path: str) -> Response:
             return await self._answer(route, path)
 
-        self.app.add_url_rule(route.path, route.name, handle, methods=[route.method])
+        self.app.add_url_rule(route.path, route.name, handle, methods=[route.method], provide_automatic_options=False)
 
     async def _openapi(self) -> Response:
         return _response(200, self._document, "application/json", _request_id())

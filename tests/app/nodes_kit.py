@@ -58,7 +58,7 @@ class Nodes:
 
         settings = Settings(
             data_dir=str(self._folder / name),
-            engine=Engine(slots=1),
+            engine=Engine(slots=1, spares=False),
             lease=Lease(beat_s=60, expiry_s=300),
             store=Store(url=self.address, postgres=Postgres(listen_url=listen_url)),
             shutdown=Shutdown(drain_s=drain_s),

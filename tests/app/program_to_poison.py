@@ -26,7 +26,7 @@ async def harmless(context: etlplus.RunContext) -> None:
 
 
 async def main(folder: Path) -> None:
-    settings = Settings(data_dir=str(folder / "data"), engine=Engine(slots=1))
+    settings = Settings(data_dir=str(folder / "data"), engine=Engine(slots=1, spares=False))
     async with etlplus.open_service(settings, functions=[deadly, harmless]) as service:
         await service.runs.start("deadly", key="once", unique=Uniqueness(states=tuple(RunState)))
         async with service.events.watch() as news:

@@ -51,6 +51,22 @@ async def test_a_cancelled_nursery_drains_the_house_and_leaves_nothing(
         assert await store.workers() == []
 
 
+@pytest.mark.slow
+async def test_no_process_waits_where_none_is_wanted(copy_job: Callable[..., JobDraft], tmp_path: Path) -> None:
+    """A service without spares starts a process for a load, and has none ready before or after."""
+    before = child_processes()
+    settings = Settings(data_dir=str(tmp_path / "data"), engine=Engine(slots=1, spares=False))
+    async with etlplus.open_service(settings) as service, service.events.watch() as feed:
+        assert child_processes() <= before
+        assert service.house.workshop.statistics().spawned == 0
+        job = await service.jobs.create(copy_job())
+        await service.runs.start(job.id)
+        async for encoded in feed:
+            if b'"succeeded"' in encoded:
+                break
+        assert service.house.workshop.statistics().spares == 0
+
+
 async def test_an_error_of_the_body_comes_out_bare(tmp_path: Path) -> None:
     """What the embedder raises reaches the embedder as it is, not in a group."""
     with pytest.raises(LookupError, match="mine"):

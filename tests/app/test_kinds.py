@@ -27,7 +27,9 @@ AT_ONCE = RetryPolicy(attempts_max=2, base_s=0, cap_s=0)
 @asynccontextmanager
 async def opened(folder: Path, *functions: Any, calls_max: int = 500, drain_s: float = 10) -> AsyncGenerator[Service]:
     settings = Settings(
-        data_dir=str(folder), engine=Engine(slots=1, calls_max=calls_max), shutdown=Shutdown(drain_s=drain_s)
+        data_dir=str(folder),
+        engine=Engine(slots=1, calls_max=calls_max, spares=False),
+        shutdown=Shutdown(drain_s=drain_s),
     )
     async with etlplus.open_service(settings, functions=functions) as service:
         yield service

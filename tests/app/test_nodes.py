@@ -36,7 +36,7 @@ async def greet(context: etlplus.RunContext, name: str) -> None:
 
 
 def settings(folder: Path, address: str) -> Settings:
-    return Settings(data_dir=str(folder), store=Store(url=address), engine=Engine(slots=1))
+    return Settings(data_dir=str(folder), store=Store(url=address), engine=Engine(slots=1, spares=False))
 
 
 class Meeting:

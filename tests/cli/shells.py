@@ -70,7 +70,8 @@ class Shell:
 def open_shell(folder: Path) -> Generator[Shell]:
     """A daemon in the folder, and a shell in which the first admin is signed in; at the end the daemon stops in order."""
     command = [sys.executable, "-m", "etlplus", "serve"]
-    for option in ("data_dir=data", "server.port=0", "monitoring.websocket.port=0", "log.format=json"):
+    ports = ("server.port=0", "monitoring.websocket.port=0")
+    for option in ("data_dir=data", *ports, "engine.spares=false", "log.format=json"):
         command += ["--set", option]
     daemon = subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True)
     assert daemon.stderr is not None

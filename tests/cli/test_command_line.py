@@ -74,6 +74,21 @@ def test_a_good_configuration_is_called_valid(tmp_path, capsys):
     assert capsys.readouterr().out == f"{file}: valid, 1 options set\n"
 
 
+def test_what_is_checked_is_what_would_be_served(tmp_path, monkeypatch, capsys):
+    """The file that the environment names is judged when no other is, and so are the variables themselves."""
+    file = tmp_path / "etlplus.toml"
+    file.write_text("[server]\nprot = 0\n")
+    assert entry(["config", "check"]) == Exit.OK
+    assert capsys.readouterr().out == "defaults and environment: valid, 0 options set\n"
+    monkeypatch.setenv("ETLPLUS_CONFIG", str(file))
+    assert entry(["config", "check"]) == Exit.CONFIGURATION
+    assert f"{file}:2:1: unknown key server.prot (did you mean server.port?)" in capsys.readouterr().err
+    file.write_text("")
+    monkeypatch.setenv("ETLPLUS_LOG__LEVEL", "loud")
+    assert entry(["config", "check"]) == Exit.CONFIGURATION
+    assert "ETLPLUS_LOG__LEVEL" in capsys.readouterr().err
+
+
 def test_config_show_tells_who_set_what_and_no_secret(tmp_path, monkeypatch, capsys):
     """Each option is shown with its value and its origin; secrets only as being set."""
     monkeypatch.setenv("ETLPLUS_AUTH__SECRET", "x" * 40)

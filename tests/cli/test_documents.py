@@ -54,7 +54,7 @@ def test_a_wrong_key_of_a_job_is_placed(tmp_path):
     document = read_document(written(tmp_path, "x.yaml", "name: n\npipeline: {}\nretry:\n  atempts_max: 3\n"))
     problem = problem_of(document.draft)
     assert "atempts_max" in problem.message
-    assert (problem.line, problem.column) == (3, 1)
+    assert (problem.line, problem.column, problem.suggestion) == (4, 3, "did you mean 'attempts_max'?")
 
 
 @pytest.mark.parametrize(("text", "pointer"), [("name: n\nsteps:\n- id: a\n", "/pipeline/steps/0/id"), ("a: 1", "")])

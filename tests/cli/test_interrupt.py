@@ -44,6 +44,18 @@ async def test_ctrl_c_cancels_and_waits_for_the_end() -> None:
     assert done == ["ended"]
 
 
+@pytest.mark.parametrize("word", [signal.SIGTERM, signal.SIGHUP])
+async def test_the_end_of_the_terminal_or_of_its_starter_cancels_too(word: signal.Signals) -> None:
+    """Else whatever the command has started would go on without it."""
+
+    async def act() -> None:
+        os.kill(os.getpid(), word)
+        await trio.sleep_forever()
+
+    with trio.fail_after(20), pytest.raises(KeyboardInterrupt):
+        await interruptible(act)
+
+
 async def test_who_was_started_to_ignore_ctrl_c_ignores_it() -> None:
     """A command in the background of a script is not ended by a Ctrl-C that was meant for something else."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)

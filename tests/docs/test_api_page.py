@@ -33,7 +33,7 @@ async def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncGener
     monkeypatch.chdir(tmp_path)
     settings = Settings(
         data_dir=str(tmp_path / "data"),
-        engine=Engine(slots=1),
+        engine=Engine(slots=1, spares=False),
         server=Server(port=0),
         monitoring=Monitoring(websocket=MonitoringSocket(port=0)),
     )

@@ -40,6 +40,12 @@ def test_a_second_daemon_is_refused_with_the_holder_named(tmp_path, started):
         pass
 
 
+def test_an_error_of_who_holds_it_is_not_taken_for_a_second_holder(tmp_path):
+    """A pipe that is full raises the same error as a lock that is taken."""
+    with pytest.raises(BlockingIOError, match="mine"), hold(tmp_path):
+        raise BlockingIOError("mine")
+
+
 def test_a_directory_that_cannot_be_made_is_the_operators_to_mend(tmp_path):
     """The option is named."""
     (tmp_path / "file").touch()

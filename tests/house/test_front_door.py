@@ -84,8 +84,9 @@ def test_help_is_the_default_and_lists_every_target():
 
 
 @pytest.mark.slow
-def test_an_interrupted_demo_leaves_no_daemon(tmp_path):
-    """Ctrl-C in the middle of the demo ends its daemon too."""
+@pytest.mark.parametrize("word", [signal.SIGINT, signal.SIGHUP])
+def test_an_interrupted_demo_leaves_no_daemon(tmp_path, word):
+    """Ctrl-C, or a terminal that is closed, in the middle of the demo ends its daemon too."""
     demo = subprocess.Popen(
         [sys.executable, "-m", "etlplus", "demo", "--dir", str(tmp_path / "demo")],
         cwd=ROOT,
@@ -98,7 +99,7 @@ def test_an_interrupted_demo_leaves_no_daemon(tmp_path):
     with demo:
         assert demo.stdout is not None
         assert next(line for line in demo.stdout if "started run" in line)
-        demo.send_signal(signal.SIGINT)
+        demo.send_signal(word)
         assert demo.wait(timeout=30) == 130
     listed = subprocess.run(["ps", "-eo", "command="], capture_output=True, text=True, check=True)
     assert str(tmp_path) not in listed.stdout

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from etlplus.engines.load import check
+from etlplus.engines.control import LoadFailed
+from etlplus.engines.load import check, load
 
 
 def step(desk: Any, **new: Any) -> Any:
@@ -31,6 +32,23 @@ def test_a_wrong_type_is_found(desk: Any) -> None:
     """A text cannot be subtracted; DuckDB's own judgment is told."""
     (problem,) = check(step(desk, type="derive", columns={"x": "shop - shop"}).order())
     assert problem.pointer == "/steps/3/columns/x"
+
+
+def test_a_type_for_a_column_that_is_not_there_is_found(desk: Any, calm: Any) -> None:
+    """It would change nothing, and the column that was meant would be guessed."""
+    source = desk.plan["sources"]["orders"] | {"columns": {"PRICE": "INTEGER", "shp": "VARCHAR"}}
+    desk.plan = desk.plan | {"sources": desk.plan["sources"] | {"orders": source}}
+    (problem,) = check(desk.order())
+    assert (problem.pointer, problem.suggestion) == ("/sources/orders/columns/shp", "did you mean 'shop'?")
+    with pytest.raises(LoadFailed, match="has no column 'shp'") as failed:
+        load(desk.order(), calm)
+    assert failed.value.error.code == "invalid_plan"
+
+
+def test_a_source_that_is_no_csv_is_no_problem_of_the_plan(desk: Any) -> None:
+    """A good file may come in its place before the run does."""
+    desk.source.write_text('id,shop,price\n1,a,10\n2,"b,20\n')
+    assert check(desk.order()) == ()
 
 
 def test_without_parameters_only_the_expressions_are_judged(desk: Any) -> None:

@@ -83,12 +83,20 @@ def test_a_source_of_which_nothing_can_be_read_fails(desk: Any, calm: Any, conte
     assert desk.rows() == [(1, "a", 10)]
 
 
-@pytest.mark.parametrize("content", [b"", b'id,shop,price\n1,a,10\n2,"b,20\n3,c,30\n', bytes(range(256)) * 20])
-def test_what_is_no_csv_at_all_is_a_data_error(desk: Any, calm: Any, content: bytes) -> None:
-    """No header, a quote that is never closed, a picture: told as the data's fault, and nothing is written."""
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        (b"", "data_error"),
+        (b'id,shop,price\n1,a,10\n2,"b,20\n3,c,30\n', "data_error"),
+        (bytes(range(256)) * 20, "invalid_plan"),  # whose columns the plan's are not
+    ],
+)
+def test_what_is_no_csv_at_all_fails_in_a_sentence(desk: Any, calm: Any, content: bytes, code: str) -> None:
+    """No header, a quote that is never closed, a picture: told in one line, and nothing is written."""
     with pytest.raises(LoadFailed) as failed:
         load(plain(desk, content).order(), calm)
-    assert failed.value.error.code in ("data_error", "invalid_plan")
+    assert failed.value.error.code == code
+    assert failed.value.error.message.startswith(("source 'orders'", "the pipeline does not fit its data"))
     assert not desk.database.exists()
 
 

@@ -54,6 +54,39 @@ def test_a_wrong_type_is_named_with_its_place() -> None:
     assert (problem.line, problem.column, problem.pointer) == (8, 5, "/steps/0/where")
 
 
+SEVERAL = GOOD.replace("steps:", "  more: {type: csv, path: x}\n  last: {type: csv, path: x}\nsteps:")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "pointer", "place", "suggestion"),
+    [
+        ("more: {type", "more: {tpe", "/sources/more/tpe", (4, 10), "did you mean 'type'?"),
+        ("last: {type: csv, path", "last: {type: csv, pth", "/sources/last/pth", (5, 21), "did you mean 'path'?"),
+        ("last: {type: csv", "last: {type: cvs", "/sources/last/type", (5, 10), "did you mean 'csv'?"),
+        (
+            "last: {type: csv, path: x",
+            "last: {type: csv, path: 5",
+            "/sources/last/path",
+            (5, 21),
+            "a path, absolute or from the job's folder",
+        ),
+        ("  more: {", "  mo-re: {", "/sources/mo-re", (4, 3), "letters, digits and _"),
+        ("id: late", "id: l-te", "/steps/0/id", (7, 5), "letters, digits and _"),
+        ("type: filter", "type: flter", "/steps/0/type", (8, 5), "did you mean 'filter'?"),
+        ("type: filter", "type: x", "/steps/0/type", (8, 5), "accepted: aggregate, derive, filter, join, validate"),
+        ("table: flights", "mode: upsert", "/sinks/0/mode", (12, 54), "accepted: append, replace"),
+        ("table: flights", "x: 5", "/sinks/0/x", (12, 54), "accepted: id, input, mode, path, table, type"),
+        ("name: flights", "x: 5", "/x", (1, 1), "accepted: name, params, sinks, sources, steps"),
+    ],
+)
+def test_what_would_be_right_is_said(
+    old: str, new: str, pointer: str, place: tuple[int, int], suggestion: str | None
+) -> None:
+    """Also in the last of several sources, and for a wrong choice as for a wrong key."""
+    problem = refused(SEVERAL.replace(old, new))
+    assert (problem.pointer, (problem.line, problem.column), problem.suggestion) == (pointer, place, suggestion)
+
+
 def test_an_unknown_input_is_named_with_the_nearest_known_one() -> None:
     """A step may only name what stands before it."""
     problem = refused(GOOD.replace("input: raw", "input: rwa"))

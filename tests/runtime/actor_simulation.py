@@ -3,7 +3,8 @@ Stories about random trees of actors to which everything happens that can happen
 
 Trees: nested supervisors of every strategy, dynamic ones and pools, mailboxes of every policy. Actors: sync and async handlers,
 asks through several others, puts, timers, piped work, watching, stopping. Faults: crashes in handlers, hooks and piped work,
-late and failing starts, stalls, actors that ignore their cancellation for a while, supervisors that give up; and the whole
+also over its cancellation, hooks of the system that fail, late and failing starts, stalls,
+actors that ignore their cancellation for a while, supervisors that give up; and the whole
 system is left, stopped, stopped twice, cancelled from outside at any moment, or brought down by an error of its body.
 """
 
@@ -39,7 +40,6 @@ from etlplus.runtime import (
     RuntimeFault,
     Spawn,
     Spawner,
-    StartFailed,
     Supervisor,
     System,
     SystemFailed,
@@ -118,6 +118,13 @@ class Story:
     numbers: dict[str, int] = field(default_factory=dict)
     lives: int = 0
     ending: str = ""
+
+    def __post_init__(self) -> None:
+        self._mishaps = Random(self.seed)
+
+    def mishap(self, share: float) -> bool:
+        """As ``chance``, from a source of its own, so that what was added later leaves the older stories alone."""
+        return self._mishaps.random() < share
 
     def note(self, what: str, who: str, more: str = "") -> None:
         self.events.append((round(trio.current_time(), 6), what, who, more))
@@ -309,7 +316,12 @@ class Player(Actor[Soul]):
         story = self._story
 
         async def work() -> str:
-            await trio.sleep(story.rng.choice([0, 0.3, 4]))
+            try:
+                await trio.sleep(story.rng.choice([0, 0.3, 4]))
+            except trio.Cancelled:
+                if story.mishap(self._frailty):
+                    raise story.trouble() from None
+                raise
             if story.chance(0.3):
                 raise ValueError("the work failed")
             return "piped"
@@ -455,7 +467,7 @@ class Crowd:
                 within = self._rng.choice([0.1, 1.0, 5.0])
                 asked = self._story.asked(who, self._rng.randint(0, 2))
                 assert await self._in_time(ref.ask(asked, within=within), within) == asked.number
-        except RuntimeFault as fault:
+        except (RuntimeFault, Trouble) as fault:
             self._story.note("faulted", who, type(fault).__name__)
             self._story.look_through(fault)
 
@@ -473,7 +485,7 @@ class Crowd:
             await trio.sleep(self._rng.choice([0, 0.5, 3]))
             try:
                 await self._system.ref(self._rng.choice(self._story.spawners)).ask(Spawn(self._author.actor()))
-            except (RuntimeFault, StartFailed) as fault:
+            except (RuntimeFault, Trouble) as fault:
                 self._story.note("faulted", "spawner", type(fault).__name__)
                 self._story.look_through(fault)
 
@@ -510,6 +522,13 @@ async def _run(story: Story, author: Author) -> None:
         story.look_through(crash.error)
         if isinstance(crash.error, AssertionError):
             story.broken.append(f"the runtime contradicts itself: {crash.error}")
+        if story.mishap(0.02):
+            raise story.trouble()
+
+    def bury(letter: object) -> None:
+        """Dead letters are counted by the runtime; once the system is over, what this raises is the teller's."""
+        if story.mishap(0.01):
+            raise story.trouble()
 
     async with trio.open_nursery() as outside:
         scope = trio.CancelScope()
@@ -524,7 +543,7 @@ async def _run(story: Story, author: Author) -> None:
                     drain=rng.choice([0.0, 2.0, 60.0]),
                     seed=rng.randrange(1000),
                     on_crash=hear,
-                    on_dead_letter=_quiet,
+                    on_dead_letter=bury,
                 ) as system:
                     systems.append(system)
                     crowd = Crowd(story, system, author)
@@ -574,10 +593,6 @@ async def _end(story: Story, system: System, outside: trio.Nursery) -> None:
         system.stop(drain=0)
     if story.ending == "cancel":
         await trio.sleep_forever()
-
-
-def _quiet(letter: object) -> None:
-    """Dead letters are counted by the runtime."""
 
 
 def play(seed: int) -> Story:

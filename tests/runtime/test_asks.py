@@ -311,3 +311,54 @@ async def test_asks_in_the_mailbox_of_one_that_is_gone_end(autojump_clock: MockC
             await system.ref(A).ask(Count())
         assert not stopped.value.begun
         assert isinstance(stopped.value, RuntimeFault)
+
+
+async def test_a_deadline_that_is_no_number_is_refused(autojump_clock: MockClock) -> None:
+    """It would put the deadlines of all others out of order; nothing is sent."""
+    async with open_system(Supervisor(notebook(A, []))) as system:
+        system.ref(A).tell(Do(nap(20)))
+        pending = [system.ref(A).request(Count(), within=within) for within in (3, 2, 1)]
+        with pytest.raises(ValueError, match="not for nan"):
+            system.ref(A).request(Count(), within=float("nan"))
+        for each in pending:
+            with pytest.raises(AskTimeout):
+                await each
+        assert trio.current_time() == pytest.approx(3)
+
+
+@pytest.mark.parametrize("within", [0, -1, -1e9])
+async def test_a_deadline_in_the_past_ends_at_once(autojump_clock: MockClock, within: float) -> None:
+    """The ask is not handled, and no time passes."""
+    log: list[str] = []
+    async with open_system(Supervisor(notebook(A, log, mailbox=Mailbox(1)))) as system:
+        with pytest.raises(AskTimeout):
+            await system.ref(A).ask(Get(lambda me: me.log.append("done")), within=within)
+        system.ref(A).tell(Do(nap(1)))
+        await trio.testing.wait_all_tasks_blocked()
+        system.ref(A).tell(Note("fills it"))
+        with pytest.raises(AskTimeout):
+            await system.ref(A).put(Note("x"), within=within)
+        assert trio.current_time() == 0
+    assert log == ["start a", "fills it", "stop a"]
+    assert system.statistics().unaccounted == 0
+
+
+async def test_who_waits_for_one_that_was_cut_does_not_wait_in_vain(autojump_clock: MockClock) -> None:
+    """What lies in the mailbox of an actor that ends over a stop ends with it: who stops later is not cut for that."""
+    crashes: list[str] = []
+    log: list[str] = []
+
+    async def ask_b(me: Notebook) -> None:
+        with pytest.raises(ActorStopped):
+            await me.ctx.ref(B).ask(Count(), within=1000)
+        me.log.append("was told")
+
+    tree = Supervisor(notebook(A, log), notebook(B, [], shutdown=1))
+    async with open_system(tree, on_crash=lambda crash: crashes.append(crash.path), on_dead_letter=unread) as system:
+        system.ref(B).tell(Do(nap(1000)))
+        await trio.testing.wait_all_tasks_blocked()
+        system.ref(A).tell(Do(ask_b))
+        await trio.testing.wait_all_tasks_blocked()
+    assert log == ["start a", "was told", "stop a"]
+    assert crashes == ["supervisor/b"]
+    assert trio.current_time() == pytest.approx(1)

@@ -21,3 +21,14 @@ def test_the_crawler_gives_up_a_page_and_not_the_crawl() -> None:
     """The page that crashes its reader is named with the reason; all others are read."""
     pages = ["/ read", "/cart read", "/news read", "/old given up: not found", "/shop read"]
     assert said_by("crawler.py") == pages
+
+
+def test_the_restaurant_serves_what_it_has_and_closes_in_order() -> None:
+    """The kitchen starts anew after its fire; a table that left eats no more; the host hears of all before it closes."""
+    assert said_by("restaurant.py") == [
+        "no gold today",
+        "the chef was asked 7 times",
+        "never eaten: hot fish, hot cake",
+        "thanks for hot fish, bread, hot cake",
+        "1 left in peace, 1 in anger",
+    ]

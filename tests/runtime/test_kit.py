@@ -13,9 +13,11 @@ import trio
 from actor_kit import AT_ONCE, A, B, Boom, Count, Note, notebook
 from trio.testing import MockClock
 
+import etlplus.testing
 from etlplus.runtime import (
     Actor,
     ActorRestarted,
+    ActorStopped,
     Ask,
     Dynamic,
     MailboxFull,
@@ -306,3 +308,21 @@ def test_a_simulation_hands_out_its_result_and_its_error() -> None:
 
     with deterministic(3), pytest.raises(OSError, match=str(Random(3).random())):
         simulate(broken, 3)
+
+
+async def test_who_waits_for_a_probe_does_not_wait_in_vain(autojump_clock: MockClock) -> None:
+    """A test that fails before it answers leaves nobody hanging."""
+    with pytest.raises(OSError, match="the test failed"):  # noqa: PT012 - the block is what fails
+        async with open_kit(Supervisor(), probes=[A]) as kit:
+            pending = kit.ref(A).request(Count(), within=1000)
+            raise OSError("the test failed")
+    with pytest.raises(ActorStopped):
+        await pending
+    assert trio.current_time() == 0
+
+
+def test_the_kit_is_part_of_the_one_that_is_shipped() -> None:
+    """Who tests actors of the service finds it beside the exams of the stores."""
+    assert etlplus.testing.__all__ == ["Kit", "Probe", "deterministic", "open_kit", "simulate"]
+    assert etlplus.testing.open_kit is open_kit
+    assert etlplus.testing.simulate is simulate

@@ -23,7 +23,7 @@ from etlplus.runtime import (
 async def test_letters_to_one_that_is_gone_are_visible_by_default(
     autojump_clock: MockClock, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The sender is told, the letter is kept, and a line on stderr says so; crashes have theirs, too."""
+    """The sender is told, the letter is kept, and a line on stderr says so; crashes are told there with their traceback."""
     async with open_system(Supervisor(notebook(A, [], restart=transient))) as system:
         system.ref(A).tell(Boom())
         system.ref(A).tell(End())
@@ -32,10 +32,14 @@ async def test_letters_to_one_that_is_gone_are_visible_by_default(
         with pytest.raises(ActorStopped, match="supervisor/a has stopped"):
             system.ref(A).tell(Note("late"))
         assert list(system.dead_letters) == [DeadLetter("supervisor/a", Note("late"), "stopped", 3.0)]
-    assert capsys.readouterr().err.splitlines() == [
-        "supervisor/a crashed: ValueError('boom')",
-        "supervisor/a will not handle Note: stopped",
+    first, second, *_, error, note, letter = capsys.readouterr().err.splitlines()
+    assert [first, second, error] == [
+        "supervisor/a crashed:",
+        "Traceback (most recent call last):",
+        "ValueError: boom",
     ]
+    assert note.startswith("supervisor/a: life 1, over Boom")
+    assert letter == "supervisor/a will not handle Note: stopped"
 
 
 async def test_letters_are_told_sparingly_and_counted_all(autojump_clock: MockClock) -> None:

@@ -229,5 +229,5 @@ async def test_timers_take_nobodys_place_in_the_mailbox(autojump_clock: MockCloc
 
 def test_a_mailbox_without_room_is_refused() -> None:
     """At least one message must fit."""
-    with pytest.raises(ValueError, match="room for at least one message, not for 0"):
+    with pytest.raises(ValueError, match="capacity of a mailbox is at least 1, not 0"):
         Mailbox(0)

@@ -12,6 +12,7 @@ from trio.testing import MockClock
 from etlplus.runtime import (
     ActorStopped,
     AskTimeout,
+    Backoff,
     Dynamic,
     Intensity,
     Mailbox,
@@ -105,7 +106,7 @@ async def test_members_restart_one_by_one(autojump_clock: MockClock) -> None:
 
 def test_a_pool_has_members() -> None:
     """At least one."""
-    with pytest.raises(ValueError, match="at least one member, not 0"):
+    with pytest.raises(ValueError, match="size of pool 'pool' is at least 1, not 0"):
         pool([], size=0)
 
 
@@ -288,3 +289,53 @@ async def test_a_spawner_that_is_full_says_so(autojump_clock: MockClock) -> None
         spec = child(A, lambda: Notebook([]))
         with pytest.raises(MailboxFull):
             _ = [system.ref(CHILDREN).request(Spawn(spec)) for _ in range(2000)]
+
+
+async def test_who_waits_for_ever_for_a_spawn_hears_that_it_was_refused(autojump_clock: MockClock) -> None:
+    """An ask always ends, even one without a deadline."""
+    async with open_system(Supervisor(Dynamic(CHILDREN, children_max=0))) as system:
+        with trio.fail_after(10), pytest.raises(Refuse):
+            await spawn(system, notebook(A, []), within=float("inf"))
+
+
+async def test_only_what_child_makes_is_spawned(autojump_clock: MockClock) -> None:
+    """Anything else is refused to the asker, and harms nobody."""
+    async with open_system(Supervisor(Dynamic(CHILDREN))) as system:
+        for wrong in (Supervisor(), Notebook, None):
+            with pytest.raises(TypeError, match=r"supervisor/children starts what child\(\.\.\.\) makes, not a "):
+                await spawn(system, wrong)
+        assert await (await spawn(system, notebook(A, []))).ask(Count()) == 1
+
+
+async def test_mail_for_a_pool_in_which_all_have_crashed_waits(autojump_clock: MockClock) -> None:
+    """As long as they will be back, their mailboxes take it, within their bounds."""
+    log: list[str] = []
+    members = pool(log, size=2, backoff=Backoff(first_s=3, jitter=0), mailbox=Mailbox(1))
+    async with open_system(Supervisor(members), on_crash=quiet) as system:
+        ref = system.ref(POOL)
+        for _ in range(2):
+            ref.tell(Boom())
+        await trio.testing.wait_all_tasks_blocked()
+        for number in range(2):
+            ref.tell(Note(str(number)))
+        with pytest.raises(MailboxFull):
+            ref.tell(Note("too much"))
+        await ref.put(Note("2"), within=10)
+        await trio.testing.wait_all_tasks_blocked()
+        assert sorted(log) == ["0", "1", "2"] + ["start a"] * 4
+        assert trio.current_time() == pytest.approx(3)
+
+
+async def test_a_name_that_is_free_again_is_somebody_elses(autojump_clock: MockClock) -> None:
+    """The reference of the one before stays with the one before."""
+    async with open_system(Supervisor(Dynamic(CHILDREN)), on_dead_letter=unread) as system:
+        before = await spawn(system, notebook(A, [], restart=temporary))
+        before.tell(End())
+        await before.wait_stopped()
+        after = await spawn(system, notebook(A, log := []))
+        with pytest.raises(ActorStopped):
+            before.tell(Note("for whom?"))
+        assert (await before.wait_stopped()).reason == "stopped"
+        assert system.ref(A) is not before
+        assert await after.ask(Count()) == 1
+        assert log == ["start a"]

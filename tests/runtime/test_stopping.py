@@ -13,10 +13,12 @@ from actor_kit import (
     C,
     Count,
     Do,
+    Down,
     End,
     Get,
     Note,
     Notebook,
+    Notes,
     Slow,
     fail,
     ignore_cancels_until,
@@ -31,11 +33,16 @@ from etlplus.runtime import (
     ActorStopped,
     Backoff,
     Crash,
+    Dynamic,
     Exit,
     Killed,
+    Name,
+    Spawn,
+    Spawner,
     Supervisor,
     System,
     Wedged,
+    child,
     lone,
     one_for_all,
     open_system,
@@ -438,3 +445,113 @@ async def test_systems_in_systems(autojump_clock: MockClock) -> None:
             assert await inner.ref(A).ask(Slow(1)) == 1
         assert await outer.ref(A).ask(Slow(1)) == 1
     assert log == ["start a", "start a", "stop a", "stop a"]
+
+
+async def test_what_the_body_raises_comes_out_as_it_was(autojump_clock: MockClock) -> None:
+    """A group stays a group, and an error keeps what it was raised from and over."""
+    with pytest.raises(ExceptionGroup) as grouped:
+        async with open_system(Supervisor(notebook(A, []))):
+            raise ExceptionGroup("several", [ValueError("one")])
+    assert repr(grouped.value) == "ExceptionGroup('several', [ValueError('one')])"
+    with pytest.raises(ValueError, match="over another") as raised:  # noqa: PT012 - the block is what fails
+        async with open_system(Supervisor(notebook(A, []))):
+            try:
+                raise OSError("first")
+            except OSError:
+                raise ValueError("over another")  # noqa: B904 - that is what it is about
+    assert repr(raised.value.__context__) == "OSError('first')"
+    assert not raised.value.__suppress_context__
+
+
+@pytest.mark.parametrize("hook", ["handler", "at_start", "at_stop", "at_end"])
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
+async def test_an_interrupt_ends_the_program_and_is_nobodys_crash(
+    autojump_clock: MockClock, kind: type[BaseException], hook: str
+) -> None:
+    """From wherever an actor raises it: it comes out as it is, is reported as no crash, and leaves nothing behind."""
+    crashes: list[str] = []
+    before = living()
+    hooks: dict[str, Any] = {} if hook == "handler" else {hook: fail(kind())}
+    inner = Supervisor(notebook(B, [], shutdown=1, **hooks), name="inner")
+    with pytest.raises(kind):  # noqa: PT012 - the block is what fails
+        async with open_system(
+            Supervisor(notebook(A, []), inner),
+            on_crash=lambda crash: crashes.append(type(crash.error).__name__),
+            on_dead_letter=unread,
+        ) as system:
+            if hook in ("handler", "at_end"):
+                system.ref(B).tell(Do(fail(kind()) if hook == "handler" else nap(100)))
+                await trio.testing.wait_all_tasks_blocked()
+                system.ref(B).tell(Note("left"))
+            if hook == "handler":
+                await trio.sleep_forever()
+    assert set(crashes) <= {"Killed"}
+    assert living() == before
+
+
+async def test_one_of_many_that_is_wedged_holds_up_none_of_the_others(autojump_clock: MockClock) -> None:
+    """A thousand children of a dynamic supervisor stop at once, and in the time of the slowest."""
+    release = trio.Event()
+    children = Name[Spawner]("children")
+    log: list[str] = []
+    async with trio.open_nursery() as nursery:
+
+        async def let_go() -> None:
+            await trio.sleep(10)
+            assert log.count("stop n") == 999
+            release.set()
+
+        async with open_system(Supervisor(Dynamic(children)), on_crash=quiet) as system:
+            for number in range(1000):
+                name = Name[Notes](f"n{number}")
+                spec = child(name, lambda: Notebook(log, "n", at_stop=nap(1)), shutdown=2)
+                ref = await system.ref(children).ask(Spawn(spec))
+            ref.tell(Do(lambda me: ignore_cancels_until(release)))
+            await trio.testing.wait_all_tasks_blocked()
+            nursery.start_soon(let_go)
+    assert trio.current_time() == pytest.approx(10)
+
+
+async def test_who_crashes_while_it_stops_is_not_started_again(autojump_clock: MockClock) -> None:
+    """What was queued behind is undelivered, and the others stop as if nothing were."""
+    log: list[str] = []
+    left: list[Any] = []
+    async with open_system(
+        Supervisor(notebook(A, log), notebook(B, log, at_end=left.extend)), on_crash=quiet, on_dead_letter=unread
+    ) as system:
+        for message in (Note("1"), Boom(), Note("2")):
+            system.ref(B).tell(message)
+        system.stop()
+    assert log == ["start a", "start b", "1", "stop a"]
+    assert left == [Note("2")]
+
+
+async def test_a_watcher_that_stops_later_hears_of_those_that_stop_before_it(autojump_clock: MockClock) -> None:
+    """Each has ended for good at its own stop, not only when all have."""
+    log: list[str] = []
+    tree = Supervisor(notebook(A, log), notebook(B, log, at_stop=nap(1)), notebook(C, log))
+    async with open_system(tree) as system:
+        await system.ref(A).ask(Get(lambda me: me.ctx.watch(me.ctx.ref(C), Down)))
+    assert log == ["start a", "start b", "start c", "stop c", "down stopped", "stop b", "stop a"]
+
+
+async def test_a_system_within_a_handler_drains_when_the_handler_is_cut(autojump_clock: MockClock) -> None:
+    """Its actors stop in order; within the moment that a cut actor is given, or else that one counts as wedged."""
+    for drain, told in ((0.5, []), (50.0, ["Wedged"])):
+        log: list[str] = []
+        crashes: list[str] = []
+
+        async def inner(me: Notebook, drain: float = drain, log: list[str] = log) -> None:
+            tree = Supervisor(notebook(B, log, shutdown=100), notebook(C, log), name="inner")
+            async with open_system(tree, drain=drain, on_crash=quiet) as system:
+                system.ref(B).tell(Do(nap(20)))
+                await trio.sleep_forever()
+
+        def hear(crash: Crash, crashes: list[str] = crashes) -> None:
+            crashes.append(type(crash.error).__name__)
+
+        async with open_system(Supervisor(notebook(A, [], shutdown=1)), on_crash=hear) as system:
+            system.ref(A).tell(Do(inner))
+            await trio.testing.wait_all_tasks_blocked()
+        assert log[:3] == ["start b", "start c", "stop c"]
+        assert [each for each in crashes if each != "Killed"] == told

@@ -427,3 +427,56 @@ async def test_a_life_that_works_beside_a_crash_is_the_only_one(autojump_clock: 
         await trio.sleep(1)
         await system.ref(A).ask(Count())
         assert log == ["start a", "start b", "start a", "start b"]
+
+
+def _three_levels(log: list[str], *restarts: int) -> Supervisor:
+    tree: Supervisor | None = None
+    for level, most in zip(("third", "second", "first"), restarts, strict=True):
+        inner = notebook(A, log) if tree is None else tree
+        tree = Supervisor(inner, intensity=Intensity(most, 10), name=level)
+    assert tree is not None
+    return tree
+
+
+async def test_a_failure_goes_up_as_far_as_somebody_bears_it(autojump_clock: MockClock) -> None:
+    """Two levels give up, the third starts all below it again; what was queued is handled."""
+    log: list[str] = []
+    crashes: list[str] = []
+    tree = _three_levels(log, 0, 0, 1)
+    async with open_system(tree, on_crash=lambda crash: crashes.append(crash.path)) as system:
+        for text in ("1", None, "2"):
+            system.ref(A).tell(Boom() if text is None else Note(text))
+        assert await system.ref(A).ask(Count()) == 4
+    assert crashes == ["first/second/third/a", "first/second/third", "first/second"]
+    assert log == ["start a", "1", "start a", "2", "stop a"]
+
+
+async def test_a_failure_that_nobody_bears_comes_out_with_its_whole_story(autojump_clock: MockClock) -> None:
+    """From the root's failure, cause by cause, down to what the actor raised."""
+    with pytest.raises(SystemFailed) as failed:  # noqa: PT012 - the block is what fails
+        async with open_system(_three_levels([], 0, 0, 0), on_crash=quiet) as system:
+            system.ref(A).tell(Boom())
+            await trio.sleep_forever()
+    causes: list[str] = []
+    error: BaseException | None = failed.value
+    while error is not None:
+        causes.append(type(error).__name__)
+        error = error.exceptions[0] if isinstance(error, ExceptionGroup) else error.__cause__
+    assert causes == ["SystemFailed", *["GaveUp", "ExceptionGroup"] * 3, "ValueError"]
+
+
+async def test_a_start_that_makes_nothing_of_its_deadline_fails(autojump_clock: MockClock) -> None:
+    """Also if it swallows its cancellation and returns."""
+
+    async def stubbornly(me: Notebook) -> None:
+        try:
+            await trio.sleep(100)
+        except trio.Cancelled:
+            me.log.append("never mind")  # and not raised again, as it should be
+
+    log: list[str] = []
+    with pytest.raises(SystemFailed, match="supervisor/a did not start"):
+        async with open_system(Supervisor(notebook(A, log, at_start=stubbornly, start_within=1)), on_crash=quiet):
+            pytest.fail("the body must not run")
+    assert log == ["never mind", "start a"]
+    assert trio.current_time() == pytest.approx(1)

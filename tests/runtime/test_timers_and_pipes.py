@@ -6,7 +6,26 @@ from typing import Any
 
 import pytest
 import trio
-from actor_kit import A, B, Boom, C, Count, Do, Down, End, Get, Note, Notebook, Slow, fail, nap, notebook, quiet, unread
+from actor_kit import (
+    A,
+    B,
+    Boom,
+    C,
+    Count,
+    Do,
+    Down,
+    End,
+    Get,
+    Note,
+    Notebook,
+    Slow,
+    fail,
+    ignore_cancels_until,
+    nap,
+    notebook,
+    quiet,
+    unread,
+)  # fmt: skip
 from trio.testing import MockClock
 
 from etlplus.runtime import (
@@ -18,6 +37,7 @@ from etlplus.runtime import (
     System,
     Task,
     Timer,
+    Wedged,
     open_system,
     temporary,
     transient,
@@ -360,3 +380,64 @@ async def test_an_actor_acts_through_its_context_alone(autojump_clock: MockClock
         assert context.me.path == "supervisor/a"
         assert not context.stopping
     assert context.stopping
+
+
+@pytest.mark.parametrize("ends", ["crash", "cancel", "stop"])
+async def test_what_piped_work_raises_over_its_cancellation_is_a_crash(autojump_clock: MockClock, ends: str) -> None:
+    """Nobody would hear a message any more, and no error is lost."""
+    log: list[str] = []
+    crashes: list[str] = []
+
+    async def work() -> str:
+        try:
+            await trio.sleep_forever()
+        finally:
+            raise OSError("in the end")
+
+    async def begin(me: Notebook) -> None:
+        if "begun" not in log:
+            log.append("begun")
+            task = me.ctx.pipe(work(), Note, lambda error: Note(repr(error)))
+            await trio.sleep(1)
+            if ends == "cancel":
+                task.cancel()
+
+    tree = Supervisor(notebook(A, log))
+    async with open_system(tree, on_crash=lambda crash: crashes.append(repr(crash.error))) as system:
+        await do(system, begin)
+        if ends == "crash":
+            system.ref(A).tell(Boom())
+        if ends != "stop":
+            await trio.sleep(1)
+    assert len(crashes) == 1
+    assert "OSError('in the end')" in crashes[0]
+    assert ("ValueError('boom')" in crashes[0]) == (ends == "crash")
+    assert "OSError('in the end')" not in log
+    assert system.statistics().unaccounted == 0
+
+
+async def test_work_that_outlives_its_actor_is_told_of_and_keeps_the_next_life_waiting(
+    autojump_clock: MockClock,
+) -> None:
+    """The actor has crashed, but what it piped ignores its cancellation: that is reported, with the place where it stands."""
+    release = trio.Event()
+    crashes: list[BaseException] = []
+    log: list[str] = []
+
+    def begin(me: Notebook) -> None:
+        me.ctx.pipe(ignore_cancels_until(release), lambda _: Note("x"), lambda error: Note(repr(error)))
+
+    tree = Supervisor(notebook(A, log))
+    async with open_system(tree, on_crash=lambda crash: crashes.append(crash.error)) as system:
+        await do(system, begin)
+        system.ref(A).tell(Boom())
+        await trio.sleep(0.9)
+        assert crashes == []
+        await trio.sleep(0.2)
+        assert [type(error) for error in crashes] == [Wedged]
+        assert "ignore_cancels_until" in str(crashes[0])
+        assert system.tree().actors[0].status == "wedged"
+        release.set()
+        assert await system.ref(A).ask(Count()) == 2
+    assert [type(error) for error in crashes] == [Wedged, ValueError]
+    assert log == ["start a", "start a", "stop a"]

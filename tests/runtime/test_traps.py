@@ -23,7 +23,6 @@ from etlplus.runtime import (
     Spawn,
     Spawner,
     Supervisor,
-    SystemFailed,
     one_for_all,
     open_system,
     temporary,
@@ -224,41 +223,6 @@ async def test_every_wait_of_a_stop_has_an_end(autojump_clock: MockClock) -> Non
 async def _ignore(release: trio.Event) -> Any:
     with trio.CancelScope(shield=True):
         await release.wait()
-
-
-async def test_a_hook_for_dead_letters_that_fails_keeps_nobody_waiting(autojump_clock: MockClock) -> None:
-    """What it raises comes out of open_system, after every ask has ended; so does what the hook for crashes raises."""
-    asks: list[Any] = []
-    tree = Supervisor(notebook(A, [], shutdown=1), notebook(B, [], shutdown=1))
-    with pytest.raises(ExceptionGroup) as raised:  # noqa: PT012 - the block is what fails
-        async with open_system(tree, on_crash=quiet, on_dead_letter=fail(OSError("log is full"))) as system:
-            for name in (A, B):
-                system.ref(name).tell(Do(nap(100)))
-            await trio.testing.wait_all_tasks_blocked()
-            for name in (A, B):
-                system.ref(name).tell(Note("left"))
-                asks.append(system.ref(name).request(Count(), within=1000))
-    assert [repr(each) for each in raised.value.exceptions] == ["OSError('log is full')"] * 2
-    for pending in asks:
-        with pytest.raises(ActorStopped):
-            await pending
-    with pytest.raises(SystemFailed) as failed:  # noqa: PT012 - the block is what fails
-        async with open_system(Supervisor(notebook(A, [])), on_crash=_only_once(OSError("log is full"))) as system:
-            system.ref(A).tell(Boom())
-            await trio.sleep_forever()
-    assert repr(failed.value.__cause__) == "OSError('log is full')"
-
-
-def _only_once(error: Exception) -> Any:
-    """A hook that fails at its first call."""
-    told: list[object] = []
-
-    def hear(crash: object) -> None:
-        told.append(crash)
-        if len(told) == 1:
-            raise error
-
-    return hear
 
 
 async def test_an_ask_to_one_that_crashes_again_and_again_ends(autojump_clock: MockClock) -> None:

@@ -25,7 +25,7 @@ HANG_S = 20.0
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return Settings(data_dir=str(tmp_path / "data"), engine=Engine(slots=1))
+    return Settings(data_dir=str(tmp_path / "data"), engine=Engine(slots=1, spares=False))
 
 
 @etlplus.job("work")

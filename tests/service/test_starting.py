@@ -24,7 +24,7 @@ async def count(context: etlplus.RunContext, *, number: int) -> None:
 
 @pytest.fixture
 async def service(tmp_path: Path) -> AsyncGenerator[Service]:
-    settings = Settings(data_dir=str(tmp_path), engine=Engine(slots=1))
+    settings = Settings(data_dir=str(tmp_path), engine=Engine(slots=1, spares=False))
     async with etlplus.open_service(settings, functions=[count]) as opened:
         await opened.house.store.save_queue(QueueDraft(name="still"), now=opened.house.now())
         await opened.house.store.set_queue_mode("still", QueueMode.PAUSED, now=opened.house.now())

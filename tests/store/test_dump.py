@@ -39,9 +39,11 @@ def carry_out(words: list[str], **places: str) -> None:
 
 
 @pytest.mark.slow
-async def test_a_dump_of_a_store_in_use_can_be_restored(new_database: Callable[[], str], tmp_path: Path) -> None:
+async def test_a_dump_of_a_store_in_use_can_be_restored(
+    new_database: Callable[[], str], bare_database: Callable[[], str], tmp_path: Path
+) -> None:
     """It is of one moment: of units that made seven runs each there are whole ones only; what was stored before is all there."""
-    source, target, done = new_database(), new_database(), False
+    source, target, done = new_database(), bare_database(), False
     dump, restore = commands("pg_dump")[0], commands("pg_restore")[0]
     async with open_store(source, rng=Random(1)) as store:
         job = await a_job(store)

@@ -56,18 +56,18 @@ async def catalog(bridge: Bridge) -> dict[str, list[tuple[Any, ...]]]:
     return await bridge.run(unit)
 
 
-async def test_postgres_made_at_once_equals_postgres_made_step_by_step(new_database: Callable[[], str]) -> None:
+async def test_postgres_made_at_once_equals_postgres_made_step_by_step(bare_database: Callable[[], str]) -> None:
     """Every table, column, index, constraint and option."""
-    async with open_bridge(new_database(), "etlplus") as whole, open_bridge(new_database(), "etlplus") as stepwise:
+    async with open_bridge(bare_database(), "etlplus") as whole, open_bridge(bare_database(), "etlplus") as stepwise:
         assert await whole.run(postgres.migrate) == len(postgres.MIGRATIONS)
         for version in range(1, len(postgres.MIGRATIONS) + 1):
             assert await stepwise.run(lambda db, version=version: postgres.migrate(db, version)) == version
         assert await catalog(stepwise) == await catalog(whole)
 
 
-async def test_nodes_that_start_together_migrate_once(new_database: Callable[[], str]) -> None:
+async def test_nodes_that_start_together_migrate_once(bare_database: Callable[[], str]) -> None:
     """They take turns under a lock; each finds the schema as it should be."""
-    address = new_database()
+    address = bare_database()
     versions: list[int] = []
 
     async def start() -> None:
@@ -197,9 +197,9 @@ async def test_sqlite_takes_over_what_the_first_version_stored(tmp_path: Path) -
         await everything_is_there(store)
 
 
-async def test_postgres_takes_over_what_the_first_version_stored(new_database: Callable[[], str]) -> None:
+async def test_postgres_takes_over_what_the_first_version_stored(bare_database: Callable[[], str]) -> None:
     """A database of version 1 is opened, and nothing of it is lost."""
-    address = new_database()
+    address = bare_database()
 
     async def fill(db: Any) -> None:
         await postgres.migrate(db, 1)
@@ -229,7 +229,7 @@ async def test_a_newer_schema_is_left_alone(kind: str, request: pytest.FixtureRe
         db.execute("PRAGMA user_version = 99")
         db.close()
     else:
-        url = request.getfixturevalue("new_database")()
+        url = request.getfixturevalue("bare_database")()
         async with open_bridge(url, "etlplus") as bridge:
             await bridge.run(postgres.migrate)
             await bridge.run(lambda db: db.execute("INSERT INTO schema_version VALUES (99)"))

@@ -117,7 +117,7 @@ async def test_a_whole_service_works_behind_a_pooler(pooled: str, tmp_path: Path
     plan = {"name": "people", "sources": {"people": {"type": "csv", "path": "people.csv"}}, "sinks": [sink]}
     settings = Settings(
         data_dir=str(tmp_path / "data"),
-        engine=Engine(slots=1),
+        engine=Engine(slots=1, spares=False),
         store=StoreSettings(url=pooled, postgres=Postgres(pgbouncer=True)),
     )
     async with etlplus.open_service(settings) as service, service.events.watch() as news:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from etlplus.jobs.queues import HOUSE, LimitDraft
 from etlplus.store.opening import open_store
 from etlplus.store.postgres.bridge import Bridge, Db, Lane, open_bridge
 from etlplus.store.postgres.marks import BOTTOM
@@ -23,7 +24,7 @@ AMOUNT = 200_000
 SEED = """
     INSERT INTO run_live (id, lane, job_id, state, queue, rank_at, run_at, attempt, cancel_requested, worker_id, waits_until, doc)
     SELECT
-        to_char(n, 'FM0000000'), 1 + n % 2, 'j', (ARRAY['queued', 'queued', 'queued', 'scheduled', 'running'])[1 + n % 5],
+        to_char(n, 'FM0000000'), 1 + n % 3, 'j', (ARRAY['queued', 'queued', 'queued', 'scheduled', 'running'])[1 + n % 5],
         'default', $1::timestamptz + n * interval '1 ms', $1::timestamptz + n * interval '1 ms', 0, false,
         CASE n % 5 WHEN 4 THEN 'w' || n % 1000 END, $1::timestamptz + interval '1 day', '{}'
     FROM generate_series(1, $2::int) AS n
@@ -47,17 +48,13 @@ JOBS = """
 """
 ONE = ["0000001"]
 KEYS = [f"k/{number}" for number in range(1, 65)]
-LANES = list(range(3, 67))
+LANES = list(range(4, 68))
+MARKS = [[1, 2, 3], [BOTTOM[0]] * 3, [BOTTOM[1]] * 3]
 HOT: dict[str, tuple[str, list[Any], Lane, int]] = {
     "claim": (claims.TAKE, ["w", NOW, [1], [200], [BOTTOM[0]], [BOTTOM[1]], [False]], Lane.CLAIM, 5000),
-    "claim under limits": (
-        claims.TAKE_WITHIN,
-        ["w", NOW, 1, *BOTTOM, 200, ["k1", "k2"], [10_001, 10_002]],
-        Lane.CLAIM,
-        500,
-    ),
     "heads": (claims.CANDIDATES, [[1, 2], [200, 200], [BOTTOM[0]] * 2, [BOTTOM[1]] * 2], Lane.CLAIM, 200),
-    "lanes": (claims.LANES, ["w", at(600), 64, False, [1, 2], [BOTTOM[0]] * 2, [BOTTOM[1]] * 2], Lane.CLAIM, 100),
+    "look": (claims.LOOK_AND_TAKE, ["w", at(600), 64, False, *MARKS, 200], Lane.CLAIM, 200),
+    "look and take": (claims.LOOK_AND_TAKE, ["w", NOW, 64, True, *MARKS, 200], Lane.CLAIM, 7000),
     "turn": (claims.TURN_LANES, [LANES, [None] * 64, NOW], Lane.CLAIM, 2000),
     "slots": (claims.LOCK_SLOTS, [["k1"], [10], 200], Lane.CLAIM, 200),
     "buckets": (claims.LOCK_BUCKETS, [KEYS], Lane.CLAIM, 500),
@@ -143,10 +140,11 @@ def nodes(plan: dict[str, Any]) -> list[dict[str, Any]]:
 async def bridge(new_database: Callable[[], str]) -> AsyncGenerator[Bridge]:
     address = new_database()
     async with open_store(address) as store:
-        await a_worker(store, expires_s=1e6)
+        await store.save_limit(LimitDraft(name=HOUSE, slots=1000), now=NOW)
+        await a_worker(store, expires_s=1e6, labels=["!c"])
     async with open_bridge(address, "etlplus") as opened:
         lanes = "INSERT INTO lane (queue, labels, limit_key, open, opened_at) VALUES ('default', $1, '', true, $2)"
-        for labels in ("", "x"):
+        for labels in ("", "x", "!c"):
             await opened.run(lambda db, labels=labels: db.execute(lanes, labels, NOW))
         await opened.run(lambda db: db.execute(SEED, NOW, AMOUNT))
         await opened.run(lambda db: db.execute(SLOTS))

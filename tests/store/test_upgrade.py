@@ -28,9 +28,9 @@ BEFORE = load(RECORDINGS[-1])
 
 
 @pytest.fixture
-async def bridge(new_database: Callable[[], str]) -> AsyncGenerator[Bridge]:
+async def bridge(bare_database: Callable[[], str]) -> AsyncGenerator[Bridge]:
     """A database with the schema of the program before."""
-    async with open_bridge(new_database(), schema.SCHEMA) as opened:
+    async with open_bridge(bare_database(), schema.SCHEMA) as opened:
         assert await opened.run(lambda db: schema.migrate(db, BEFORE.schema_version)) == BEFORE.schema_version
         yield opened
 
@@ -118,9 +118,9 @@ async def test_an_answer_that_changes_is_found(bridge: Bridge) -> None:
 
 
 @pytest.mark.slow
-async def test_this_program_can_be_recorded_for_the_next(new_database: Callable[[], str]) -> None:
+async def test_this_program_can_be_recorded_for_the_next(bare_database: Callable[[], str]) -> None:
     """A recording of it, replayed on another database, says the same: nothing in it is of a moment or a machine."""
-    recording: Recording = await record(new_database(), live)
-    async with open_bridge(new_database(), schema.SCHEMA) as second:
+    recording: Recording = await record(bare_database(), live)
+    async with open_bridge(bare_database(), schema.SCHEMA) as second:
         assert recording.schema_version == await second.run(schema.migrate)
         assert await replay(second, recording.units) == []

@@ -96,6 +96,8 @@ async def test_there_is_one_bootstrap(house: House) -> None:
         ("GET", "/api/v1/runs?state=asleep", 422, "invalid"),
         ("GET", "/api/v1/runs/nope", 404, "not_found"),
         ("DELETE", "/api/v1/jobs/x", 428, "precondition_required"),
+        ("OPTIONS", "/api/v1/jobs", 405, "method_not_allowed"),
+        ("GET", "/api//v1/jobs", 404, "no_such_path"),
     ],
 )
 async def test_wrong_questions_are_told_apart(house: House, method: str, path: str, status: int, code: str) -> None:

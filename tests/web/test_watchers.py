@@ -142,6 +142,24 @@ async def test_a_daemon_that_stops_says_so(tmp_path: Path) -> None:
     assert told == [(monitoring.GOING_AWAY, "the daemon is stopping")]
 
 
+async def test_a_mistake_of_ours_costs_one_watcher(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What escapes from one connection reaches neither the others nor the listener."""
+
+    async def broken(*_: object) -> None:
+        raise RuntimeError("a mistake")
+
+    async with watching(house) as lively:
+        with monkeypatch.context() as patch:
+            patch.setattr(monitoring._Watcher, "watch", broken)
+            async with await house.raw(house.monitoring) as unlucky:
+                await upgrade(house, unlucky)
+                while await unlucky.receive_some():
+                    pass
+        assert (await asked(lively, type="ping"))["type"] == "pong"
+        async with watching(house) as next_one:
+            assert (await asked(next_one, type="ping"))["type"] == "pong"
+
+
 @pytest.mark.slow
 async def test_a_token_that_expires_ends_the_connection(tmp_path: Path) -> None:
     """What was allowed is not allowed for ever."""

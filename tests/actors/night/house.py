@@ -5,9 +5,10 @@ The store that all nodes share, with its troubles: it can be away, and be starte
 from __future__ import annotations
 
 import sqlite3
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Generator
 from contextlib import closing, contextmanager
+from datetime import datetime
 from functools import cache
 from random import Random
 from typing import Any, Protocol
@@ -15,10 +16,15 @@ from typing import Any, Protocol
 import trio
 
 from etlplus.errors import StoreUnavailable
+from etlplus.jobs.rates import Rate
+from etlplus.store.contract import Taken
 from etlplus.store.sqlite import schema
 from etlplus.store.sqlite.body import SqliteStore
 from etlplus.store.sqlite.readers import InlineReaders
 from etlplus.store.sqlite.writer import InlineWriter
+
+from .seat import Hearer, Seat
+from .times import virtual_now, virtual_time
 
 LATENCY_S = 0.05
 _IN_HAND = """
@@ -32,25 +38,53 @@ class House:
 
     Attributes:
         caps: How many runs may be in hand at once, by limit key, by ``/queue``, and by ``*`` for all.
+        rates: How many runs may begin in a while, by limit key.
+        begun: When runs of these keys began: the earliest time that anybody may take for it, and the latest.
         broken: What was seen that must never be.
         seen: How often each kind of trouble came about.
+        silent: Nobody hears a bell.
+        tells_time: Nodes go by the store's clock, and else each by that of its machine.
+        clock_off_s: How far the clock of a node was ever off when it had just asked the store.
     """
 
     def __init__(self, db: sqlite3.Connection, rng: Random) -> None:
         self.store = SqliteStore(InlineWriter(db), InlineReaders(db), rng)
         self.caps: dict[str, int] = {}
+        self.rates: dict[str, Rate] = {}
+        self.begun: defaultdict[str, list[tuple[datetime, datetime]]] = defaultdict(list)
         self.broken: list[str] = []
         self.seen: Counter[str] = Counter()
         self.away = False
         self.starts = 1
-        self.calm = False
+        self.calm = self.silent = self.tells_time = False
+        self.clock_off_s = 0.0
+        self.hearers: dict[Hearer, SqliteStore] = {}
+        self._latest = virtual_time(0)
         self._db = db
+
+    def new_seat(self) -> Seat:
+        """The store as one more node has it."""
+        return Seat(self)
 
     def restart(self) -> None:
         """Whatever is under way is left without an answer, whether it took effect or not."""
         self.starts += 1
 
-    def look_at_limits(self) -> None:
+    def look_at_claim(self, taken: Taken, now: datetime) -> None:
+        """What was claimed just now, by a clock that showed ``now``."""
+        truly = virtual_now()
+        self._latest = max(self._latest, now, truly)
+        self.seen["waited for a token"] += taken.next_at is not None
+        for run in (each.run for each in taken.claimed):
+            for key in self.rates.keys() & {run.limit_key, "*"}:
+                self.begun[key].append((min(now, truly), self._latest))
+            early_s = (run.run_at - truly).total_seconds()
+            if self.tells_time and early_s > self.clock_off_s:
+                self.broken.append(f"{run} began {early_s} s before its time")
+        if taken.claimed:
+            self._look_at_limits()
+
+    def _look_at_limits(self) -> None:
         """Right after a claim is when a limit would be exceeded."""
         running: Counter[str] = Counter()
         waiting: set[str] = set()
@@ -106,9 +140,10 @@ class Line:
     def __init__(self, house: House, asking: Asking) -> None:
         self._house = house
         self._asking = asking
+        self._seat = house.new_seat()
 
     def __getattr__(self, name: str) -> Any:
-        call = getattr(self._house.store, name)
+        call = getattr(self._seat, name)
         if name in ("pull", "wait_pulled"):
             return call  # it asks the store nothing
 
@@ -118,8 +153,8 @@ class Line:
             if (why := self._fails(starts)) is not None:
                 raise StoreUnavailable(why)
             answer = await call(*args, **kwargs)
-            if name == "claim" and answer.claimed:
-                self._house.look_at_limits()
+            if name == "claim":
+                self._house.look_at_claim(answer, kwargs["now"])
             await self._bring_back(starts)
             return answer
 

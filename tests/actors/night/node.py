@@ -11,11 +11,12 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from random import Random
-from typing import Protocol
+from typing import Any, Protocol
 
 import trio
 
-from etlplus.actors.messages import DISPATCHER, Wake
+from etlplus.actors.bellman import Earshot
+from etlplus.actors.clock import SharedClock
 from etlplus.actors.newsroom import Newsroom
 from etlplus.actors.standing import Slot, Standing
 from etlplus.app.staff import Rhythm, staff
@@ -39,6 +40,8 @@ SETTINGS = Settings(lease=LeaseSettings(beat_s=3.0, expiry_s=EXPIRY_S), shutdown
 SLOW = Rhythm(probe_s=30, poll_s=16, poll_silent_s=8, tick_s=8, rescue_s=6)
 """Looking around is cheap in one real second, and dear in an hour that is over in one."""
 LABELS = (CALLS + "call",)
+ROUNDED_S = 0.00001
+"""Times are written down by the microsecond."""
 
 
 class Destination:
@@ -53,6 +56,25 @@ class Destination:
             self.refused += 1
         else:
             self.rows[run_id] += 1
+
+
+class CheckedClock(SharedClock):
+    """The clock of a process. Whenever the store has told it the time, it is right within what the answer took."""
+
+    def __init__(self, process: Process) -> None:
+        super().__init__(process.machine_now, process.boottime_s)
+        self._process = process
+
+    async def look(self, store: Any) -> None:
+        house, asked_at_s = self._process.world.house, trio.current_time()
+        await super().look(store)
+        if house.tells_time:
+            off_s = abs(self.now() - virtual_now()).total_seconds()
+            if off_s > trio.current_time() - asked_at_s + ROUNDED_S:
+                house.broken.append(f"a clock is {off_s} s off")
+            house.clock_off_s = max(house.clock_off_s, off_s)
+            machine_off_s = abs(self._process.machine_now() - virtual_now()).total_seconds()
+            house.seen["right by a wrong machine"] += off_s < 1 < machine_off_s
 
 
 class Surroundings(Protocol):
@@ -74,10 +96,11 @@ class Process:
         self.rng = Random(world.rng.random())
         self.ahead_s = ahead_s
         self.dead = self.cut_off = False
-        self.stop = trio.Event()
+        self.stop, self.hurry = trio.Event(), trio.Event()
         self.system: System | None = None
         self.line = Line(world.house, self)
-        self.standing = self._new_standing()
+        self.clock = CheckedClock(self)
+        self.standing: Standing
         self._frozen_at: float | None = None
         self._thawed = trio.Event()
 
@@ -85,18 +108,18 @@ class Process:
         ids = Ids(self.rng)
 
         def new_worker() -> Worker:
-            now = self.now()
+            now = self.clock.now()
             return Worker(
                 id=ids.new(now), node=f"n{self.number}", pid=self.number, boot_id="", started_at=now, beat_at=now,
                 expires_at=now + timedelta(seconds=EXPIRY_S), slots=2, labels=LABELS,
             )  # fmt: skip
 
         return Standing(
-            worker=new_worker(), lease=Lease(float("-inf"), self.boottime_s), slots=[Slot(0), Slot(1)], now=self.now,
-            boottime_s=self.boottime_s, new_worker=new_worker, calls_max=2,
+            worker=new_worker(), lease=Lease(float("-inf"), self.boottime_s), slots=[Slot(0), Slot(1)], now=self.clock.now,
+            boottime_s=self.boottime_s, new_worker=new_worker, calls_max=2, clock=self.clock, hurry=self.hurry,
         )  # fmt: skip
 
-    def now(self) -> datetime:
+    def machine_now(self) -> datetime:
         """What the clock of the machine shows."""
         return virtual_now() + timedelta(seconds=self.ahead_s)
 
@@ -122,23 +145,21 @@ class Process:
             self.world.house.seen["killed at work"] += 1
         self.dead = True
         self.thaw()
-        self.standing.hurry.set()
+        self.hurry.set()
         self.stop.set()
-
-    def hear(self) -> None:
-        """Be told that there may be something to claim."""
-        if self.system is not None and not self.stop.is_set():
-            self.system.ref(DISPATCHER).offer(Wake())
 
     async def live(self, dead: Sequence[str] = ()) -> None:
         """Work until asked to stop or killed.
 
         Raises:
             SystemFailed: it could not start, or gave up.
+            StoreUnavailable: it could not ask for the time, or leave.
         """
+        await self.clock.look(self.line)
+        self.standing, earshot = self._new_standing(), Earshot()
         tree = staff(
             self.line,  # type: ignore[arg-type]  # it hands on whatever it is asked
-            Inline(self.execute), self.standing, Newsroom(self.now), SETTINGS, dead=dead, rhythm=SLOW,
+            Inline(self.execute), self.standing, Newsroom(self.clock.now), SETTINGS, dead=dead, rhythm=SLOW, earshot=earshot,
         )  # fmt: skip
         seed = self.rng.getrandbits(32)
         crashed = self.world.crashes.append
@@ -150,8 +171,9 @@ class Process:
         finally:
             if system is not None:
                 self.world.unaccounted += abs(system.statistics().unaccounted)
+            self.world.house.seen["heard no bells"] += earshot.silences
         if not self.dead:
-            await self.line.leave(self.standing.worker.id, now=self.now())
+            await self.line.leave(self.standing.worker.id, now=self.clock.now())
 
     async def execute(self, work: Work, lease: Lease, reports: Reports) -> Result:
         """A load: takes a while, reports, may fail, obeys its lease only most of the time."""

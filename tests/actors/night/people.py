@@ -4,7 +4,6 @@ People: who wish for runs, cancel some, pause a queue, and look after dead lette
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
 from random import Random
@@ -16,6 +15,7 @@ from etlplus.errors import Conflict
 from etlplus.jobs.letters import LetterFilter
 from etlplus.jobs.model import LIVE_STATES, Job, JobDraft, NewRun, RetryPolicy
 from etlplus.jobs.queues import HOUSE, LimitDraft, LimitUse, QueueDraft, QueueMode
+from etlplus.jobs.rates import Rate
 from etlplus.jobs.rules import MisfireRule, OverlapRule
 from etlplus.jobs.schedules import IntervalSchedule
 from etlplus.store.contract import RunFilter
@@ -25,7 +25,10 @@ from .times import virtual_now
 
 BEAT_S = 4
 """A job is due that often."""
-CAPS = {"*": 8, "scarce": 2, "keyed/a": 1, "keyed/b": 1, "/narrow": 1}
+CAPS = {"*": 8, "scarce": 2, "keyed/a": 1, "keyed/b": 1, "paced": 2, "/narrow": 1}
+PACE = Rate(count=1, per_s=4, burst=2)
+HOUSE_PACE = Rate(count=1, per_s=1, burst=3)
+"""In every fourth night all runs begin at this pace."""
 PATIENT = RetryPolicy(attempts_max=1000, base_s=0.5, cap_s=4)
 WISHES = (
     "scarce",
@@ -37,8 +40,8 @@ WISHES = (
     "keyed",
     "fragile",
     "unique",
-    "call",
-    "keyed",
+    "paced",
+    "paced",
     "unique",
 )
 TOGETHER = 4
@@ -53,13 +56,12 @@ class People:
         cancelled: Those that they asked to be cancelled.
     """
 
-    def __init__(self, house: House, ring: Callable[[], None], rng: Random) -> None:
+    def __init__(self, house: House, rng: Random) -> None:
         self.accepted: set[str] = set()
         self.cancelled: set[str] = set()
         self.timed: Job
         self._house = house
-        self._store = house.store
-        self._ring = ring
+        self._store = house.new_seat()
         self._rng = rng
         self._jobs: dict[str, str] = {}
 
@@ -67,14 +69,19 @@ class People:
         """Define jobs, queues and limits."""
         now = virtual_now()
         self._house.caps.update(CAPS)
-        for name, slots in {HOUSE: CAPS["*"], "scarce": CAPS["scarce"], "keyed": CAPS["keyed/a"]}.items():
-            await self._store.save_limit(LimitDraft(name=name, slots=slots), now=now)
+        self._house.rates["paced"] = PACE
+        if self._rng.random() < 0.25:
+            self._house.rates["*"] = HOUSE_PACE
+        for name, key in {HOUSE: "*", "scarce": "scarce", "keyed": "keyed/a", "paced": "paced"}.items():
+            draft = LimitDraft(name=name, slots=CAPS[key], rate=self._house.rates.get(key))
+            await self._store.save_limit(draft, now=now)
         await self._store.save_queue(QueueDraft(name="narrow", slots=CAPS["/narrow"]), now=now)
         for draft in (
             JobDraft(name="load", pipeline={}, retry=PATIENT),
             JobDraft(name="call", python="call", retry=PATIENT),
             JobDraft(name="scarce", pipeline={}, retry=PATIENT, limit=LimitUse("scarce")),
             JobDraft(name="keyed", python="call", retry=PATIENT, limit=LimitUse("keyed", by="key")),
+            JobDraft(name="paced", python="call", retry=PATIENT, limit=LimitUse("paced")),
             JobDraft(name="narrow", pipeline={}, retry=PATIENT, queue="narrow"),
             JobDraft(name="fragile", pipeline={}, retry=RetryPolicy(attempts_max=2, base_s=0.5)),
             JobDraft(name="unique", python="call", retry=PATIENT),
@@ -110,7 +117,7 @@ class People:
                 self._house.seen["held by another"] += len(runs) - len({run.id for run in runs} - self.accepted)
                 self.accepted.update(run.id for run in runs)
                 await self._look_at_key()
-                self._ring()
+                await self._store.ring()
                 await trio.sleep(self._rng.uniform(0.5, 6))
 
     async def _look_at_key(self) -> None:
@@ -135,13 +142,14 @@ class People:
             self.cancelled.add((chosen := self._rng.choice(runs)).id)
             with suppress(Conflict):  # it has just ended
                 await self._store.cancel(chosen.id, now=virtual_now())
+            await self._store.ring()
 
     async def _pause(self) -> None:
         await trio.sleep(self._rng.uniform(0, 10))
         await self._store.set_queue_mode("narrow", QueueMode.PAUSED, now=virtual_now())
         await trio.sleep(self._rng.uniform(1, 10))
         await self._store.set_queue_mode("narrow", QueueMode.OPEN, now=virtual_now())
-        self._ring()
+        await self._store.ring()
 
     async def look_after_letters(self) -> None:
         """Replay one dead letter, and discard another."""
@@ -155,7 +163,7 @@ class People:
         for letter in letters[1:2]:
             which = LetterFilter(run_ids=(letter.run.id,))
             await self._store.discard(which, reason="nobody misses it", now=virtual_now())
-        self._ring()
+        await self._store.ring()
 
     async def wait_done(self) -> None:
         """Wait until nothing is unfinished or still due."""

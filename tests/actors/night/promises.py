@@ -23,9 +23,10 @@ SEEN_IN_A_HUNDRED = {
     # what befell the nodes
     "crash": 100, "cut off": 100, "freeze": 100, "kill": 100, "drain": 100, "shift clock": 100,
     "take store away": 100, "restart store": 100, "silence": 100, "lost answer": 100, "actor crashed": 100,
-    "killed at work": 50,
+    "killed at work": 50, "heard no bells": 50,
     # what came of it
     "zombie refused": 5, "stale result": 20, "handed back": 10, "waited for a limit": 100, "held by another": 20, "replayed": 5,
+    "waited for a token": 100, "right by a wrong machine": 50,
     Happening.RESCUED: 50, Happening.RETURNED: 50, Happening.RETRIED: 50, Happening.FAILED: 10,
     Happening.CANCELLED: 20, Happening.CANCEL_REQUESTED: 20,
     TickOutcome.FIRED: 100, TickOutcome.COALESCED: 5, TickOutcome.MISSED: 5, TickOutcome.OVERLAP: 5,
@@ -37,6 +38,7 @@ def assert_holds(world: World, seed: int) -> None:
     """Every run ends once and has its effect once, no limit is exceeded, nothing is left behind."""
     story = f"seed {seed}"
     assert world.house.broken == [], story
+    assert_rates_hold(world, story)
     assert world.unaccounted == 0, f"{story}: the runtime lost messages"
     for crash in world.crashes:
         assert isinstance(crash.error, EXPECTED), f"{story}: {crash}"
@@ -66,6 +68,16 @@ def _assert_ended_once(world: World, run: Run, events: list[RunEvent], story: st
         hopeless = run.error.code == "worker_lost" or (run.job_name, run.attempts_spent) == ("fragile", 2)
         assert hopeless, f"{story}: {run}"
         assert rows <= 1, f"{story}: {rows} effects"
+
+
+def assert_rates_hold(world: World, story: str) -> None:
+    """In no stretch of time more runs begin than the tokens that came in it, and a full bucket."""
+    for key, rate in world.house.rates.items():
+        begun = world.house.begun[key]
+        for first, (since, _) in enumerate(begun):
+            for amount, (_, until) in enumerate(begun[first:], start=1):
+                most = rate.size + (until - since).total_seconds() * rate.count / rate.per_s
+                assert amount <= most, f"{story}: {amount} runs of {key} began from {since} to {until}"
 
 
 def assert_each_nominal_time_is_decided_once(world: World, story: str) -> None:

@@ -33,6 +33,11 @@ class JumpingClock(trio.abc.Clock):
         return math.inf  # Trio itself has something to tell its loop, at the beginning and at the end
 
 
+def virtual_time(at_s: float) -> datetime:
+    """What a clock that is right shows after so many seconds."""
+    return EPOCH + timedelta(seconds=at_s)
+
+
 def virtual_now() -> datetime:
-    """What a clock that is right shows."""
-    return EPOCH + timedelta(seconds=trio.current_time())
+    """What it shows now."""
+    return virtual_time(trio.current_time())

@@ -44,7 +44,6 @@ class Troubles:
     """See the module."""
 
     def __init__(self, house: House, nodes: Sequence[Node], rng: Random) -> None:
-        self.silent = False
         self._house = house
         self._nodes = nodes
         self._rng = rng
@@ -97,7 +96,7 @@ class Troubles:
         process = self._somebody()
         process.stop.set()
         if self._rng.random() < 0.5:
-            process.standing.hurry.set()
+            process.hurry.set()
 
     async def _shift_clock(self) -> None:
         """The clock of a node goes wrong by up to twice a lease, and after a while is set right."""
@@ -117,6 +116,6 @@ class Troubles:
 
     async def _silence(self) -> None:
         """Nobody hears that there is something to do, and all have to find out."""
-        self.silent = True
-        await trio.sleep(self._rng.uniform(1, 15))
-        self.silent = False
+        self._house.silent = True
+        await trio.sleep(self._rng.uniform(1, 8))
+        self._house.silent = False

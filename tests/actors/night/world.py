@@ -63,27 +63,21 @@ class World:
     async def play(self) -> None:
         """Let it happen until no run is unfinished."""
         nodes = [Node(self, number) for number in range(NODES)]
-        self.troubles = Troubles(self.house, nodes, self.rng)
-        self.people = People(self.house, self._ring, self.rng)
-        self._nodes = nodes
+        troubles = Troubles(self.house, nodes, self.rng)
+        self.people = People(self.house, self.rng)
+        self.house.tells_time = self.rng.random() < 0.75
         await self.people.settle_in(self.beats)
         with trio.fail_after(LONGEST_S):
             async with trio.open_nursery() as nursery:
                 for node in nodes:
                     nursery.start_soon(node.keep_running)
                 async with trio.open_nursery() as evening:
-                    evening.start_soon(self.troubles.befall, self.rounds)
+                    evening.start_soon(troubles.befall, self.rounds)
                     evening.start_soon(self.people.be_busy, self.rounds)
                 await self._see_the_morning()
                 for node in nodes:
                     node.end()
         await self._take_stock()
-
-    def _ring(self) -> None:
-        """Tell all who can hear that there is something to do."""
-        if not self.troubles.silent:
-            for node in self._nodes:
-                node.process.hear()
 
     async def _see_the_morning(self) -> None:
         self.house.calm = True

@@ -4,7 +4,8 @@ Statements of workers: joining, beating, claiming, and what is held.
 
 from __future__ import annotations
 
-from etlplus.store.postgres.sql.runs import KEPT
+from etlplus.jobs.queues import HOUSE, queue_key
+from etlplus.store.postgres.sql.runs import KEPT, NO_CLAIM
 
 PUT_WORKER = """
     INSERT INTO worker (id, node, pid, boot_id, started_at, beat_at, expires_at, slots, labels)
@@ -33,11 +34,13 @@ FORGET_WORKERS = """
 LOCK_WORKER = "SELECT id FROM worker WHERE id = $1 FOR UPDATE"
 
 # The lanes that the worker may take from, without locks: of those that count against no key the ones that have a run, looking
-# from their marks on; of those with a key the ones that were opened first, and the ones whose token came first. No row at all
-# means that the worker holds no lease. ``keyed``: there are lanes with a key, which may wait for a slot.
+# from their marks on; of those with a key the ones that were opened first, and the ones whose token came first. One row with a
+# zero for a lane if there is none, and no row at all if the worker holds no lease. ``keyed``: there are lanes with a key, which
+# may wait for a slot.
 LANES = """
     SELECT
-        lane.id, lane.queue, lane.limit_key, lane.queue_slots,
+        coalesce(lane.id, 0) AS id, coalesce(lane.queue, '') AS queue, coalesce(lane.limit_key, '') AS limit_key,
+        lane.queue_slots, lane.mark_at, lane.mark_id,
         limit_rule.slots AS key_slots, limit_rule.rate IS NOT NULL AS key_paced,
         house.slots AS house_slots, house.rate IS NOT NULL AS house_paced,
         (SELECT min(ready_at) FROM lane WHERE ready_at > $2) AS next_at,
@@ -46,7 +49,9 @@ LANES = """
     LEFT JOIN limit_rule AS house ON house.name = '*'
     LEFT JOIN LATERAL (
         (
-            SELECT lane.id, lane.queue, lane.limit_name, lane.limit_key, queue.slots AS queue_slots
+            SELECT
+                lane.id, lane.queue, lane.limit_name, lane.limit_key, queue.slots AS queue_slots,
+                coalesce(mark.rank_at, '-infinity') AS mark_at, coalesce(mark.id, '') AS mark_id
             FROM lane JOIN queue ON queue.name = lane.queue
             LEFT JOIN unnest($5::bigint[], $6::timestamptz[], $7::text[]) AS mark (lane, rank_at, id) ON mark.lane = lane.id
             WHERE lane.limit_key = '' AND queue.mode <> 'paused' AND string_to_array(lane.labels, ',') <@ me.labels
@@ -57,13 +62,13 @@ LANES = """
                 )
             ORDER BY lane.id
         ) UNION ALL (
-            SELECT lane.id, lane.queue, lane.limit_name, lane.limit_key, queue.slots
+            SELECT lane.id, lane.queue, lane.limit_name, lane.limit_key, queue.slots, NULL, NULL
             FROM lane JOIN queue ON queue.name = lane.queue
             WHERE lane.limit_key <> '' AND lane.open AND queue.mode <> 'paused'
                 AND string_to_array(lane.labels, ',') <@ me.labels AND (lane.labels LIKE '!%') = $4
             ORDER BY lane.opened_at, lane.id LIMIT $3
         ) UNION ALL (
-            SELECT lane.id, lane.queue, lane.limit_name, lane.limit_key, queue.slots
+            SELECT lane.id, lane.queue, lane.limit_name, lane.limit_key, queue.slots, NULL, NULL
             FROM lane JOIN queue ON queue.name = lane.queue
             WHERE lane.ready_at <= $2 AND NOT lane.open AND queue.mode <> 'paused'
                 AND string_to_array(lane.labels, ',') <@ me.labels AND (lane.labels LIKE '!%') = $4
@@ -72,6 +77,78 @@ LANES = """
     ) AS lane ON true
     LEFT JOIN limit_rule ON limit_rule.name = lane.limit_name
     WHERE me.id = $1 AND me.expires_at > $2
+"""
+# A look at the lanes; and if there is only one, without a key or a rate, its runs are taken at once. If they count against the
+# house or the queue, no more slots are locked than there are runs to give them to. Counting who holds a slot, instead of asking
+# who holds one, keeps the planner from the index of all that are held.
+#
+# The first line answers for all: the ``lanes``; how many runs were ``wanted`` under limits; for how many the slots that could
+# be ``locked`` were enough; and if that is fewer, how many seemed ``free``. The others are the runs that were taken.
+#
+# The worker's row is locked against the rescue, which deletes it, and not against its own beat; and only if something is taken.
+# What is picked is materialized so that the planner can neither pick twice nor lock more than it should.
+LOOK_AND_TAKE = f"""
+    WITH lanes AS MATERIALIZED ({LANES}), one AS MATERIALIZED (
+        SELECT * FROM lanes WHERE id > 0 AND limit_key = '' AND NOT house_paced AND (SELECT count(*) FROM lanes) = 1
+    ), me AS MATERIALIZED (
+        SELECT id FROM worker WHERE id = $1 AND expires_at > $2 FOR KEY SHARE
+    ), cap AS MATERIALIZED (
+        SELECT each.key, each.slots, (
+            SELECT count(run_id) FROM limit_slot WHERE limit_slot.key = each.key AND slot > each.slots
+        ) AS excess
+        FROM one CROSS JOIN LATERAL (
+            VALUES ('{HOUSE}', house_slots), ('{queue_key("")}' || queue, queue_slots)
+        ) AS each (key, slots)
+        WHERE each.slots IS NOT NULL
+    ), wish AS MATERIALIZED (
+        SELECT count(*) AS amount FROM one CROSS JOIN LATERAL (
+            SELECT FROM run_live
+            WHERE state = 'queued' AND lane = one.id AND (rank_at, run_live.id) >= (one.mark_at, one.mark_id)
+            ORDER BY rank_at, run_live.id LIMIT (SELECT least($8, min(slots)) FROM cap)
+        ) AS best
+    ), locked AS MATERIALIZED (
+        SELECT key, excess, ARRAY(
+            SELECT slot FROM limit_slot
+            WHERE limit_slot.key = cap.key AND slot <= cap.slots AND run_id IS NULL
+            LIMIT (SELECT amount FROM wish) + cap.excess FOR UPDATE SKIP LOCKED
+        ) AS free
+        FROM cap
+    ), got AS MATERIALIZED (
+        SELECT CASE WHEN count(*) = 0 THEN $8 ELSE greatest(0, min(cardinality(free) - excess)) END AS amount FROM locked
+    ), picked AS MATERIALIZED (
+        SELECT best.id, best.rank_at FROM one CROSS JOIN LATERAL (
+            SELECT id, rank_at FROM run_live
+            WHERE state = 'queued' AND lane = one.id AND (rank_at, run_live.id) >= (one.mark_at, one.mark_id)
+                AND EXISTS (SELECT FROM me)
+            ORDER BY rank_at, run_live.id LIMIT (SELECT amount FROM got)
+            FOR UPDATE SKIP LOCKED
+        ) AS best
+    ), given AS MATERIALIZED (
+        SELECT locked.key, locked.free[placed.place + locked.excess] AS slot, placed.id AS run_id
+        FROM (SELECT id, row_number() OVER (ORDER BY rank_at, id) AS place FROM picked) AS placed CROSS JOIN locked
+    ), occupied AS (
+        UPDATE limit_slot SET run_id = given.run_id FROM given
+        WHERE limit_slot.key = given.key AND limit_slot.slot = given.slot
+    ), taken AS (
+        UPDATE run_live AS live SET
+            state = 'running', worker_id = $1, attempt = live.attempt + 1, claimed_at = $2,
+            slotted = EXISTS (SELECT FROM cap)
+        FROM picked WHERE live.id = picked.id
+        RETURNING live.id, lane, live.rank_at, {KEPT}
+    ), limits AS (
+        SELECT wish.amount AS wanted, got.amount AS locked, CASE WHEN got.amount < wish.amount THEN (
+            SELECT min(free.amount - cap.excess) FROM cap CROSS JOIN LATERAL (
+                SELECT count(*) - count(run_id) AS amount FROM limit_slot
+                WHERE limit_slot.key = cap.key AND slot <= cap.slots
+            ) AS free
+        ) END AS free
+        FROM wish CROSS JOIN got WHERE EXISTS (SELECT FROM cap)
+    )
+    SELECT
+        (SELECT json_agg(lanes) FROM lanes) AS lanes, wanted, locked, free, NULL AS id, NULL::bigint AS lane,
+        NULL::timestamptz AS rank_at, NULL::json AS doc, {NO_CLAIM}
+    FROM (SELECT) AS always LEFT JOIN limits ON true
+    UNION ALL SELECT NULL, NULL, NULL, NULL, id, lane, rank_at, {KEPT} FROM taken
 """
 # Free slots, taken out of the others' sight until this unit ends. ``excess`` are holders above a limit that was lowered;
 # ``seen`` are free, but some of them others may have locked.
@@ -133,56 +210,6 @@ TAKE = f"""
         state = 'running', worker_id = $1, attempt = live.attempt + 1, claimed_at = $2, slotted = picked.counted
     FROM picked WHERE live.id = picked.id
     RETURNING live.id, lane, rank_at, {KEPT}
-"""
-# The same from one lane whose runs count against some keys that have no rate, slots included. No more slots are locked than there
-# are runs to give them to. Always one line at least: how many runs were ``wanted``, for how many the slots that could be
-# ``locked`` were enough, and if that is fewer, how many seemed ``free``. Only what has no run at all has a null for ``run_id``,
-# and counting that instead of asking for it keeps the planner from the index of all that are held.
-TAKE_WITHIN = f"""
-    WITH me AS MATERIALIZED (
-        SELECT id FROM worker WHERE id = $1 AND expires_at > $2 FOR KEY SHARE
-    ), cap AS MATERIALIZED (
-        SELECT each.key, each.slots, (
-            SELECT count(run_id) FROM limit_slot WHERE limit_slot.key = each.key AND slot > each.slots
-        ) AS excess
-        FROM unnest($7::text[], $8::int[]) AS each (key, slots)
-    ), wish AS MATERIALIZED (
-        SELECT count(*) AS amount FROM (
-            SELECT FROM run_live
-            WHERE state = 'queued' AND lane = $3 AND (rank_at, id) >= ($4, $5)
-            ORDER BY rank_at, id LIMIT (SELECT least($6, min(slots)) FROM cap)
-        ) AS best
-    ), locked AS MATERIALIZED (
-        SELECT key, excess, ARRAY(
-            SELECT slot FROM limit_slot
-            WHERE limit_slot.key = cap.key AND slot <= cap.slots AND run_id IS NULL
-            ORDER BY slot LIMIT wish.amount + cap.excess FOR UPDATE SKIP LOCKED
-        ) AS free
-        FROM cap CROSS JOIN wish
-    ), got AS MATERIALIZED (
-        SELECT greatest(0, min(cardinality(free) - excess)) AS amount FROM locked
-    ), picked AS MATERIALIZED (
-        SELECT id, rank_at FROM run_live
-        WHERE state = 'queued' AND lane = $3 AND (rank_at, id) >= ($4, $5) AND EXISTS (SELECT FROM me)
-        ORDER BY rank_at, id LIMIT (SELECT amount FROM got)
-        FOR UPDATE SKIP LOCKED
-    ), given AS (
-        UPDATE limit_slot SET run_id = placed.id
-        FROM (SELECT id, row_number() OVER (ORDER BY rank_at, id) AS place FROM picked) AS placed CROSS JOIN locked
-        WHERE limit_slot.key = locked.key AND limit_slot.slot = locked.free[placed.place + locked.excess]
-    ), taken AS (
-        UPDATE run_live AS live SET
-            state = 'running', worker_id = $1, attempt = live.attempt + 1, claimed_at = $2, slotted = true
-        FROM picked WHERE live.id = picked.id
-        RETURNING live.id, lane, live.rank_at, {KEPT}
-    )
-    SELECT wish.amount AS wanted, got.amount AS locked, taken.*, CASE WHEN got.amount < wish.amount THEN (
-        SELECT min(least(wish.amount, free.amount - cap.excess)) FROM cap CROSS JOIN LATERAL (
-            SELECT count(*) - count(run_id) AS amount FROM limit_slot
-            WHERE limit_slot.key = cap.key AND slot <= cap.slots
-        ) AS free
-    ) END AS free
-    FROM wish CROSS JOIN got LEFT JOIN taken ON true
 """
 OCCUPY = """
     UPDATE limit_slot SET run_id = given.run_id

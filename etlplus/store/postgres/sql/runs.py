@@ -6,6 +6,8 @@ from __future__ import annotations
 
 KEPT = "doc, attempt, worker_id, claimed_at, revision, slotted"
 """What a line of ``run_live`` is read as."""
+NO_CLAIM = "0 AS attempt, NULL::text AS worker_id, NULL::timestamptz AS claimed_at, 0 AS revision, false AS slotted"
+"""The same, but for the record, of what no worker holds."""
 
 # Whoever wants a unique key waits here for others who want it, in the order in which the keys were sorted.
 LOCK_UNIQUE_KEYS = "SELECT pg_advisory_xact_lock(hashtextextended(key, 7310579)) FROM unnest($1::text[]) AS key"
@@ -177,15 +179,12 @@ _LISTED = """
         AND ($3::text IS NULL OR queue = $3) AND ($4::text IS NULL OR id < $4)
     ORDER BY id DESC LIMIT $5
 """
-_NO_CLAIM = (
-    "doc, 0 AS attempt, NULL::text AS worker_id, NULL::timestamptz AS claimed_at, 0 AS revision, false AS slotted"
-)
 RUNS = f"""
     SELECT {KEPT}
     FROM (
         ({_LISTED.format(columns=KEPT, table="run_live")})
         UNION ALL
-        (SELECT id, {_NO_CLAIM} FROM ({_LISTED.format(columns="doc", table="run")}) AS finished)
+        (SELECT id, doc, {NO_CLAIM} FROM ({_LISTED.format(columns="doc", table="run")}) AS finished)
     ) AS listed
     ORDER BY id DESC LIMIT $5
 """
