@@ -105,26 +105,37 @@ class Library(ReadStore, NodeStore, Protocol):
 
 
 class Reader:
-    """Reads what others publish, and tells the watchers here."""
+    """Reads what others publish, and tells the watchers here.
+
+    Attributes:
+        silent: Of the others, those who have published nothing since this one began to read.
+    """
 
     def __init__(self, store: Library, room: Newsroom) -> None:
         self._store = store
         self._room = room
         self._after: dict[str, int] = {}
         self._others: frozenset[str] = frozenset()
-        self._lost = False
+        self.silent: frozenset[str] = frozenset()
+        self._lost = self._told = False
         self._snapshot_at = float("-inf")
 
     async def begin(self, worker_id: str) -> None:
         """From here on nothing is missed that others publish."""
         self._after = await self._store.bulletin_numbers(worker_id)
-        self._others = frozenset(self._after)
+        self._others = self.silent = frozenset(self._after)
+        self._told = False
+
+    def tell(self) -> None:
+        """Watchers are let in from here on: what was lost before is in the snapshots that they get."""
+        self._lost, self._told = False, True
 
     async def read(self, worker_id: str) -> bool:
         """Tell what is new; True if there is more."""
         found = await self._store.bulletins(worker_id, self._after)
         self._lost |= bool(self._others - found.workers)
         self._others = found.workers
+        self.silent = self.silent & found.workers - {bulletin.worker_id for bulletin in found.bulletins}
         items: list[Item] = []
         for bulletin in found.bulletins:
             body = _decode(bulletin.body)
@@ -148,6 +159,6 @@ class Reader:
 
     def _make_up(self) -> None:
         now = trio.current_time()
-        if self._lost and now - self._snapshot_at >= SNAPSHOT_EVERY_S:
+        if self._lost and self._told and now - self._snapshot_at >= SNAPSHOT_EVERY_S:
             self._lost, self._snapshot_at = False, now
             self._room.here.miss()

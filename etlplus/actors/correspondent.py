@@ -29,6 +29,8 @@ LOOK_EVERY_S = 1.0
 LINGER_S = 30.0
 """How long to attend on when the last watcher has gone."""
 RETRY_AFTER_S = 1.0
+GREETING_S = 0.5
+"""How long to wait for the others to begin to publish, before watchers are let in: what happens meanwhile is in their snapshots."""
 
 
 class Correspondent(Actor[Corresponding]):
@@ -101,8 +103,20 @@ class Correspondent(Actor[Corresponding]):
                 await trio.sleep(RETRY_AFTER_S)
             else:
                 break
-        self._room.attend(attends=True)
+        self._room.approach()
         self.ctx.ref(HEARTBEAT).offer(BeatNow())
+        if not self._room.audience:  # else another node attends already, and they publish
+            await self._hear_all()
+        self._reader.tell()
+        self._room.attend(attends=True)
+
+    async def _hear_all(self) -> None:
+        """Each of the others publishes something as soon as it hears that somebody attends."""
+        with trio.move_on_after(GREETING_S):
+            while self._reader.silent:
+                await self._rung.wait()
+                self._rung = trio.Event()
+                await self._read_all()
 
     async def _read_all(self) -> None:
         try:

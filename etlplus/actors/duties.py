@@ -34,6 +34,10 @@ log = structlog.get_logger()
 
 BREATH_S = 0.005
 """Between two ticks of which the first found nothing to do, though something is due."""
+BATCH_MAX = 500
+"""Of runs that are taken back in one go."""
+RETRY_AFTER_S = 1.0
+"""While the store is out, and somebody is known to be dead."""
 
 
 class Scheduler(Actor[Scheduling]):
@@ -96,7 +100,7 @@ class RescueDuty(Actor[Rescuing]):
     """Takes back the runs of workers whose lease ran out.
 
     ``dead`` are workers known to be gone when this one started: predecessors in the same data directory, which only one
-    daemon can hold. Their runs are taken back before this actor is ready. Nobody else is rescued until the store has
+    daemon can hold. Their runs are taken back at once, or as soon as the store answers. Nobody else is rescued until it has
     answered for one whole expiry, ``grace_s``, since after an outage every lease looks old.
     """
 
@@ -119,9 +123,7 @@ class RescueDuty(Actor[Rescuing]):
         self._under_way = False
 
     async def started(self) -> None:
-        if self._dead:
-            self._tell(tuple(await self._store.rescue(now=self._standing.worker.started_at, dead=self._dead)))
-        self.ctx.after(self._grace_s, Rescue(), key="rescue")
+        self.ctx.after(0 if self._dead else self._grace_s, Rescue(), key="rescue")
 
     @Rescue.handler
     def rescue(self, message: Rescue) -> None:
@@ -133,22 +135,26 @@ class RescueDuty(Actor[Rescuing]):
     def rescued(self, message: Rescued) -> None:
         self._under_way = False
         self._tell(message.runs)
-        self.ctx.after(self._every_s, Rescue(), key="rescue")
+        more = len(message.runs) >= BATCH_MAX
+        wait_s = self._grace_s if self._dead else self._every_s
+        self._dead = self._dead if more else ()
+        self.ctx.after(0 if more else wait_s, Rescue(), key="rescue")
 
     @RescueFailed.handler
     def failed(self, message: RescueFailed) -> None:
         self._under_way = False
         log.warning("rescue_failed", error=message.error)
-        self.ctx.after(self._grace_s, Rescue(), key="rescue")
+        self.ctx.after(RETRY_AFTER_S if self._dead else self._grace_s, Rescue(), key="rescue")
 
     async def _rescue(self) -> tuple[Run, ...]:
         """Whoever judges the leases of others shows first, by the same time, that he lives: a clock that has jumped since the
         last beat makes every lease look old, his own as well.
         """
         now = self._standing.now()
-        expires_at = now + timedelta(seconds=self._grace_s)
-        await self._store.beat(self._standing.worker.id, now=now, expires_at=expires_at, attends=self._newsroom.attends)
-        return tuple(await self._store.rescue(now=now))
+        if not self._dead:
+            expires_at, attends = now + timedelta(seconds=self._grace_s), self._newsroom.attends
+            await self._store.beat(self._standing.worker.id, now=now, expires_at=expires_at, attends=attends)
+        return tuple(await self._store.rescue(now=now, dead=self._dead, limit=BATCH_MAX))
 
     def _tell(self, runs: tuple[Run, ...]) -> None:
         if runs:

@@ -11,12 +11,13 @@ from __future__ import annotations
 from datetime import timedelta
 
 import structlog
+import trio
 from msgspec.structs import replace
 
 from etlplus.actors.messages import DISPATCHER, Beaten, BeatFailed, Beating, BeatNow, CancelHere, Wake
 from etlplus.actors.newsroom import Newsroom
 from etlplus.actors.standing import Standing
-from etlplus.runtime import Actor
+from etlplus.runtime import Actor, Task
 from etlplus.store.bells import Bell
 from etlplus.store.contract import Store
 
@@ -24,7 +25,9 @@ log = structlog.get_logger()
 
 
 class Heartbeat(Actor[Beating]):
-    """See the module. Ready once the worker has joined."""
+    """See the module. Ready once the worker has joined, or the store was found to be out: then it joins with the first beat
+    that is answered.
+    """
 
     def __init__(self, store: Store, standing: Standing, newsroom: Newsroom, *, beat_s: float, expiry_s: float) -> None:
         self._store = store
@@ -33,41 +36,54 @@ class Heartbeat(Actor[Beating]):
         self._attends = False
         self._beat_s = beat_s
         self._expiry_s = expiry_s
-        self._under_way = self._again = False
+        self._under_way: Task | None = None
+        self._again = False
 
     async def started(self) -> None:
-        await self._join()
         self.ctx.every(self._beat_s, BeatNow(), key="beat")
+        first = self._beat()
+        with trio.move_on_after(self._beat_s):
+            await first.wait_ended()
 
     @BeatNow.handler
     def beat(self, message: BeatNow) -> None:
-        if self._under_way:
+        if self._under_way is None:
+            self._beat()
+        else:
             self._again = True  # what was asked of us meanwhile may not be in the answer
-            return
-        self._under_way, self._again = True, False
-        self.ctx.pipe(self._ask_store(), lambda beaten: beaten, lambda error: BeatFailed(str(error)))
 
     @Beaten.handler
     def beaten(self, message: Beaten) -> None:
-        self._under_way = False
+        self._under_way = None
         if message.answer.alive:
             self._newsroom.heed(audience=message.answer.audience)
             if message.attends and not self._attends:
                 self._store.pull(Bell.HEED)  # their next beat tells them that this node attends
             self._attends = message.attends
             self._standing.lease.move(message.sent_at_s + self._expiry_s)
+        else:
+            self._attends = False
+            self.ctx.ref(DISPATCHER).offer(Wake())
         if message.answer.cancel:
             self.ctx.ref(DISPATCHER).offer(CancelHere(message.answer.cancel))
         if self._again:
-            self.beat(BeatNow())
+            self._beat()
 
     @BeatFailed.handler
     def failed(self, message: BeatFailed) -> None:
-        self._under_way = False
+        self._under_way = None
         log.warning("heartbeat_unanswered", worker=self._standing.worker.id, error=message.error)
+
+    def _beat(self) -> Task:
+        self._again = False
+        beat = self.ctx.pipe(self._ask_store(), lambda beaten: beaten, lambda error: BeatFailed(str(error)))
+        self._under_way = beat
+        return beat
 
     async def _ask_store(self) -> Beaten:
         await self._set_clock()
+        if not self._standing.lease.was_held:
+            await self._join()
         sent_at_s = self._standing.boottime_s()
         now = self._standing.now()
         expires_at = now + timedelta(seconds=self._expiry_s)
@@ -78,8 +94,6 @@ class Heartbeat(Actor[Beating]):
             log.error("lease_lost", worker=self._standing.worker.id)
             self._standing.renew()
             await self._join()
-            self._attends = False
-            self.ctx.ref(DISPATCHER).offer(Wake())
         return Beaten(sent_at_s, answer, attends)
 
     async def _set_clock(self) -> None:
@@ -91,3 +105,6 @@ class Heartbeat(Actor[Beating]):
         expires_at = now + timedelta(seconds=self._expiry_s)
         await self._store.join(replace(self._standing.worker, beat_at=now, expires_at=expires_at), now=now)
         self._standing.lease.move(sent_at_s + self._expiry_s)
+        self._store.pull(
+            Bell.HEED
+        )  # whoever was alone learns with its next beat that it is not, and rings from then on

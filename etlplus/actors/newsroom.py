@@ -100,7 +100,7 @@ class Newsroom:
     Attributes:
         last: The number of the newest piece of news.
         progress: The newest progress of every run in hand.
-        attends: Whether this node follows what others publish, since somebody watches here.
+        attends: Whether this node follows what others publish, or is about to, since somebody watches here.
         audience: Whether another node follows what this one publishes.
     """
 
@@ -121,9 +121,13 @@ class Newsroom:
         if self.audience:
             self.abroad.lay(items)
 
+    def approach(self) -> None:
+        """This node is about to follow what others publish, and they are to hear of it."""
+        self.attends = True
+
     def attend(self, *, attends: bool) -> None:
         """This node begins to follow what others publish, or ends. Whoever could not wait for that watched in vain."""
-        if attends and (self.attends or self._unattended):
+        if attends and (self._attended.is_set() or self._unattended):
             self.here.miss()
         self.attends, self._unattended = attends, False
         self._attended = _signal(self._attended, attends)

@@ -41,9 +41,9 @@ from etlplus.engines.functions import Function, Functions
 from etlplus.engines.local import LocalOptions, open_local
 from etlplus.engines.tenancy import hold, is_gone
 from etlplus.engines.workshop import Workshop
-from etlplus.errors import Conflict, NotFound
+from etlplus.errors import Conflict, NotFound, Unavailable
 from etlplus.jobs.kinds import CALLS
-from etlplus.jobs.model import JobDraft
+from etlplus.jobs.model import Job, JobDraft
 from etlplus.runtime import System, lone, open_system
 from etlplus.service.bootstrap import Bootstrap
 from etlplus.service.house import House
@@ -125,7 +125,7 @@ async def _keep_house(
             await shared.look(store)
             standing = _standing(settings, slots, functions, shared)
             newsroom, watch, earshot = Newsroom(standing.now), StoreWatch(standing.now()), Earshot()
-            await _store_jobs(store, functions, standing)
+            jobs = await _store_jobs(store, functions, standing)
             dead = await _predecessors(store, url)
             tree = staff(store, workshop, standing, newsroom, settings, dead=dead, watch=watch, earshot=earshot)
             budget_s = settings.shutdown.drain_s + STOP_MARGIN_S
@@ -133,6 +133,8 @@ async def _keep_house(
                 tree, name="etlplus", drain=budget_s, on_crash=log_crash, on_dead_letter=log_dead_letter
             ) as system:
                 house = _furnish(settings, data_dir, store, workshop, standing, newsroom, earshot, system)
+                for job in jobs:
+                    house.known_jobs.put(job.name, job)
                 _measure(house, system, lateness, watch)
                 service = Service(house)
                 if edge:
@@ -140,7 +142,15 @@ async def _keep_house(
                 scope.shield = True
                 task_status.started(service)
                 await leave.wait()
-            await store.leave(standing.worker.id, now=standing.now())
+            await _leave(store, standing)
+
+
+async def _leave(store: Store, standing: Standing) -> None:
+    """Say that this worker is gone. Where nobody hears it, the end of its lease says so."""
+    try:
+        await store.leave(standing.worker.id, now=standing.now())
+    except Unavailable as error:
+        log.warning("left_unheard", worker=standing.worker.id, error=str(error))
 
 
 def _standing(settings: Settings, slots: int, functions: Functions, clock: SharedClock) -> Standing:
@@ -149,26 +159,27 @@ def _standing(settings: Settings, slots: int, functions: Functions, clock: Share
     return new_standing(slots, labels=labels, calls_max=settings.engine.calls_max if calls else 0, clock=clock)
 
 
-async def _store_jobs(store: Store, functions: Functions, standing: Standing) -> None:
+async def _store_jobs(store: Store, functions: Functions, standing: Standing) -> list[Job]:
     """Store each function as a job, or its next version if its options have changed."""
+    jobs: list[Job] = []
     for draft in functions.drafts:
-        while not await _try_to_store(store, draft, standing):
+        while (job := await _try_to_store(store, draft, standing)) is None:
             pass
+        jobs.append(job)
+    return jobs
 
 
-async def _try_to_store(store: Store, draft: JobDraft, standing: Standing) -> bool:
-    """Have the job as its function says; False if another node, starting too, was faster, so that one has to look again."""
+async def _try_to_store(store: Store, draft: JobDraft, standing: Standing) -> Job | None:
+    """The job as its function says; None if another node, starting too, was faster, so that one has to look again."""
     job = await store.job_named(draft.name)
     if job is not None and all(getattr(job, option) == getattr(draft, option) for option in draft.__struct_fields__):
-        return True
+        return job
     try:
         if job is None:
-            await store.save_job(draft, now=standing.now())
-        else:
-            await store.save_job(draft, now=standing.now(), job_id=job.id, expected_version=job.version)
+            return await store.save_job(draft, now=standing.now())
+        return await store.save_job(draft, now=standing.now(), job_id=job.id, expected_version=job.version)
     except (Conflict, NotFound):
-        return False
-    return True
+        return None
 
 
 async def _predecessors(store: Store, url: str) -> tuple[str, ...]:

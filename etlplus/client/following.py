@@ -96,7 +96,8 @@ class _Held:
         self._versions: OrderedDict[str, int] = OrderedDict()
 
     def news_of(self, incoming: _Incoming) -> list[News]:
-        """The news in a message; a snapshot counts as one piece for each run that is newer than what is held.
+        """The news in a message; a snapshot counts as one piece for each run that is newer than what is held, and for whoever
+        follows a log also as one itself.
 
         Raises:
             NotFound, EtlplusError: the daemon refuses to tell.
@@ -105,6 +106,8 @@ class _Held:
         match incoming:
             case Snapshot(n=n, runs=runs):
                 found = [RunNews(n, run.created_at, run) for run in sorted(runs, key=lambda run: run.id)]
+                if any(topic.startswith("log:") for topic in self.topics):
+                    found = [*found, incoming]  # what was written meanwhile nobody may have told
             case RefusedNews(code, detail):
                 raise NotFound(detail) if code == "not_found" else EtlplusError(detail, code=code)
             case RunNews() | ProgressNews() | LogNews():

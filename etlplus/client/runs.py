@@ -91,7 +91,8 @@ class ClientRuns:
 
     def follow(self, run: str | None = None, *, log: bool = False) -> AsyncGenerator[News]:
         """The news of one run, from how it stands now to its end, or of all runs without an end; a lost connection is made
-        again. With ``log``, also what the attempts of that one run write from now on.
+        again. With ``log``, also what the attempts of that one run write from now on; a snapshot among the news says that some
+        lines may not have been told, and are to be read.
 
         Wrap it in ``contextlib.aclosing`` when you may leave the loop early.
 

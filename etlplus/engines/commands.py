@@ -1,8 +1,8 @@
 """
 The engine that runs commands: each attempt is a program of its own, with its output captured line by line.
 
-The program never outlives the daemon: a guardian (``guardian.py``) holds it, and ends it when the daemon closes the pipe or
-dies. What it writes becomes the attempt's log, standard error as level ``error``.
+The program never outlives the daemon: a guardian (``guardian.py``) holds it, and ends it when the daemon says so or dies. What
+it writes becomes the attempt's log, standard error as level ``error``.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR")
 LINE_BYTES_MAX = 64 * 1024
 LAST_LINES = 5
 TERMINATE, KILL = b"t", b"k"
-"""What the guardian is told."""
+"""What the guardian is told; the end of file is as good as the second."""
 SPARE_GRACE_S = 2.0
 """What the guardian gets beyond the command's own grace."""
 

@@ -38,6 +38,11 @@ class Lease:
         """Whether the deadline has passed."""
         return self.deadline <= self._now_s()
 
+    @property
+    def was_held(self) -> bool:
+        """Whether it has begun; false also once it is revoked."""
+        return self.deadline > float("-inf")
+
     def move(self, deadline: float) -> None:
         """Set the deadline, and wake everybody who waits for it to move."""
         self.deadline = deadline

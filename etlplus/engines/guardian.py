@@ -1,10 +1,10 @@
 """
 Stands between the daemon and a command, so that the command never outlives the daemon: python guardian.py GRACE_S ARGV...
 
-The daemon holds the other end of standard input. When it writes ``t`` there, and at the end of file, which the death of the
-daemon brings about, the command's process group gets SIGTERM, and after the grace SIGKILL; when it writes ``k``, SIGKILL at once.
-Ends with the command's status, or 128 plus the number of the signal that ended it; 127 if it could not be started. Standard
-library only, so that it starts at once.
+The daemon holds the other end of standard input. When it writes ``t`` there, the command's process group gets SIGTERM, and after
+the grace, which any other word cuts short, SIGKILL. Any other word, and the end of file, which the death of the daemon brings
+about, mean that others may have the run at any moment: SIGKILL, at once. Ends with the command's status, or 128 plus the number
+of the signal that ended it; 127 if it could not be started. Standard library only, so that it starts at once.
 """
 
 import os
@@ -13,7 +13,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 
 NOT_STARTED = 127
 
@@ -34,12 +33,9 @@ def main() -> int:
 
 
 def _end_with_the_daemon(command: "subprocess.Popen[bytes]", grace_s: float) -> None:
-    if (said := os.read(0, 1)) != b"k":
+    if os.read(0, 1) == b"t":
         _signal(command.pid, signal.SIGTERM)
-        if said:
-            select.select([0], [], [], grace_s)  # the daemon lives, and may cut the grace short
-        else:
-            time.sleep(grace_s)
+        select.select([0], [], [], grace_s)
     _signal(command.pid, signal.SIGKILL)
 
 

@@ -74,6 +74,13 @@ class RateSpent(msgspec.Struct, frozen=True, tag="rate_spent", tag_field="kind")
     next_at: datetime
 
 
+class Unread(msgspec.Struct, frozen=True, tag="unread", tag_field="kind"):
+    """The version of its job that it was made from cannot be read. It is set aside, and looked at again whenever a node starts."""
+
+    job_version: int
+    fault: str
+
+
 class NoWorker(msgspec.Struct, frozen=True, tag="no_worker", tag_field="kind"):
     """No live worker has all labels that it asks for; ``workers`` are alive at all."""
 
@@ -102,6 +109,7 @@ Fact = (
     | QueuePaused
     | SlotsTaken
     | RateSpent
+    | Unread
     | NoWorker
     | WorkersBusy
     | Behind
@@ -136,9 +144,12 @@ class Pace(msgspec.Struct, frozen=True):
 
 
 class Situation(msgspec.Struct, frozen=True, kw_only=True):
-    """What a store knows about a run and what stands around it. ``carrying`` counts the runs in hand of each worker."""
+    """What a store knows about a run and what stands around it. ``carrying`` counts the runs in hand of each worker, and
+    ``fault`` is why the definition that it was made from cannot be read.
+    """
 
     run: Run
+    fault: str | None = None
     claimed_at: datetime | None = None
     cancel_asked_at: datetime | None = None
     mode: QueueMode = QueueMode.OPEN
@@ -169,6 +180,8 @@ def _facts(here: Situation, now: datetime) -> Iterator[Fact]:
         yield NotDue(run.run_at)
     if run.state is RunState.BLOCKED:
         yield WaitsForRuns()
+    if here.fault is not None:
+        yield Unread(run.job_version, here.fault)
     if here.mode is QueueMode.PAUSED:
         yield QueuePaused(run.queue)
     for cap in here.caps:

@@ -158,6 +158,11 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     fault: str | None = None
 
     @property
+    def is_whole(self) -> bool:
+        """Whether it can be carried out; not so the stand-in for what cannot be read."""
+        return not (self.pipeline is None and self.python is None and self.command is None)
+
+    @property
     def kind(self) -> Kind:
         """What the job does."""
         return kind_of(self.pipeline, self.python, self.command)

@@ -21,7 +21,7 @@ from etlplus.actors.watchers import Subscription
 from etlplus.errors import Invalid, Problem
 from etlplus.jobs.model import LIVE_STATES, Run
 from etlplus.jobs.views import RunView, run_view
-from etlplus.service.facet import Facet
+from etlplus.service.facet import Facet, refuse_broken
 from etlplus.store.contract import RunFilter
 
 SNAPSHOT_MAX = 200
@@ -91,6 +91,7 @@ class EventsFacet(Facet):
     @asynccontextmanager
     async def watch(self, topics: tuple[str, ...] = (ALL_RUNS,), *, capacity: int = 256) -> AsyncGenerator[LocalFeed]:
         self.who.must("runs:read")
+        refuse_broken(topics, "/topics")
         for topic in topics:
             _refuse_unknown(topic)
             if topic.startswith("log:"):

@@ -4,19 +4,22 @@ What all facets share: the house they work in, on whose behalf, and how what the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import wraps
+from inspect import isfunction, signature
+from itertools import chain
 from typing import Any, TypeVar
 
 import msgspec
 
-from etlplus.actors.messages import Wake
+from etlplus.actors.messages import CancelHere, Wake
 from etlplus.errors import Invalid, NotFound, Problem
 from etlplus.jobs.checks import check_texts
 from etlplus.jobs.ids import is_id
 from etlplus.jobs.kinds import calls_function
-from etlplus.jobs.model import Job, Run
+from etlplus.jobs.model import Job, Run, RunState
 from etlplus.service.house import House
 from etlplus.service.permissions import Principal
 
@@ -26,10 +29,15 @@ S = TypeVar("S", bound=msgspec.Struct)
 
 @dataclass(frozen=True, slots=True)
 class Facet:
-    """One group of methods, for one principal."""
+    """One group of methods, for one principal. Texts that are handed to one are looked at before it is called."""
 
     house: House
     who: Principal
+
+    def __init_subclass__(cls) -> None:
+        for name, method in list(vars(cls).items()):
+            if isfunction(method) and not name.startswith("_"):
+                setattr(cls, name, _for_good_texts(method))
 
     async def find_job(self, job: str) -> Job:
         """A job by id or by name.
@@ -57,10 +65,12 @@ class Facet:
         raise Invalid("the question is not accepted", [problem], code="unknown_queue")
 
     def announce(self, runs: Sequence[Run]) -> None:
-        """Tell the watchers and the dispatcher that these runs were made or made a transition."""
+        """Tell the watchers and the dispatcher that these runs were made or made a transition; those in hand are to be ended."""
         self.house.newsroom.tell(*runs)
         kinds = {calls_function(run.labels) for run in runs}
         self.house.dispatcher.offer(Wake(kinds.pop() if len(kinds) == 1 else None))
+        if unwanted := tuple(run.id for run in runs if run.cancel_requested and run.state is RunState.RUNNING):
+            self.house.dispatcher.offer(CancelHere(unwanted))
 
 
 def checked_limit(limit: int, at_most: int = LIMIT_MAX) -> int:
@@ -98,6 +108,22 @@ def checked(record: S, place: str = "") -> S:
         refuse_broken(fields, place)
         return found
     raise Invalid("this is not accepted", [msgspec.structs.replace(problem, pointer=place + problem.pointer)])
+
+
+def _for_good_texts(method: Callable[..., Any]) -> Callable[..., Any]:
+    """The method, for texts that can be kept; one that cannot is refused by the name of its parameter. At what is not plainly
+    text the method looks itself.
+    """
+    names = list(signature(method).parameters)[1:]
+
+    @wraps(method)
+    def call(self: Facet, *args: Any, **options: Any) -> Any:
+        for name, value in chain(zip(names, args, strict=False), options.items()):
+            if isinstance(value, str):
+                refuse_broken(value, f"/{name}")
+        return method(self, *args, **options)
+
+    return call
 
 
 def refuse_broken(value: Any, place: str) -> None:

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import builtins
 
-from etlplus.actors.messages import Wake
 from etlplus.errors import Invalid, Problem
 from etlplus.jobs.model import JobDraft
 from etlplus.service.facet import Facet, checked, checked_limit
@@ -38,9 +37,8 @@ class JobsFacet(Facet):
         found = await self.find_job(job)
         await self._refuse_problems(draft)
         saved = await self.house.store.save_job(
-            draft, now=self.house.now(), job_id=found.id, expected_version=expected_version
+            draft, now=self.house.now(), job_id=found.id, expected_version=expected_version, tell=self.announce
         )
-        self.house.dispatcher.offer(Wake())  # what nothing had ticked for may have become runs
         return job_view(saved)
 
     async def delete(self, job: str, *, expected_version: int) -> None:

@@ -11,7 +11,6 @@ from uuid import UUID
 
 import trio
 
-from etlplus.actors.messages import CancelHere
 from etlplus.errors import Conflict, Invalid, NotFound, Problem
 from etlplus.jobs.model import Job, NewRun, Run, RunState, Uniqueness
 from etlplus.jobs.views import RunView, run_view
@@ -117,7 +116,6 @@ class RunsFacet(Facet):
         self.who.must("runs:cancel")
         cancelled, *released = await self.house.store.cancel(run, now=self.house.now())
         self.announce([cancelled, *released])
-        self.house.dispatcher.tell(CancelHere((cancelled.id,)))
         return self._view(cancelled)
 
     async def log(

@@ -16,6 +16,7 @@ from etlplus.jobs.explaining import (
     QueuePaused,
     RateSpent,
     SlotsTaken,
+    Unread,
     WaitsForRuns,
     WorkersBusy,
 )
@@ -57,6 +58,8 @@ def sentence(fact: Fact) -> str:
             whose = "the whole house" if of == "house" else f"the limit key {key!r}"
             pace = f"{rate.count:,} in {rate.per_s:g} s"
             return f"The rate of {whose} ({pace}) is used up; the next token comes at {next_at:%Y-%m-%d %H:%M:%S.%fZ}."
+        case Unread(version, fault):
+            return f"Version {version} of its job, which it was made from, is set aside: {fault}. A node that starts looks again."
         case NoWorker(labels, workers):
             return _no_worker(labels, workers)
         case WorkersBusy(worker_ids):

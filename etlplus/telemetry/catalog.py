@@ -174,6 +174,7 @@ EVENTS: dict[str, str] = {
     "heartbeat_unanswered": "A beat found no store; runs are held until the lease ends.",
     "history_removed": "Finished runs that were too old or too much were removed with their history.",
     "lease_lost": "This worker was declared dead by others; what it carried was returned, and it joined anew.",
+    "left_unheard": "The store was out when this worker stopped; what it still held is the others' when its lease ends.",
     "log_not_written": "An attempt ended while the store was out; the last lines of its log are lost, its outcome is not.",
     "logs_wait": "The store did not take what attempts log; it is kept, up to a bound, and offered again.",
     "message_not_handled": "An actor was told something while it stopped, or before; told ten times in five minutes at most.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 import trio
@@ -30,6 +31,19 @@ async def test_a_run_made_on_one_node_starts_on_another_at_once(open_nodes: Open
         for _ in range(3):
             await clerk.runs.start("work")
             assert await next_call(nodes) == "able"
+
+
+@pytest.mark.usefixtures("nobody_looks")
+async def test_a_node_that_was_alone_rings_for_one_that_joins(open_nodes: OpenNodes) -> None:
+    """It learns of the other at once, and not with its next beat, which is a minute away."""
+    async with open_nodes() as nodes:
+        clerk = await nodes.node("clerk", carries=False)
+        store, worker, now = clerk.house.store, clerk.house.standing.worker, clerk.house.now()
+        assert not (await store.beat(worker.id, now=now, expires_at=now + timedelta(minutes=5))).company
+        await nodes.node("able")
+        await until(lambda: not store._alone)  # type: ignore[attr-defined]  # it is one on PostgreSQL
+        await clerk.runs.start("work")
+        assert await next_call(nodes) == "able"
 
 
 @pytest.mark.usefixtures("nobody_looks")

@@ -11,11 +11,12 @@ import pytest
 import trio
 from nodes_kit import HANG_S, Nodes, OpenNodes, next_call
 
-from etlplus.actors import newsroom
+from etlplus.actors import correspondent, newsroom
 from etlplus.actors.bulletins import Body
 from etlplus.actors.news import LogNews, News, ProgressNews, RunNews, Snapshot
 from etlplus.jobs.model import JobDraft
 from etlplus.jobs.views import RunView
+from etlplus.service import events
 from etlplus.service.local import Service
 from etlplus.service.wishes import RunWish
 from etlplus.store.contract import Bulletin, Store
@@ -161,3 +162,19 @@ async def test_nothing_is_published_while_nobody_watches(open_nodes: OpenNodes) 
             assert not able.house.newsroom.audience
             numbers = await other.house.store.bulletin_numbers("nobody")
             assert numbers[able.house.standing.worker.id] == 0
+
+
+async def test_the_first_watcher_gets_one_snapshot(open_nodes: OpenNodes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """He is let in when the others publish; whatever they did before is in his snapshot, and what they do afterwards is told."""
+    monkeypatch.setattr(correspondent, "GREETING_S", HANG_S)
+    monkeypatch.setattr(events, "ATTENDED_WITHIN_S", HANG_S)
+    async with open_nodes() as nodes:
+        able, window = await nodes.node("able"), await nodes.node("window", carries=False)
+        before = await able.runs.start("work")
+        async with watching(window) as watcher:
+            assert before.id in watcher.runs
+            run = await able.runs.start("work")
+            told = [await watcher.next(RunNews, Snapshot)]
+            while not (isinstance(told[-1], RunNews) and told[-1].run.id == run.id and told[-1].run.finished):
+                told.append(await watcher.next(RunNews, Snapshot))
+            assert {type(each) for each in told} == {RunNews}

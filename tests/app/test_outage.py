@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
@@ -60,7 +61,9 @@ async def scraping(daemon: Daemon, token: str) -> AsyncGenerator[Callable[[], Aw
 async def test_an_outage_is_seen_from_everywhere_and_outlived(
     daemons: Callable[..., Daemon], server: PostgresServer, tmp_path: Path
 ) -> None:
-    """Health, metrics and the command line tell of it while it lasts, and of its end; afterwards runs are done as before."""
+    """Health, metrics and the command line tell of it while it lasts, and of its end; afterwards runs are done as before. Who is
+    asked to stop during an outage does so in order.
+    """
     (tmp_path / "people.csv").write_text("name\nAda\n")
     sink = {"id": "table", "type": "sqlite", "input": "people", "path": "people.sqlite", "table": "people"}
     plan = {"name": "people", "sources": {"people": {"type": "csv", "path": "people.csv"}}, "sinks": [sink]}
@@ -97,3 +100,7 @@ async def test_an_outage_is_seen_from_everywhere_and_outlived(
                     pass
         assert (await client.runs.get(run.id)).state == "succeeded"
         assert (await client.system.status()).store.outages == 1
+    await trio.to_thread.run_sync(server.stop)
+    daemon.end(signal.SIGTERM)
+    assert await daemon.wait_ended() == 0
+    assert len(daemon.events("left_unheard")) == 1

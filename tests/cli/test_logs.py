@@ -51,11 +51,15 @@ class Writer:
         self.run = claimed.run
         self.service.house.newsroom.tell(self.run)
 
-    async def write(self, *texts: str, level: str = "info") -> None:
+    async def keep(self, *texts: str, level: str = "info") -> None:
+        """Write lines, and tell nobody."""
         now = self.service.house.now()
         lines = [NewLine(now, text, level) for text in texts]
-        before = await self.store.log_state(self.run.id, self.run.attempt)
         assert await self.store.append_log(self.run.id, self.run.attempt, "w", lines, now=now)
+
+    async def write(self, *texts: str, level: str = "info") -> None:
+        before = await self.store.log_state(self.run.id, self.run.attempt)
+        await self.keep(*texts, level=level)
         told = await self.store.log(self.run.id, self.run.attempt, after=before.lines)
         self.service.house.newsroom.tell(Lines(self.run.id, self.run.attempt, tuple(told)))
 
@@ -139,6 +143,30 @@ async def test_following_shows_each_attempt_to_the_end_of_the_run(
             await made.end(Succeeded(Figures()))
     shown = [line.partition("Z  ")[2] for line in capsys.readouterr().out.splitlines()]
     assert shown == ["first try", "it breaks", "second try", "done"]
+
+
+async def test_lines_that_nobody_told_of_are_shown_without_waiting_for_others(
+    writer: tuple[Writer, Client], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever follows a log reads on whenever news were missed, also when the run itself has not changed."""
+    made, client = writer
+    shown: list[str] = []
+
+    async def until_shown(text: str) -> None:
+        while text not in shown:
+            await trio.sleep(0.01)
+            shown.extend(line.partition("Z  ")[2] for line in capsys.readouterr().out.splitlines())
+
+    with trio.fail_after(30):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_logs, client, chosen(made.run.id, "--follow"))
+            await made.write("told")
+            await until_shown("told")
+            await made.keep("not told")
+            made.service.house.newsroom.here.miss()
+            await until_shown("not told")
+            await made.end(Succeeded(Figures()))
+    assert shown == ["told", "not told"]
 
 
 async def test_of_one_attempt_the_lines_are_followed_to_the_next_attempt(

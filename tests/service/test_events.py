@@ -17,6 +17,7 @@ from etlplus.actors.newsroom import HERE_MAX
 from etlplus.jobs.model import JobDraft, Run
 from etlplus.jobs.schedules import IntervalSchedule
 from etlplus.service.local import Service
+from etlplus.service.views import JobView
 from etlplus.settings import Engine, Settings
 
 HANG_S = 20.0
@@ -108,3 +109,59 @@ async def test_a_run_that_goes_on_in_the_place_of_another_is_told(service: Servi
             told[news.run.id] = news.run.state
         assert told[first.id] == how
         assert told[second.id] == "scheduled"  # its time has not come in this world
+
+
+async def overdue(service: Service, **options: Any) -> JobView:
+    """The job by a schedule whose last nominal time has come, while nothing ticks."""
+
+    async def never(**_: Any) -> list[Run]:
+        await trio.sleep_forever()
+        return []
+
+    service.house.store.tick = never  # type: ignore[method-assign]
+    then = service.house.now() - timedelta(minutes=90)
+    job = await service.jobs.get("work")
+    draft = JobDraft(name="work", python="work", schedule=IntervalSchedule(every_s=3600, **options))
+    await service.house.store.save_job(draft, now=then, job_id=job.id)
+    return await service.jobs.get("work")
+
+
+def another(job: JobView) -> JobDraft:
+    """The same job with the same schedule, but for its priority."""
+    return JobDraft(name=job.name, python=job.python, schedule=job.schedule, priority=1)
+
+
+async def test_runs_that_an_edit_makes_are_told(service: Service) -> None:
+    """What was due and nothing had ticked for becomes a run when its job is saved, and whoever watches hears of that."""
+    job = await overdue(service)
+    async with service.events.watch() as feed:
+        await service.jobs.replace("work", another(job), expected_version=job.version)
+        told = await next_told(feed)
+        assert (told.run.job_version, told.run.state, told.run.cause) == (job.version + 1, "queued", "schedule")
+
+
+async def test_runs_that_an_edit_cancels_are_told_and_ended(settings: Settings) -> None:
+    """One that runs and should give way to the next is told to end by the edit that makes the next."""
+    began, ended = trio.Event(), trio.Event()
+
+    @etlplus.job("work")
+    async def endless(context: etlplus.RunContext) -> None:
+        began.set()
+        try:
+            await trio.sleep_forever()
+        finally:
+            ended.set()
+
+    async with etlplus.open_service(settings, functions=[endless]) as service:
+        job = await overdue(service, overlap="cancel_old")
+        first = await service.jobs.replace("work", another(job), expected_version=job.version)
+        await began.wait()
+        job = await overdue(service, overlap="cancel_old")
+        async with service.events.watch() as feed:
+            await service.jobs.replace("work", another(job), expected_version=job.version)
+            with trio.fail_after(HANG_S):
+                await ended.wait()
+            told = [await next_told(feed) for _ in range(2)]
+        assert {(each.run.job_version, each.run.cancel_requested) for each in told} == {
+            (first.version, True), (job.version + 1, False),
+        }  # fmt: skip

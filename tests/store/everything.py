@@ -105,7 +105,7 @@ async def schedule(store: Store) -> None:
 
 
 async def lose_patience(store: Store) -> None:
-    """Runs that waited for too long, that moved to another queue, and a result that came too late."""
+    """Runs that waited for too long, that moved to another queue, a result that was told twice, and one that came too late."""
     job = await a_job(store, name="impatient", queue_timeout_s=10)
     await some_runs(store, job, 2)
     await store.tick(now=at(20))
@@ -114,8 +114,9 @@ async def lose_patience(store: Store) -> None:
     draft = JobDraft(name="moved", pipeline={}, queue="nightly")
     await store.save_job(draft, now=at(31), job_id=moved.id, expected_version=1)
     (held,) = await a_claim(store, limit=1, seconds=32)
-    await told(store, held, DONE, seconds=33)
-    assert not (await told(store, held, DONE, seconds=34)).applied
+    for seconds in (33, 34):
+        assert (await told(store, held, DONE, seconds=seconds)).applied
+    assert not (await told(store, held, BROKEN, seconds=34)).applied
 
 
 async def read(store: Store) -> None:

@@ -203,6 +203,23 @@ async def test_a_node_hears_what_others_ring_and_not_itself(new_database: Callab
             assert first.bells == []
 
 
+async def test_who_is_alone_rings_for_nobody(new_database: Callable[[], str]) -> None:
+    """But for its own test; from the first beat that finds company on, everything is heard."""
+    address = new_database()
+    async with open_store(address) as one, open_store(address) as two, hearing(one) as own, hearing(two) as ear:
+        await a_worker(one, "one")
+        assert not (await one.beat("one", now=NOW, expires_at=at(20))).company
+        for bell in (Bell.WORK, Bell.TEST):
+            one.pull(bell)
+        assert await one.ring() == {Bell.WORK, Bell.TEST}
+        assert await own.wait_for(Bell.TEST) == [Bell.TEST]
+        await a_worker(two, "two")
+        assert (await one.beat("one", now=NOW, expires_at=at(20))).company
+        one.pull(Bell.PLANS)
+        await one.ring()
+        assert await ear.wait_for(Bell.PLANS) == [Bell.PLANS]
+
+
 async def test_hearing_ends_when_its_connection_is_cut(new_database: Callable[[], str]) -> None:
     """Whoever hears is told, and can hear again."""
     address = new_database()

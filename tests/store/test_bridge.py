@@ -267,6 +267,18 @@ async def test_no_answer_in_time_is_unavailable(bridge: Bridge, monkeypatch: pyt
     assert await all_quiet(bridge)
 
 
+async def test_a_server_that_only_reads_is_unavailable(bridge: Bridge) -> None:
+    """Whoever comes to a standby amid its promotion is told to try later, as during any outage."""
+
+    async def write(db: Db) -> None:
+        await db.execute("SET TRANSACTION READ ONLY")
+        await db.execute("UPDATE mark SET amount = amount + 1")
+
+    with pytest.raises(StoreUnavailable, match="read-only"):
+        await bridge.run(write)
+    assert await amount(bridge) == 0
+
+
 async def test_a_process_that_stands_still_amid_a_unit_holds_nobody_up(
     bridge: Bridge, address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 import trio
+from msgspec.structs import replace
 
 from etlplus.actors.messages import (
     BROADCASTER,
@@ -18,6 +19,7 @@ from etlplus.actors.messages import (
     POOL,
     RESCUE,
     SCHEDULER,
+    GetPool,
     runner_name,
 )
 from etlplus.actors.newsroom import Newsroom
@@ -26,12 +28,13 @@ from etlplus.engines.contract import Lease, Reports, Work
 from etlplus.engines.inline import Inline
 from etlplus.jobs.model import JobDraft, NewRun, RunState
 from etlplus.jobs.outcome import Figures, Result, Succeeded
-from etlplus.runtime import Name, Tell, open_system
+from etlplus.runtime import Crash, Name, System, Tell, Unhandled, open_system
 from etlplus.settings import Settings
 from etlplus.settings import schema as options
 from etlplus.store.contract import Store
 from etlplus.store.opening import open_store
 from etlplus.store.postgres.bridge import Bridge, Db, open_bridge
+from etlplus.testing.servers import PostgresServer, restartable_postgres
 
 HANG_S = 30.0
 VICTIMS: list[Name[Any]] = [
@@ -88,6 +91,13 @@ async def carried(store: Store, job_id: str) -> RunState:
     return found.state
 
 
+async def wait_store(system: System, *, up: bool) -> None:
+    """Wait until the keeper of the connections says so."""
+    with trio.fail_after(HANG_S):
+        while (await system.ref(POOL).ask(GetPool())).up is not up:  # noqa: ASYNC110 - he tells those who ask
+            await trio.sleep(0.02)
+
+
 @pytest.mark.slow
 async def test_crashes_of_the_whole_staff_leave_no_query_behind(new_database: Callable[[], str]) -> None:
     """Every actor crashes once while beat, claim and tick wait in the server; then everything works as before."""
@@ -108,3 +118,35 @@ async def test_crashes_of_the_whole_staff_leave_no_query_behind(new_database: Ca
                         await trio.sleep(0.02)
                 assert await carried(store, job.id) is RunState.SUCCEEDED
             await until(outside, BUSY, lambda busy: busy == 0)
+
+
+@pytest.fixture
+def server() -> Generator[PostgresServer]:
+    with restartable_postgres() as server:
+        yield server
+
+
+@pytest.mark.slow
+async def test_the_whole_staff_crashes_while_the_server_is_away_and_is_back_before_it(server: PostgresServer) -> None:
+    """Each actor begins anew without a server, and nobody crashes for want of it; when it is there again, work goes on."""
+    crashes: list[Crash] = []
+    settings = Settings(lease=options.Lease(beat_s=0.2, expiry_s=60))
+    standing = new_standing(1)
+    async with open_store(server.address) as store:
+        job = await store.save_job(JobDraft(name="job", pipeline={}), now=datetime.now(UTC))
+        before = replace(new_standing(1).worker, id="before")
+        await store.join(before, now=datetime.now(UTC))
+        tree = staff(store, Inline(execute), standing, Newsroom(standing.now), settings, dead=[before.id])
+        with trio.fail_after(4 * HANG_S):
+            async with open_system(tree, on_crash=crashes.append) as system:
+                assert await carried(store, job.id) is RunState.SUCCEEDED
+                await trio.to_thread.run_sync(server.stop)
+                for victim in VICTIMS:
+                    system.ref(victim).tell(Poison())
+                while len(crashes) < len(VICTIMS) or {each.status for each in system.tree().walk()} != {"running"}:  # noqa: ASYNC110
+                    await trio.sleep(0.02)
+                await wait_store(system, up=False)
+                await trio.to_thread.run_sync(server.start)
+                await wait_store(system, up=True)
+                assert await carried(store, job.id) is RunState.SUCCEEDED
+    assert [type(crash.error) for crash in crashes] == [Unhandled] * len(VICTIMS), crashes

@@ -13,7 +13,7 @@ import trio
 from etlplus.errors import Conflict, NotFound, Stale, StoreUnavailable
 from etlplus.jobs.letters import LetterFilter
 from etlplus.jobs.model import JobDraft, NewRun, RetryPolicy, RunState, UserDraft
-from etlplus.jobs.outcome import Cancelled, Failed, Returned, RunError
+from etlplus.jobs.outcome import Cancelled, Failed, Result, Returned, RunError
 from etlplus.jobs.schedules import CalendarSchedule, CronSchedule, IntervalSchedule, OnceSchedule, Schedule
 from etlplus.store.contract import Claimed, Outcome, Store
 from etlplus.store.opening import open_store
@@ -110,7 +110,7 @@ async def test_only_a_worker_with_a_lease_may_claim(store: Store) -> None:
 
 
 async def test_an_outcome_is_applied_once_and_only_from_its_holder(store: Store) -> None:
-    """Wrong attempt, wrong worker, told twice: stale, counted, and nothing changes."""
+    """Wrong attempt, wrong worker, another end than was told before: stale, counted, and nothing changes."""
     job = await a_job(store)
     await store.enqueue([NewRun(job_id=job.id)], now=NOW)
     await a_worker(store)
@@ -125,6 +125,26 @@ async def test_an_outcome_is_applied_once_and_only_from_its_holder(store: Store)
     assert not (await told(store, claimed, BROKEN)).applied
     assert (await store.run(claimed.run.id)).state is RunState.SUCCEEDED
     assert (await store.counts()).stale_results == 3
+
+
+@pytest.mark.parametrize("result", [DONE, BROKEN, Returned("it stops"), Cancelled()])
+async def test_who_had_no_answer_tells_it_again_and_learns_what_became_of_it(store: Store, result: Result) -> None:
+    """The second time changes nothing, is no stale result, and is answered with the run as it is; so also when it has gone on."""
+    job = await a_job(store, retry=RetryPolicy(attempts_max=2, base_s=0))
+    (run,) = await some_runs(store, job)
+    await a_worker(store)
+    (claimed,) = await a_claim(store)
+    first, again = await told(store, claimed, result), await told(store, claimed, result)
+    assert (again.applied, again.run, again.run) == (True, first.run, await store.run(run.id))
+    history = await store.events(run.id)
+    await store.tick(now=at(2))
+    if await a_claim(store, seconds=2):
+        later = await told(store, claimed, result, seconds=3)
+        assert (later.applied, later.run) == (True, await store.run(run.id))
+        assert (await store.run(run.id)).state is RunState.RUNNING
+    assert (await store.events(run.id))[: len(history)] == history
+    assert len(await store.attempts(run.id)) == (await store.run(run.id)).attempt
+    assert (await store.counts()).stale_results == 0
 
 
 async def test_a_failed_attempt_waits_comes_due_and_is_tried_until_none_is_left(store: Store) -> None:
@@ -196,6 +216,14 @@ async def test_whoever_starts_after_an_outage_takes_back_only_what_dead_workers_
     assert (await told(store, kept, DONE, worker="alive", seconds=101)).applied
 
 
+async def test_a_beat_tells_whether_another_worker_lives(store: Store) -> None:
+    """One whose lease is over does not."""
+    await a_worker(store, expires_s=100)
+    await a_worker(store, "other", expires_s=20)
+    assert (await store.beat("w", now=at(19), expires_at=at(100))).company
+    assert not (await store.beat("w", now=at(20), expires_at=at(100))).company
+
+
 @pytest.mark.parametrize("after", [None, 1, 2, 5])
 async def test_a_run_that_keeps_losing_workers_is_set_aside(store: Store, after: int | None) -> None:
     """The third lost worker makes it poison, or whichever the job says; a dead letter tells of all of them."""
@@ -233,6 +261,29 @@ async def test_an_attempt_that_ends_in_order_clears_a_run_of_poison(store: Store
         (held,) = await a_claim(store)
         await told(store, held, BROKEN, seconds=0)
         await store.tick(now=at(1))
+
+
+async def test_a_lost_worker_counts_for_every_run_that_it_carried(store: Store) -> None:
+    """Nobody can tell whose fault it was: who was beside the culprit each time is set aside with it, and can be replayed; for a
+    job that has more patience, or a run of which an attempt has ended in order, it goes on.
+    """
+    hasty = await a_job(store, name="hasty", poison_after=2, retry=RetryPolicy(attempts_max=9, base_s=0, jitter=0))
+    patient = await a_job(store, name="patient", poison_after=3)
+    culprit, beside, cleared = await some_runs(store, hasty, 3)
+    (waits,) = await some_runs(store, patient)
+    for number in range(2):
+        worker = f"w{number}"
+        await a_worker(store, worker)
+        held = {each.run.id: each for each in await a_claim(store, worker=worker, limit=4)}
+        assert len(held) == 4
+        if number:
+            await told(store, held[cleared.id], BROKEN, worker=worker, seconds=0)
+        await store.rescue(now=NOW, dead=[worker])
+    letters = await store.dead_letters(LetterFilter(code="worker_lost"))
+    assert {letter.run.id for letter in letters} == {culprit.id, beside.id}
+    assert [(await store.run(run.id)).rescues for run in (cleared, waits)] == [0, 2]
+    replays = await store.replay(LetterFilter(run_ids=(beside.id,)), now=NOW)
+    assert [replay.run.rescues for replay in replays if replay.run] == [0]
 
 
 async def test_cancelling_waits_for_the_worker_only_while_it_carries(store: Store) -> None:

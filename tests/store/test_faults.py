@@ -8,13 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from etlplus.jobs.explaining import Unread
 from etlplus.jobs.model import JobDraft, RunState
+from etlplus.jobs.outcome import Failed, RunError
+from etlplus.jobs.queues import LimitDraft, LimitUse
 from etlplus.jobs.reading import read_job, readable
 from etlplus.jobs.schedules import CronSchedule, IntervalSchedule
 from etlplus.store.contract import Store
 from etlplus.store.opening import open_store
 from etlplus.store.postgres.bridge import open_bridge
-from etlplus.testing.stores import DONE, a_claim, a_job, a_worker, at, some_runs, told
+from etlplus.testing.stores import DONE, NOW, a_claim, a_job, a_worker, at, some_runs, told
 
 HOURLY = CronSchedule(cron="0 * * * *", zone="Europe/Berlin")
 BERLIN, ATLANTIS = "Europe/Berlin", "Europe/Atlantis"
@@ -103,6 +106,51 @@ async def test_runs_of_such_a_job_are_carried_and_it_can_be_defined_anew(lasting
         assert (saved.version, saved.fault) == (2, None)
         await store.tick(now=at(2 * LATER_S))
         assert len(await store.runs()) == 3
+
+
+async def test_a_run_whose_definition_cannot_be_read_is_set_aside_and_the_others_are_claimed(lasting: str) -> None:
+    """It holds no slot, says why, and can be cancelled; whoever can read it again carries it."""
+    async with open_store(lasting) as store:
+        await store.save_limit(LimitDraft(name="one", slots=1), now=NOW)
+        bad, good = [await a_job(store, name=name, limit=LimitUse("one")) for name in ("bad", "good")]
+        aside, unwanted = await some_runs(store, bad, 2)
+        (run,) = await some_runs(store, good, seconds=1)
+    await rewrite(lasting, '"created_at"', '"made_at"')
+    async with open_store(lasting) as store:
+        await a_worker(store)
+        for _ in (aside, unwanted):
+            nothing_yet = await store.claim("w", limit=1, now=at(2))
+            assert (nothing_yet.claimed, nothing_yet.next_at) == ([], at(2)), "another claim may find something at once"
+        (held,) = await a_claim(store, seconds=2)
+        assert held.run.id == run.id
+        assert (await told(store, held, DONE, seconds=3)).applied
+        assert await a_claim(store, seconds=4) == []
+        unread, *_ = (await store.explain(aside.id, now=at(4))).facts
+        assert isinstance(unread, Unread)
+        assert "created_at" in unread.fault
+        (cancelled,) = await store.cancel(unwanted.id, now=at(5))
+        assert (cancelled.state, (await store.run(aside.id)).state) == (RunState.CANCELLED, RunState.QUEUED)
+    await rewrite(lasting, '"made_at"', '"created_at"')
+    async with open_store(lasting) as store:
+        assert (await store.explain(aside.id, now=at(6))).facts == ()
+        (held,) = await a_claim(store, seconds=6)
+        assert (held.run.id, held.run.attempt) == (aside.id, 1)
+        assert (await told(store, held, DONE, seconds=7)).applied
+
+
+async def test_a_run_of_a_kind_that_this_program_does_not_know_is_set_aside(lasting: str) -> None:
+    """An attempt of such a run that is in hand already ends as it should."""
+    async with open_store(lasting) as store:
+        job = await a_job(store, name="bad")
+        first, second = await some_runs(store, job, 2)
+        await a_worker(store)
+        (held,) = await a_claim(store, seconds=1)
+    await rewrite(lasting, '"pipeline"', '"plan"')
+    async with open_store(lasting) as store:
+        assert await a_claim(store, seconds=2) == []
+        settled = await told(store, held, Failed(RunError("load", "no", retryable=True)), seconds=3)
+        assert (settled.applied, (await store.run(first.id)).state) == (True, RunState.SCHEDULED)
+        assert isinstance((await store.explain(second.id, now=at(4))).facts[0], Unread)
 
 
 def test_only_the_schedule_of_a_definition_is_left_out() -> None:

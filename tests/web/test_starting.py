@@ -326,6 +326,9 @@ def test_every_reason_has_a_plain_sentence() -> None:
         explaining.RateSpent("house", "*", Rate(count=1), at): (
             "The rate of the whole house (1 in 1 s) is used up; the next token comes at 2030-01-02 03:04:05.000000Z."
         ),
+        explaining.Unread(3, "it is not there"): (
+            "Version 3 of its job, which it was made from, is set aside: it is not there. A node that starts looks again."
+        ),
         explaining.NoWorker((), 0): "No worker is alive.",
         explaining.NoWorker(("gpu",), 1): "It asks for a worker with gpu; of 1 live worker, none has that.",
         explaining.WorkersBusy(("a", "b")): "Every slot is busy in 2 workers that may carry it.",

@@ -70,7 +70,8 @@ class LeaseStore(Protocol):
 
     async def acknowledge(self, outcomes: Sequence[Outcome], *, now: datetime) -> list[Settled]:
         """Settle ended attempts, answered in order. What matches no held (run, attempt, worker) is a stale result: it
-        is counted and changes nothing. One outcome can fail to apply without the others.
+        is counted and changes nothing. One outcome can fail to apply without the others. Who had no answer tells it again: what
+        was applied before is answered as applied, with the run as it is now, and changes nothing.
         """
         ...
 

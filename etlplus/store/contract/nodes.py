@@ -30,8 +30,9 @@ class NodeStore(Protocol):
         ...
 
     async def ring(self) -> frozenset[Bell]:
-        """Ring what was pulled, each bell once, for every node that hears; answers what was rung. A node does not hear its
-        own bells, but for the test.
+        """Ring what was pulled, each bell once, for every node that hears; answers what that was. A node does not hear its
+        own bells, but for the test. While the last beat of its worker was answered without company, there is nobody to hear
+        the others, and they need not be rung.
 
         Raises:
             StoreUnavailable: nobody heard; what was pulled is kept for the next time.

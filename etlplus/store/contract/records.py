@@ -45,8 +45,8 @@ class Claimed(msgspec.Struct, frozen=True, gc=False):
 
 class Taken(msgspec.Struct, frozen=True):
     """The answer to a claim: what was taken, best rank first. ``next_at``: another claim may find something then, since runs
-    wait for a token of a rate, or others were just busy with slots; None if there is no such moment. ``held_up``: runs may
-    wait for a slot under a limit, which somebody must free.
+    wait for a token of a rate, others were just busy with slots, or some of what was found cannot be read and was set aside;
+    None if there is no such moment. ``held_up``: runs may wait for a slot under a limit, which somebody must free.
     """
 
     claimed: list[Claimed]
@@ -66,7 +66,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class Settled(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What became of an outcome. Not ``applied``: a stale result; then ``run`` is None and nothing was changed.
 
-    ``released`` is a run that had waited for this one and goes on now. ``freed``: slots under a limit are free now.
+    ``released`` is a run that had waited for this one and goes on now. ``freed``: slots under a limit are free now. Of an outcome
+    that is told again ``run`` is as it is by now, and slots may have become free.
     """
 
     run_id: str
@@ -79,12 +80,13 @@ class Settled(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 class Beat(msgspec.Struct, frozen=True):
     """The answer to a heartbeat. Not ``alive``: the lease is gone and so are the runs. ``cancel`` are the ids of held
-    runs that somebody wants cancelled. ``audience``: another worker attends to what this one publishes.
+    runs that somebody wants cancelled. ``company``: another worker lives; ``audience``: one attends to what this one publishes.
     """
 
     alive: bool
     cancel: tuple[str, ...] = ()
     audience: bool = False
+    company: bool = False
 
 
 class Hint(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,7 +4,7 @@ The write half: what people and programs change.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -31,12 +31,19 @@ class WriteStore(Protocol):
         ...
 
     async def save_job(
-        self, draft: JobDraft, *, now: datetime, job_id: str | None = None, expected_version: int | None = None
+        self,
+        draft: JobDraft,
+        *,
+        now: datetime,
+        job_id: str | None = None,
+        expected_version: int | None = None,
+        tell: Callable[[Sequence[Run]], None] | None = None,
     ) -> Job:
         """Store a new job, or the next version of ``job_id``.
 
         Nominal times that have come and that nothing has ticked for are decided by the schedule they belong to, and written
-        into the ledger; the runs are made of the new version. If that is paused or has no schedule, they were missed.
+        into the ledger; the runs are made of the new version. If that is paused or has no schedule, they were missed. If runs
+        were made or cancelled by this, ``tell`` is called with them.
 
         Raises:
             Conflict: another job has the name (code ``name_taken``).

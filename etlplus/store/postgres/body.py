@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from copy import copy
 from datetime import datetime
+from functools import partial
 from random import Random
 from typing import Any, TypeVar
 
@@ -40,6 +41,7 @@ from etlplus.store.contract import (
 from etlplus.store.pooling import LaneFigures, Pooling
 from etlplus.store.postgres import (
     accounts,
+    aside,
     bulletins,
     cancelling,
     definitions,
@@ -64,7 +66,7 @@ from etlplus.store.postgres.listening import Bells
 from etlplus.store.postgres.marks import Marks
 from etlplus.store.postgres.settling import Settlements
 from etlplus.store.postgres.sql import admin as sql
-from etlplus.store.postgres.sql import definitions as definitions_sql
+from etlplus.store.postgres.warming import warm_up
 
 T = TypeVar("T")
 
@@ -77,7 +79,7 @@ class PostgresStore:
 
     def __init__(self, bridge: Bridge, rng: Random, bells: Bells) -> None:
         self._bridge = bridge
-        self._bells, self._pulled = bells, Pulled()
+        self._bells, self._pulled, self._alone = bells, Pulled(), False
         self._ids, self._shard = Ids(rng), rng.randrange(SHARDS)
         self._marks = Marks()
         self._known = definitions.Definitions()
@@ -120,12 +122,20 @@ class PostgresStore:
         return answer
 
     async def save_job(
-        self, draft: JobDraft, *, now: datetime, job_id: str | None = None, expected_version: int | None = None
+        self,
+        draft: JobDraft,
+        *,
+        now: datetime,
+        job_id: str | None = None,
+        expected_version: int | None = None,
+        tell: Callable[[Sequence[Run]], None] | None = None,
     ) -> Job:
         saved, runs = await self._write(
             lambda db: ticking.save_job(db, self._ids, draft, now, job_id, expected_version, self._shard)
         )
         self._stirred(runs, now)
+        if runs and tell is not None:
+            tell(runs)
         if saved.next_at is not None:
             self._pulled.pull(Bell.PLANS)
         return self._gathering.saw(saved)
@@ -263,15 +273,21 @@ class PostgresStore:
         return await self._bridge.run(lambda db: db.fetchval(sql.TIME), Lane.BEAT, atomic=False)
 
     async def join(self, worker: Worker, *, now: datetime) -> None:
+        self._alone = False
         await self._bridge.run(lambda db: working.join(db, worker), Lane.BEAT, atomic=False)
 
     async def beat(self, worker_id: str, *, now: datetime, expires_at: datetime, attends: bool = False) -> Beat:
-        return await self._bridge.run(
+        answer = await self._bridge.run(
             lambda db: working.beat(db, worker_id, now, expires_at, attends), Lane.BEAT, atomic=False
         )
+        self._alone = answer.alive and not answer.company
+        return answer
 
     async def claim(self, worker_id: str, *, limit: int, now: datetime, calls: bool = False) -> Taken:
         taken, lines = await self._claims.claim(worker_id, limit, now, calls)
+        if not all(each.job.is_whole for each in taken.claimed):
+            set_aside = partial(aside.set_aside, taken=taken, lines=lines, now=now)
+            taken, lines = await self._bridge.run(set_aside, Lane.CLAIM)
         self._settlements.remember(taken.claimed, lines)
         return taken
 
@@ -320,8 +336,8 @@ class PostgresStore:
     async def ring(self) -> frozenset[Bell]:
         bells = self._pulled.take()
         try:
-            if bells:
-                await self._bells.ring(bells)
+            if heard := bells & {Bell.TEST} if self._alone else bells:
+                await self._bells.ring(heard)
         except BaseException:
             self._pulled.pull(*bells)
             raise
@@ -377,7 +393,8 @@ class PostgresStore:
 
     async def migrate(self) -> int:
         version = await self._bridge.run(schema.migrate)
-        await self._look(lambda db: db.execute(definitions_sql.TRY_AGAIN))
+        if await self._bridge.run(aside.try_again):
+            self._pulled.pull(Bell.WORK)
         return version
 
 
@@ -393,4 +410,6 @@ async def open_postgres(dsn: str, rng: Random, rules: Pooling) -> AsyncGenerator
         direct = "" if rules.pgbouncer else dsn
         store = PostgresStore(bridge, rng, Bells(bridge, rules.listen_url or direct, rng))
         await store.migrate()
+        if not rules.pgbouncer:  # behind which nothing is prepared beyond its unit
+            await warm_up(bridge)
         yield store

@@ -13,9 +13,10 @@ from asyncpg import UniqueViolationError
 from etlplus.errors import Conflict, Stale
 from etlplus.jobs.ids import Ids
 from etlplus.jobs.model import Job, JobDraft, Run
+from etlplus.jobs.reading import read_version
 from etlplus.jobs.schedule import next_after
 from etlplus.store.postgres.bridge import Db
-from etlplus.store.postgres.records import encode, found, many_jobs, one_job
+from etlplus.store.postgres.records import encode, found, one_job
 from etlplus.store.postgres.sql import definitions as sql
 from etlplus.store.postgres.sql import queues
 from etlplus.store.refusals import refuse_job, refused_name
@@ -70,12 +71,14 @@ class Definitions:
         self._known: dict[tuple[str, int], Job] = {}
 
     async def of(self, db: Db, runs: Iterable[Run]) -> list[Job]:
-        """The definition that each run was made from, in order."""
+        """The definition that each run was made from, in order; for one that cannot be read, a stand-in."""
         wanted = [(run.job_id, run.job_version) for run in runs]
         if missing := {key for key in wanted if key not in self._known}:
             if len(self._known) + len(missing) > REMEMBERED_MAX:
                 self._known = {key: job for key, job in self._known.items() if key in wanted}
             ids, versions = zip(*sorted(missing), strict=True)
-            for job in await many_jobs(db, sql.JOB_VERSIONS, ids, versions):
-                self._known[job.id, job.version] = job
+            docs = {
+                (row["job_id"], row["version"]): row["doc"] for row in await db.fetch(sql.JOB_VERSIONS, ids, versions)
+            }
+            self._known |= {key: read_version(*key, docs.get(key)) for key in missing}
         return [self._known[key] for key in wanted]

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from etlplus.jobs.ids import Ids
-from etlplus.jobs.model import NewRun, Run
+from etlplus.jobs.model import Job, NewRun, Run
 from etlplus.jobs.ticks import SCHEDULED
 from etlplus.store.granting import Batch
 from etlplus.store.kept import Kept
@@ -33,9 +33,7 @@ async def enqueue(db: Db, ids: Ids, wishes: Sequence[NewRun], now: datetime, sha
     if batch.keys:
         await db.execute(sql.PUT_UNIQUE_KEYS, list(batch.keys), list(batch.keys.values()))
     if batch.replaced:
-        replaced = await record(db, batch.replaced, shard, now)
-        lanes = await _lanes(db, replaced, now)
-        await db.execute(sql.MOVE_RUNS, *columns([(run.id, lanes[_place(run)]) for run in replaced]))
+        await move(db, await record(db, batch.replaced, shard, now), now)
     return [batch.runs[run_id] for run_id in answers]
 
 
@@ -62,6 +60,19 @@ async def put_runs(db: Db, runs: Sequence[Run], now: datetime) -> None:
     if runs:
         lanes = await _lanes(db, runs, now)
         await db.execute(sql.PUT_RUNS, *columns([_row(run, lanes[_place(run)]) for run in runs]))
+
+
+async def open_lane(db: Db, job: Job, now: datetime) -> None:
+    """Have the lane for runs of a job without a limit, so that its first run can be made like all others."""
+    labels = ",".join(job.demands)
+    if job.limit is None and not await db.fetch(sql.PLAIN_LANES, [job.queue], [labels]):
+        await db.fetch(sql.PUT_LANES, [job.queue], [labels], [None], [""], now)
+
+
+async def move(db: Db, runs: Sequence[Run], now: datetime) -> None:
+    """Put unfinished runs into the lanes where they belong by now."""
+    lanes = await _lanes(db, runs, now)
+    await db.execute(sql.MOVE_RUNS, *columns([(run.id, lanes[_place(run)]) for run in runs]))
 
 
 async def _lanes(db: Db, runs: Sequence[Run], now: datetime) -> dict[Place, int]:

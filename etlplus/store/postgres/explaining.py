@@ -11,6 +11,7 @@ from etlplus.jobs.explaining import Cap, Pace, Situation
 from etlplus.jobs.model import Run, RunState
 from etlplus.jobs.queues import COUNTED_MAX, HOUSE, QueueMode, queue_key
 from etlplus.store.postgres import reads
+from etlplus.store.postgres.aside import fault_of
 from etlplus.store.postgres.bridge import Db
 from etlplus.store.postgres.rates import bucket
 from etlplus.store.postgres.records import kept
@@ -32,6 +33,7 @@ async def situation(db: Db, run_id: str) -> Situation:
     ]
     return Situation(
         run=run,
+        fault=await fault_of(db, line),
         claimed_at=line.claimed_at,
         cancel_asked_at=await _cancel_asked_at(db, run),
         mode=QueueMode(around["mode"] or QueueMode.PAUSED),  # a queue that is gone gives nothing

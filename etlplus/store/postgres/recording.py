@@ -34,7 +34,7 @@ async def record(db: Db, entries: Sequence[Entry], shard: int, now: datetime) ->
         keys |= (await finish(db, over, shard, now)).freed
     if going_on:
         lanes = [row["lane"] for row in await db.fetch(sql.CHANGE, *columns([_changed(each) for each in going_on]))]
-        keys |= await _free(db, [each.run.id for each in going_on if each.frees])
+        keys |= await free(db, [each.run.id for each in going_on if each.frees])
     counted = any(each.run.limit_key and each.run.state is RunState.QUEUED for each in going_on)
     await open_lanes(db, keys, lanes if counted else [], now)
     return [each.run for each in entries]
@@ -54,7 +54,7 @@ async def finish(db: Db, entries: Sequence[Entry], shard: int, now: datetime) ->
     return Finished(gone, set(row["freed"]))
 
 
-async def _free(db: Db, run_ids: Sequence[str]) -> set[str]:
+async def free(db: Db, run_ids: Sequence[str]) -> set[str]:
     """Give back the slots of runs that are not carried any more; the keys that had them."""
     return {row["key"] for row in await db.fetch(sql.FREE_SLOTS, run_ids)} if run_ids else set()
 

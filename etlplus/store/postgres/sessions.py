@@ -50,11 +50,9 @@ class Sessions:
 
     async def open(self, lane: Lane) -> Any:
         """A connection of asyncpg's; behind a pooler, a place in its line."""
-        name = {"application_name": "etlplus"}
-        if not self._pooled:
-            settings = name | self._settings(lane)
-            return await _asyncpg.connect(self._dsn, timeout=CONNECT_WITHIN_S, server_settings=settings)
-        db = await _asyncpg.connect(self._dsn, timeout=CONNECT_WITHIN_S, server_settings=name, statement_cache_size=0)
+        settings = {"application_name": "etlplus", **({} if self._pooled else self._settings(lane))}
+        cache = {"statement_cache_size": 0} if self._pooled else {}
+        db = await _asyncpg.connect(self._dsn, timeout=CONNECT_WITHIN_S, server_settings=settings, **cache)
         await _learn_types(db)
         return db
 
@@ -84,8 +82,8 @@ class Sessions:
 
 
 async def _learn_types(db: Any) -> None:
-    """asyncpg looks a type up when it first meets it, and changes a setting of the session for that; a transaction that is
-    rolled back leaves no trace of it.
+    """asyncpg looks a type up when it first meets it, which takes longer than most units, so all are met before any. It changes
+    a setting of the session for that; a transaction that is rolled back leaves no trace of it.
     """
     try:
         await db.execute("BEGIN")

@@ -24,6 +24,7 @@ from etlplus.store.postgres.bridge import Bridge, Db, Lane
 from etlplus.store.postgres.definitions import Definitions
 from etlplus.store.postgres.recording import finish, open_lanes, record
 from etlplus.store.postgres.records import kept
+from etlplus.store.postgres.repeats import told_before
 from etlplus.store.postgres.sql import bulletins, claims, schedules
 from etlplus.store.postgres.sql import runs as sql
 from etlplus.store.postgres.turns import take_turns
@@ -58,25 +59,27 @@ class Settlements:
             write = partial(self._finish, entries=remembered, now=now)
             applied = await self._bridge.run(write, Lane.SETTLE, atomic=False)
             remembered = {}
-        released: list[Run] = []
+        before, released = dict[int, Run](), list[Run]()
         if rest := {number: each for number, each in enumerate(outcomes) if number not in applied}:
             settle = partial(self._settle, outcomes=rest, remembered=remembered, now=now)
-            settled, released = await self._bridge.run(settle, Lane.SETTLE)
+            settled, before, released = await self._bridge.run(settle, Lane.SETTLE)
             applied |= settled
         of_job = {run.job_id: run for run in released}
-        return [_settled(outcome, applied.get(number), of_job) for number, outcome in enumerate(outcomes)]
+        return [_settled(each, applied.get(at), before.get(at), of_job) for at, each in enumerate(outcomes)]
 
     async def _settle(
         self, db: Db, outcomes: dict[int, Outcome], remembered: dict[int, Entry], now: datetime
-    ) -> tuple[dict[int, Entry], list[Run]]:
-        """What was applied of these outcomes, and the runs that go on because of it."""
+    ) -> tuple[dict[int, Entry], dict[int, Run], list[Run]]:
+        """What was applied of these outcomes; the runs of those that were told before; the runs that go on because of it."""
         await self._lock_jobs(db, outcomes, remembered)
         applied = await self._finish(db, remembered, now) if remembered else {}
         if rest := {number: outcome for number, outcome in outcomes.items() if number not in applied}:
             applied |= await self._looked_at(db, rest, now)
-        if stale := len(outcomes) - len(applied):
+        again = {number: outcome for number, outcome in outcomes.items() if number not in applied}
+        before = await told_before(db, again, now)
+        if stale := len(again) - len(before):
             await db.execute(sql.ADD_STALE, self._shard, stale)
-        return applied, await take_turns(db, self._definitions, applied.values(), self._shard, now)
+        return applied, before, await take_turns(db, self._definitions, applied.values(), self._shard, now)
 
     async def _finish(self, db: Db, entries: dict[int, Entry], now: datetime) -> dict[int, Entry]:
         """Write what is remembered; those whose lines were not as remembered are missing from the answer."""
@@ -149,10 +152,11 @@ def _concerns_others(entry: Entry) -> bool:
     return concerns_schedule(entry) or bool(entry.run.limit_key)
 
 
-def _settled(outcome: Outcome, entry: Entry | None, released: dict[str, Run]) -> Settled:
-    """What became of an outcome; of each job, the first outcome tells of the run that goes on."""
+def _settled(outcome: Outcome, entry: Entry | None, before: Run | None, released: dict[str, Run]) -> Settled:
+    """What became of an outcome, now or before; of each job, the first outcome tells of the run that goes on."""
     if entry is None:
-        return Settled(run_id=outcome.run_id, attempt=outcome.attempt, applied=False)
+        told = before is not None
+        return Settled(run_id=outcome.run_id, attempt=outcome.attempt, applied=told, run=before, freed=told)
     return Settled(
         run_id=outcome.run_id,
         attempt=outcome.attempt,

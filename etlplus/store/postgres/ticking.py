@@ -21,7 +21,7 @@ from etlplus.store.postgres import definitions
 from etlplus.store.postgres.bridge import Db
 from etlplus.store.postgres.cancelling import cancel_scheduled
 from etlplus.store.postgres.definitions import Definitions
-from etlplus.store.postgres.enqueueing import put_runs
+from etlplus.store.postgres.enqueueing import open_lane, put_runs
 from etlplus.store.postgres.ledger import put_ticks, put_ticks_and_move_on
 from etlplus.store.postgres.queues import modes
 from etlplus.store.postgres.recording import record
@@ -64,6 +64,7 @@ async def save_job(
     """Store a version of a job, and first decide what nothing has ticked for: the job, and the runs that this made."""
     present = await one_job(db, jobs_sql.JOB_FOR_CHANGE, job_id) if job_id is not None else None
     saved = await definitions.save_job(db, ids, draft, now, job_id, expected)
+    await open_lane(db, saved, now)
     if present is None:
         return saved, []
     draining = (await modes(db, [saved.queue]))[saved.queue] is QueueMode.DRAINING

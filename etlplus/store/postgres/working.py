@@ -27,7 +27,7 @@ async def beat(db: Db, worker_id: str, now: datetime, expires_at: datetime, atte
     row = await db.fetchrow(claims.BEAT, worker_id, now, expires_at, attends)
     if not row["alive"]:
         return Beat(alive=False)
-    return Beat(alive=True, cancel=tuple(row["cancel"]), audience=row["audience"])
+    return Beat(alive=True, cancel=tuple(row["cancel"]), audience=row["audience"], company=row["company"])
 
 
 async def freeze(db: Db, run_id: str, attempt: int, bounds: Mapping[str, Any]) -> bool:

@@ -30,7 +30,6 @@ from etlplus.store.contract import (
     Beat,
     Bulletin,
     Bulletins,
-    Claimed,
     Counts,
     Hint,
     Horizon,
@@ -44,6 +43,7 @@ from etlplus.store.kept import Kept
 from etlplus.store.pooling import LaneFigures
 from etlplus.store.sqlite import (
     accounts,
+    aside,
     cancelling,
     definitions,
     enqueueing,
@@ -125,12 +125,20 @@ class SqliteStore:
         return runs
 
     async def save_job(
-        self, draft: JobDraft, *, now: datetime, job_id: str | None = None, expected_version: int | None = None
+        self,
+        draft: JobDraft,
+        *,
+        now: datetime,
+        job_id: str | None = None,
+        expected_version: int | None = None,
+        tell: Callable[[Sequence[Run]], None] | None = None,
     ) -> Job:
         saved, runs = await self._write(
             lambda db: ticking.save_job(db, self._ids, draft, now, job_id, expected_version)
         )
         self._pulled.pull_for(runs, now)
+        if runs and tell is not None:
+            tell(runs)
         if saved.next_at is not None:
             self._pulled.pull(Bell.PLANS)
         return saved
@@ -267,8 +275,8 @@ class SqliteStore:
         def unit(db: sqlite3.Connection) -> tuple[Taken, list[Kept]]:
             haul = claim(db, worker_id, limit, now, calls)
             jobs = self._definitions.of(db, [line.run for line in haul.lines])
-            claimed = [Claimed(line.present, job) for line, job in zip(haul.lines, jobs, strict=True)]
-            return Taken(claimed, haul.next_at, haul.held_up), haul.lines
+            claimed, lines, some_aside = aside.set_aside(db, haul.lines, jobs, now)
+            return Taken(claimed, now if some_aside else haul.next_at, haul.held_up), lines
 
         taken, lines = await self._write(unit)
         self._settlements.remember(lines)
@@ -369,7 +377,8 @@ class SqliteStore:
         return await self._write(lambda db: tidying.tidy(db, keep, now, limit))
 
     async def migrate(self) -> int:
-        await self._write(definitions.try_again)
+        if await self._write(aside.try_again):
+            self._pulled.pull(Bell.WORK)
         return len(schema.MIGRATIONS)  # the schema itself was made when opening, before anybody could ask
 
 

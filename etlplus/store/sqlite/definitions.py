@@ -12,6 +12,7 @@ import msgspec
 from etlplus.errors import Conflict, Stale
 from etlplus.jobs.ids import Ids
 from etlplus.jobs.model import Job, JobDraft, Run
+from etlplus.jobs.reading import read_version
 from etlplus.jobs.schedule import next_after
 from etlplus.store.refusals import refuse_job, refused_name
 from etlplus.store.sqlite import queues
@@ -69,11 +70,6 @@ def move_on(db: Db, jobs: Sequence[Job]) -> None:
     db.executemany("UPDATE job SET next_at = ?, doc = ? WHERE id = ?", rows)
 
 
-def try_again(db: Db) -> None:
-    """Another program may be able to read what the last one could not."""
-    db.execute("UPDATE job SET fault = NULL WHERE fault IS NOT NULL")
-
-
 def _refuse_stale(present: Job | None, expected: int | None) -> None:
     if present is not None and expected is not None and present.version != expected:
         raise Stale(f"the job is at version {present.version}, not {expected} any more")
@@ -86,14 +82,15 @@ class Definitions:
         self._known: dict[tuple[str, int], Job] = {}
 
     def of(self, db: Db, runs: Iterable[Run]) -> list[Job]:
-        """The definition that each run was made from, in order."""
+        """The definition that each run was made from, in order; for one that cannot be read, a stand-in."""
         return [self._version(db, run.job_id, run.job_version) for run in runs]
 
     def _version(self, db: Db, job_id: str, version: int) -> Job:
         known = self._known.get((job_id, version))
         if known is None:
             sql = "SELECT doc FROM job_version WHERE job_id = ? AND version = ?"
-            known = found(one_job(db, sql, job_id, version), "job version", f"{job_id} {version}")
+            row = db.execute(sql, (job_id, version)).fetchone()
+            known = read_version(job_id, version, row[0] if row else None)
             if len(self._known) >= REMEMBERED_MAX:
                 self._known.clear()
             self._known[job_id, version] = known

@@ -46,8 +46,7 @@ def enqueue(db: Db, ids: Ids, wishes: Sequence[NewRun], now: datetime) -> list[R
     answers = batch.grant(wishes)
     put_runs(db, batch.made, now)
     db.executemany(_PUT_KEY, batch.keys.items())
-    for run in record(db, batch.replaced, now):
-        db.execute("UPDATE run_live SET lane = ? WHERE id = ?", (_put_lane(db, run, now), run.id))
+    move(db, record(db, batch.replaced, now), now)
     return [batch.runs[run_id] for run_id in answers]
 
 
@@ -72,6 +71,12 @@ def put_runs(db: Db, runs: Sequence[Run], now: datetime) -> None:
         if (place := _place(run)) not in lanes:
             lanes[place] = _put_lane(db, run, now)
     db.executemany(_PUT_RUN, [_row(run, lanes[_place(run)]) for run in runs])
+
+
+def move(db: Db, runs: Sequence[Run], now: datetime) -> None:
+    """Put unfinished runs into the lanes where they belong by now."""
+    for run in runs:
+        db.execute("UPDATE run_live SET lane = ? WHERE id = ?", (_put_lane(db, run, now), run.id))
 
 
 def _place(run: Run) -> Place:

@@ -11,6 +11,7 @@ from etlplus.jobs.explaining import Cap, Pace, Situation
 from etlplus.jobs.model import Run, RunState
 from etlplus.jobs.queues import COUNTED_MAX, HOUSE, QueueMode, queue_key
 from etlplus.store.sqlite import reads
+from etlplus.store.sqlite.aside import fault_of
 from etlplus.store.sqlite.enqueueing import line_of
 from etlplus.store.sqlite.rates import bucket
 from etlplus.store.sqlite.records import Db
@@ -44,6 +45,7 @@ def situation(db: Db, run_id: str) -> Situation:
     (ahead,) = db.execute(_AHEAD, {"id": run.id, "rank_at": run.rank_at.timestamp(), "most": COUNTED_MAX}).fetchone()
     return Situation(
         run=run,
+        fault=fault_of(db, line),
         claimed_at=line.claimed_at,
         cancel_asked_at=_cancel_asked_at(db, run),
         mode=QueueMode(mode),

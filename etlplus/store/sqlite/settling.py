@@ -20,6 +20,7 @@ from etlplus.store.sqlite.definitions import Definitions
 from etlplus.store.sqlite.enqueueing import line_of
 from etlplus.store.sqlite.recording import finish, free, record
 from etlplus.store.sqlite.records import KEPT, Db, kept
+from etlplus.store.sqlite.repeats import told_before
 from etlplus.store.sqlite.turns import take_turns
 
 CARRIED_MAX = 20_000
@@ -49,10 +50,12 @@ class Settlements:
         for number, outcome in enumerate(outcomes):
             if number not in applied and (looked_at := self._looked_at(db, outcome, now)):
                 applied[number] = looked_at
-        if stale := len(outcomes) - len(applied):
+        again = {at: each for at, each in enumerate(outcomes) if at not in applied}
+        before = {at: told for at, each in again.items() if (told := told_before(db, each, now))}
+        if stale := len(again) - len(before):
             db.execute(_STALE, (stale,))
         released = {run.job_id: run for run in take_turns(db, self._definitions, applied.values(), now)}
-        return [_settled(outcome, applied.get(number), released) for number, outcome in enumerate(outcomes)]
+        return [_settled(each, applied.get(at), before.get(at), released) for at, each in enumerate(outcomes)]
 
     def _remembered(self, db: Db, outcomes: Sequence[Outcome], now: datetime) -> dict[int, Entry]:
         """What to write for successes of remembered claims, by their place among the outcomes."""
@@ -103,10 +106,11 @@ class Settlements:
         return returned
 
 
-def _settled(outcome: Outcome, entry: Entry | None, released: dict[str, Run]) -> Settled:
-    """What became of an outcome; of each job, the first outcome tells of the run that goes on."""
+def _settled(outcome: Outcome, entry: Entry | None, before: Run | None, released: dict[str, Run]) -> Settled:
+    """What became of an outcome, now or before; of each job, the first outcome tells of the run that goes on."""
     if entry is None:
-        return Settled(run_id=outcome.run_id, attempt=outcome.attempt, applied=False)
+        told = before is not None
+        return Settled(run_id=outcome.run_id, attempt=outcome.attempt, applied=told, run=before, freed=told)
     return Settled(
         run_id=outcome.run_id,
         attempt=outcome.attempt,

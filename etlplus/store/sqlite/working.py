@@ -15,6 +15,7 @@ from etlplus.store.contract import Beat
 from etlplus.store.sqlite.enqueueing import line_of
 from etlplus.store.sqlite.records import Db, encode, one
 
+_COMPANY = "SELECT EXISTS (SELECT 1 FROM worker WHERE id <> ? AND expires_at > ?)"
 _CANCEL = "SELECT id FROM run_live WHERE worker_id = ? AND state = 'running' AND cancel_requested ORDER BY id"
 
 
@@ -28,7 +29,8 @@ def beat(db: Db, worker_id: str, now: datetime, expires_at: datetime) -> Beat:
     if worker is None:
         return Beat(alive=False)
     join(db, replace(worker, beat_at=now, expires_at=expires_at))
-    return Beat(alive=True, cancel=tuple(row[0] for row in db.execute(_CANCEL, (worker_id,))))
+    (company,) = db.execute(_COMPANY, (worker_id, now.timestamp())).fetchone()
+    return Beat(alive=True, cancel=tuple(row[0] for row in db.execute(_CANCEL, (worker_id,))), company=bool(company))
 
 
 def freeze(db: Db, run_id: str, attempt: int, bounds: Mapping[str, Any]) -> bool:

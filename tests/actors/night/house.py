@@ -144,7 +144,7 @@ class Line:
 
     def __getattr__(self, name: str) -> Any:
         call = getattr(self._seat, name)
-        if name in ("pull", "wait_pulled"):
+        if name in ("pull", "wait_pulled", "distrust"):
             return call  # it asks the store nothing
 
         async def asked(*args: Any, **kwargs: Any) -> Any:

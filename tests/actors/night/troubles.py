@@ -34,6 +34,7 @@ ACTORS: tuple[Name[Any], ...] = (
     BELLMAN, BROADCASTER, COMPLETER, CORRESPONDENT, CREW, DISPATCHER, HEARTBEAT, POOL, RESCUE, RETENTION, SCHEDULER, SCRIBE,
     runner_name(0), runner_name(1),
 )  # fmt: skip
+LONG_OUTAGE_S = 90.0
 
 
 class Poison(Tell[Any]):
@@ -107,7 +108,11 @@ class Troubles:
         node.shift_clock(right_s)
 
     async def _take_store_away(self) -> None:
+        """Now and then for longer than any supervisor counts crashes."""
         self._house.away = True
+        if self._rng.random() < 0.1:
+            self._house.seen["long outage"] += 1
+            await trio.sleep(LONG_OUTAGE_S)
         await trio.sleep(self._rng.uniform(0.5, 2 * EXPIRY_S))
         self._house.away = False
 

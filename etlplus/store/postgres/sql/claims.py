@@ -19,6 +19,7 @@ BEAT = """
     WITH me AS (UPDATE worker SET beat_at = $2, expires_at = $3, attends = $4 WHERE id = $1 RETURNING id)
     SELECT
         EXISTS (SELECT FROM worker WHERE attends AND id <> $1 AND expires_at > $2) AS audience,
+        EXISTS (SELECT FROM worker WHERE id <> $1 AND expires_at > $2) AS company,
         EXISTS (SELECT FROM me) AS alive,
         ARRAY(SELECT id FROM run_live WHERE worker_id = $1 AND state = 'running' AND cancel_requested ORDER BY id) AS cancel
 """

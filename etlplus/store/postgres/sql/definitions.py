@@ -9,7 +9,7 @@ JOB_FOR_CHANGE = "SELECT doc FROM job WHERE id = $1 FOR UPDATE"
 JOB_NAMED = "SELECT doc FROM job WHERE name = $1"
 JOBS = "SELECT doc FROM job WHERE name > $1 ORDER BY name LIMIT $2"
 JOB_VERSIONS = """
-    SELECT doc FROM unnest($1::text[], $2::int[]) AS wanted (job_id, version)
+    SELECT job_version.job_id, job_version.version, doc FROM unnest($1::text[], $2::int[]) AS wanted (job_id, version)
     JOIN job_version ON job_version.job_id = wanted.job_id AND job_version.version = wanted.version
 """
 # Whether the scheduled runs of a version fail is counted from its saving on.

@@ -158,6 +158,16 @@ MOVE_RUNS = """
     UPDATE run_live SET lane = moved.lane FROM unnest($1::text[], $2::bigint[]) AS moved (id, lane)
     WHERE run_live.id = moved.id
 """
+# As if they had not been taken; of what this unit has taken, and nobody else has seen.
+UNTAKE = """
+    UPDATE run_live SET
+        state = 'queued', worker_id = NULL, claimed_at = NULL, attempt = attempt - 1, slotted = false
+    WHERE id = ANY($1)
+"""
+RUNS_ASIDE = f"""
+    SELECT {KEPT} FROM run_live
+    WHERE state = 'queued' AND lane IN (SELECT id FROM lane WHERE labels = $1) ORDER BY id FOR UPDATE
+"""
 LIVE_RUN = f"SELECT {KEPT} FROM run_live WHERE id = $1"
 LIVE_RUN_FOR_CHANGE = f"{LIVE_RUN} FOR UPDATE"
 KEEP_DOC = "UPDATE run_live SET doc = $2, revision = revision + 1 WHERE id = $1"
@@ -190,6 +200,7 @@ RUNS = f"""
 """
 EVENTS = "SELECT doc FROM run_event WHERE run_id = $1 AND version > $2 ORDER BY version LIMIT $3"
 ATTEMPTS = "SELECT attempt FROM run_event WHERE run_id = $1 AND attempt IS NOT NULL ORDER BY version"
+ATTEMPTS_OF = "SELECT attempt FROM run_event WHERE run_id = ANY($1) AND attempt IS NOT NULL"
 COUNTS = """
     SELECT 'scheduled' AS name, count(*) AS amount FROM run_live WHERE state = 'scheduled'
     UNION ALL SELECT 'blocked', count(*) FROM run_live WHERE state = 'blocked'

@@ -1,0 +1,40 @@
+"""
+What a store on PostgreSQL does before anybody asks: it has the statements of the hot path prepared.
+
+Each is carried out once with nothing to do. The first runs of a service would wait for this otherwise, and all at once.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from etlplus.store.postgres.bridge import Bridge, Db, Lane
+from etlplus.store.postgres.sql import claims, runs
+
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
+_NONE: list[Any] = []
+_NOBODY = ""
+
+
+async def warm_up(bridge: Bridge) -> None:
+    """Make a run, claim it, end it; without one.
+
+    Raises:
+        StoreUnavailable: it does not answer.
+    """
+    await bridge.run(_make)
+    await bridge.run(_claim, Lane.CLAIM)
+    await bridge.run(_end, Lane.SETTLE)
+
+
+async def _make(db: Db) -> None:
+    await db.fetch(runs.PUT_PLAIN_RUNS, *[_NONE] * 11)
+
+
+async def _claim(db: Db) -> None:
+    await db.fetch(claims.LOOK_AND_TAKE, _NOBODY, _LONG_AGO, 0, False, *[_NONE] * 3, 0)
+
+
+async def _end(db: Db) -> None:
+    await db.fetchval(runs.FINISH, *[_NONE] * 9, _LONG_AGO, 0)

@@ -1,0 +1,41 @@
+"""What a store on PostgreSQL does before anybody asks, so that the first runs of a service need not wait for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+
+import pytest
+
+from etlplus.store.opening import open_store
+from etlplus.store.pooling import USUAL
+from etlplus.store.postgres.body import open_postgres
+from etlplus.store.postgres.bridge import Lane
+from etlplus.store.postgres.sql import claims, runs
+from etlplus.testing.stores import a_claim, a_job, a_worker, some_runs
+
+PREPARED = "SELECT statement FROM pg_prepared_statements"
+HOT = {Lane.GENERAL: {runs.PUT_PLAIN_RUNS}, Lane.CLAIM: {claims.LOOK_AND_TAKE}, Lane.SETTLE: {runs.FINISH}}
+
+
+@pytest.mark.parametrize("lane", HOT)
+async def test_the_statements_of_the_hot_path_are_prepared(new_database: Callable[[], str], lane: Lane) -> None:
+    """Each on the connection that will need it."""
+    async with open_postgres(new_database(), Random(1), USUAL) as store:
+        rows = await store._bridge.run(lambda db: db.fetch(PREPARED), lane)
+    assert HOT[lane] <= {row["statement"] for row in rows}
+
+
+async def test_preparing_changes_nothing(new_database: Callable[[], str]) -> None:
+    """Whoever opens a store in which runs wait and are carried finds them as they were."""
+    address = new_database()
+    async with open_store(address) as store:
+        job = await a_job(store)
+        await some_runs(store, job, 2)
+        await a_worker(store)
+        await a_claim(store)
+        before = await store.runs()
+        async with open_store(address):
+            pass
+        assert await store.runs() == before
+        assert (await store.counts()).runs["queued"] == 1
