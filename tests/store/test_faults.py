@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -16,7 +18,10 @@ from etlplus.jobs.reading import read_job, readable
 from etlplus.jobs.schedules import CronSchedule, IntervalSchedule
 from etlplus.store.contract import Store
 from etlplus.store.opening import open_store
-from etlplus.store.postgres.bridge import open_bridge
+from etlplus.store.pooling import USUAL
+from etlplus.store.postgres import aside
+from etlplus.store.postgres.body import open_postgres
+from etlplus.store.postgres.bridge import Lane, open_bridge
 from etlplus.testing.stores import DONE, NOW, a_claim, a_job, a_worker, at, some_runs, told
 
 HOURLY = CronSchedule(cron="0 * * * *", zone="Europe/Berlin")
@@ -136,6 +141,24 @@ async def test_a_run_whose_definition_cannot_be_read_is_set_aside_and_the_others
         (held,) = await a_claim(store, seconds=6)
         assert (held.run.id, held.run.attempt) == (aside.id, 1)
         assert (await told(store, held, DONE, seconds=7)).applied
+
+
+async def test_what_somebody_has_changed_since_the_claim_is_not_set_aside(new_database: Callable[[], str]) -> None:
+    """On PostgreSQL that is a unit after the claim: a run that is to be cancelled by then is left to the attempt that was begun."""
+    address = new_database()
+    async with open_store(address) as store:
+        (run,) = await some_runs(store, await a_job(store, name="bad"))
+    await rewrite(address, '"created_at"', '"made_at"')
+    async with open_postgres(address, Random(1), USUAL) as store:
+        await a_worker(store)
+        taken, lines = await store._claims.claim("w", 1, at(1), False)
+        await store.cancel(run.id, now=at(2))
+        unit = partial(aside.set_aside, taken=taken, lines=lines, now=at(3))
+        left, _ = await store._bridge.run(unit, Lane.CLAIM)
+        assert [each.run.id for each in left.claimed] == [run.id]
+        settled = await told(store, left.claimed[0], Failed(RunError("internal", "no")), seconds=4)
+        assert settled.run is not None
+        assert settled.run.state is RunState.CANCELLED
 
 
 async def test_a_run_of_a_kind_that_this_program_does_not_know_is_set_aside(lasting: str) -> None:
