@@ -118,8 +118,15 @@ class Bellman(Actor[Ringing]):
 
     def _hear(self) -> None:
         self._begun = False
-        hearing = self._store.hear(self._heard)
-        self._hearing = self.ctx.pipe(hearing, lambda _: Deaf("nothing more to hear"), lambda error: Deaf(str(error)))
+        self._hearing = self.ctx.pipe(self._listen(), Deaf, lambda error: Deaf(str(error)))
+
+    async def _listen(self) -> str:
+        """Hear until there is nothing more to hear, and why that is. An outage is no crash, not even over a cancellation."""
+        try:
+            await self._store.hear(self._heard)
+        except Unavailable as error:
+            return str(error)
+        return "nothing more to hear"
 
     def _heard(self, bell: Bell) -> None:
         """Called beside the mailbox, whenever a bell is heard; the first is that of a new connection."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections import Counter
 from datetime import timedelta
 
+from etlplus.errors import StoreUnavailable
 from etlplus.jobs.lifecycle import Happening
 from etlplus.jobs.model import Run, RunEvent, RunState
 from etlplus.jobs.ticks import SCHEDULED, TickOutcome
@@ -16,8 +17,9 @@ from .people import BEAT_S
 from .world import World
 
 LAST = (Happening.SUCCEEDED, Happening.FAILED, Happening.CANCELLED, Happening.POISONED, Happening.TIMED_OUT)
-EXPECTED = (Unhandled, GaveUp, Killed)
-"""What an actor may crash with: it was poisoned, and that too often, or was frozen for longer than it may take to stop."""
+EXPECTED = (Unhandled, GaveUp, Killed, StoreUnavailable)
+"""What an actor may crash with: it was poisoned, and that too often, was frozen for longer than it may take to stop, or was
+cancelled in the very moment in which the store failed it."""
 SEEN_IN_A_HUNDRED = {
     # what befell the nodes
     "crash": 100, "cut off": 100, "freeze": 100, "kill": 100, "drain": 100, "shift clock": 100,
