@@ -44,7 +44,7 @@ from etlplus.engines.workshop import Workshop
 from etlplus.errors import Conflict, NotFound, Unavailable
 from etlplus.jobs.kinds import CALLS
 from etlplus.jobs.model import Job, JobDraft
-from etlplus.runtime import System, lone, open_system
+from etlplus.runtime import System, open_system, unwrapped
 from etlplus.service.bootstrap import Bootstrap
 from etlplus.service.house import House
 from etlplus.service.local import Service
@@ -85,7 +85,7 @@ async def open_service(
         Misconfigured, StoreUnavailable: the store cannot be opened.
         Invalid: the job of a function names a queue or a limit that does not exist.
     """
-    try:
+    with unwrapped():
         async with trio.open_nursery() as nursery:
             leave = trio.Event()
             called = Functions(functions)
@@ -94,9 +94,6 @@ async def open_service(
                 yield service
             finally:
                 leave.set()
-    except BaseExceptionGroup as group:
-        error = lone(group)
-        raise error from error.__cause__
 
 
 async def _keep_house(

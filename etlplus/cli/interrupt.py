@@ -14,7 +14,7 @@ from typing import TypeVar, TypeVarTuple
 
 import trio
 
-from etlplus.runtime.groups import lone
+from etlplus.runtime.groups import unwrapped
 
 T = TypeVar("T")
 Arguments = TypeVarTuple("Arguments")
@@ -35,22 +35,18 @@ async def interruptible(act: Callable[[*Arguments], Awaitable[T]], *arguments: *
         return await act(*arguments)
     results: list[T] = []
     interrupted = False
-    try:
-        with trio.open_signal_receiver(*heard) as signals:
-            async with trio.open_nursery() as nursery:
+    with unwrapped(), trio.open_signal_receiver(*heard) as signals:
+        async with trio.open_nursery() as nursery:
 
-                async def listen() -> None:
-                    nonlocal interrupted
-                    await anext(signals)
-                    interrupted = True
-                    nursery.cancel_scope.cancel()
-
-                nursery.start_soon(listen)
-                results.append(await act(*arguments))
+            async def listen() -> None:
+                nonlocal interrupted
+                await anext(signals)
+                interrupted = True
                 nursery.cancel_scope.cancel()
-    except BaseExceptionGroup as group:
-        error = lone(group)
-        raise error from error.__cause__
+
+            nursery.start_soon(listen)
+            results.append(await act(*arguments))
+            nursery.cancel_scope.cancel()
     if interrupted or not results:
         raise KeyboardInterrupt
     return results[0]

@@ -23,7 +23,7 @@ from .errors import (
     Unhandled,
     Wedged,
 )
-from .groups import lone
+from .groups import unwrapped
 from .messages import Ask, Tell
 from .node import Crash
 from .ref import Name, Pending, Ref
@@ -100,7 +100,6 @@ __all__ = [
     "fail",
     "keep_latest",
     "least_loaded",
-    "lone",
     "one_for_all",
     "one_for_one",
     "open_system",
@@ -109,4 +108,5 @@ __all__ = [
     "round_robin",
     "temporary",
     "transient",
+    "unwrapped",
 ]

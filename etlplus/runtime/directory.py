@@ -7,8 +7,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from .actor_node import ActorNode
 from .cell import Cell, Surroundings
-from .node import ActorNode, Crash
+from .node import Crash
 from .ref import Name, PoolRef, Ref
 from .specs import Child, Mailbox, Route
 from .tree import Statistics

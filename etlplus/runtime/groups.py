@@ -25,10 +25,10 @@ def lone(error: BaseException, depth_max: int = sys.maxsize) -> BaseException:
 
 
 @contextmanager
-def unwrapped(nurseries: int = 1) -> Generator[None]:
+def unwrapped(nurseries: int = sys.maxsize) -> Generator[None]:
     """Around so many nested nurseries: an error that comes out of them alone comes out of here as it was raised.
 
-    It keeps its cause and its context, and a group that the code within made on its own stays a group.
+    It keeps its cause and its context. Where the number is known, a group that the code within made on its own stays a group.
     """
     try:
         yield

@@ -16,12 +16,13 @@ from typing import Any
 
 import trio
 
+from .actor_node import ActorNode
 from .asked import Asked
 from .cell import Cell, Exit
 from .directory import Directory
 from .errors import ActorStopped, GaveUp, Refuse, StartFailed, Unhandled
 from .groups import split_cancelled
-from .node import ActorNode, Crash, Node
+from .node import Crash, Node
 from .ref import Ref
 from .restarts import Budget
 from .specs import Child, Dynamic, Mailbox, Pool, Spawn, Supervisor, permanent, temporary

@@ -91,7 +91,7 @@ class System:
     async def run(self) -> None:
         """The tree's one task in the embedder's nursery, in a shield of its own. What cancels its start asks it to stop."""
         try:
-            with trio.CancelScope(shield=True), unwrapped():
+            with trio.CancelScope(shield=True), unwrapped(1):
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self.directory.surroundings.alarms.ring_when_due)
                     nursery.start_soon(self._stop_when_asked)
@@ -168,7 +168,7 @@ async def open_system(
 async def running(system: System) -> AsyncGenerator[System]:
     """Start a system that has been put together, and stop it when the block is left; see ``open_system``."""
     system.begin()
-    with unwrapped():
+    with unwrapped(1):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(system.run)
             try:

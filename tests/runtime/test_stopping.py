@@ -43,11 +43,11 @@ from etlplus.runtime import (
     System,
     Wedged,
     child,
-    lone,
     one_for_all,
     open_system,
     rest_for_one,
     temporary,
+    unwrapped,
 )
 from etlplus.runtime.testing import simulate
 
@@ -386,13 +386,26 @@ def _never() -> Any:
     return Intensity(0, 1)
 
 
-def test_lone_unwraps_groups_of_one_and_leaves_others() -> None:
-    """However deep."""
-    error, other = ValueError("x"), OSError("y")
-    assert lone(ExceptionGroup("a", [ExceptionGroup("b", [error])])) is error
-    assert lone(error) is error
-    several = ExceptionGroup("a", [error, other])
-    assert lone(several) is several
+def test_a_lone_error_is_unwrapped_and_others_are_left() -> None:
+    """However deep, or as deep as one is told; with the cause and the context that it was raised with."""
+    cause, context = OSError("cause"), OSError("context")
+
+    def come_out(raised: BaseException, *nurseries: int) -> BaseException:
+        try:
+            with unwrapped(*nurseries):
+                raise raised
+        except BaseException as error:  # noqa: BLE001 - that is what it is about
+            return error
+
+    error = ValueError("x")
+    error.__cause__, error.__context__ = cause, context
+    deep = ExceptionGroup("a", [ExceptionGroup("b", [error])])
+    assert come_out(deep) is error
+    assert (error.__cause__, error.__context__) == (cause, context)
+    assert come_out(deep, 1) is deep.exceptions[0]
+    several = ExceptionGroup("a", [error, OSError("y")])
+    assert come_out(several) is several
+    assert come_out(error) is error
 
 
 async def test_interrupts_are_no_crashes(autojump_clock: MockClock) -> None:
@@ -555,3 +568,14 @@ async def test_a_system_within_a_handler_drains_when_the_handler_is_cut(autojump
             await trio.testing.wait_all_tasks_blocked()
         assert log[:3] == ["start b", "start c", "stop c"]
         assert [each for each in crashes if each != "Killed"] == told
+
+
+async def test_an_interrupt_of_the_body_drains_in_order(autojump_clock: MockClock) -> None:
+    """Ctrl-C in the program around it is no reason to lose what is queued."""
+    log: list[str] = []
+    with pytest.raises(KeyboardInterrupt):  # noqa: PT012 - the block is what fails
+        async with open_system(Supervisor(notebook(A, log), notebook(B, log))) as system:
+            system.ref(A).tell(Note("queued"))
+            raise KeyboardInterrupt
+    assert [line for line in log if line != "stop b"] == ["start a", "start b", "queued", "stop a"]
+    assert log.index("stop b") < log.index("stop a")
