@@ -11,7 +11,8 @@ from etlplus.errors import StoreUnavailable
 from etlplus.jobs.lifecycle import Happening
 from etlplus.jobs.model import Run, RunEvent, RunState
 from etlplus.jobs.ticks import SCHEDULED, TickOutcome
-from etlplus.runtime import GaveUp, Killed, Unhandled
+from etlplus.runtime import Crash, GaveUp, Killed, Unhandled
+from etlplus.runtime.actor import Context
 
 from .people import BEAT_S
 from .world import World
@@ -42,7 +43,7 @@ def assert_holds(world: World, seed: int) -> None:
     assert_rates_hold(world, story)
     assert world.unaccounted == 0, f"{story}: the runtime lost messages"
     for crash in world.crashes:
-        assert isinstance(crash.error, EXPECTED), f"{story}: {crash}"
+        assert isinstance(crash.error, EXPECTED) or was_let_go(crash), f"{story}: {crash}"
     assert world.left_behind == {}, story
     by_hand = {run.id for run in world.runs if run.cause != SCHEDULED}
     assert by_hand == world.people.accepted, f"{story}: a run was lost or doubled"
@@ -69,6 +70,15 @@ def _assert_ended_once(world: World, run: Run, events: list[RunEvent], story: st
         hopeless = run.error.code == "worker_lost" or (run.job_name, run.attempts_spent) == ("fragile", 2)
         assert hopeless, f"{story}: {run}"
         assert rows <= 1, f"{story}: {rows} effects"
+
+
+def was_let_go(crash: Crash) -> bool:
+    """Whether work beside a mailbox heard that the store is away when it was already cancelled: nobody waits for its answer any
+    more, and the runtime tells of it as of a crash, so that it is not lost.
+    """
+    trace = crash.error.__traceback__
+    let_go = trace is not None and trace.tb_frame.f_code is Context._pipe.__code__
+    return let_go and isinstance(crash.error, StoreUnavailable)
 
 
 def assert_rates_hold(world: World, story: str) -> None:
