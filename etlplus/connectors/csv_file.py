@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import shutil
 import stat
 import zipfile
 import zlib
@@ -57,15 +56,25 @@ def stamp(path: Path) -> tuple[int, int]:
 
 
 def unpack(path: Path, into: Path) -> Path:
-    """The plain file: ``path`` itself, or its only content, unpacked to ``into``. Raises ConnectorFailed."""
+    """The plain file: ``path`` itself, or its only content, unpacked to ``into``. Raises ConnectorFailed for what cannot be
+    read, and OSError for what cannot be written.
+    """
     if path.suffix.lower() not in {".zip", ".gz"}:
         return path
+    with into.open("wb") as plain:
+        for part in _unpacked(path):
+            plain.write(part)
+    return into
+
+
+def _unpacked(path: Path) -> Iterator[bytes]:
+    """The packed content, piece by piece. Raises ConnectorFailed."""
     try:
-        with opened(path) as packed, into.open("wb") as plain:
-            shutil.copyfileobj(packed, plain, 1 << 20)
+        with opened(path) as packed:
+            while part := packed.read(1 << 20):
+                yield part
     except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise _unreadable(path, error) from error
-    return into
 
 
 def opened(path: Path) -> IO[bytes]:

@@ -86,6 +86,10 @@ class SqliteDestination:
             try:
                 token = self._swap(db, figures)
                 db.execute("commit")
+            except sqlite3.OperationalError:
+                # After a full disk the file stays grown until somebody reads, and nobody may come: so we do.
+                db.execute("select 1 from main.sqlite_master")
+                raise
             finally:
                 if db.in_transaction:
                     db.execute("rollback")

@@ -36,12 +36,17 @@ _MERGE = "<<"
 """YAML's key for taking over another mapping, which may stand more than once."""
 
 
-class _Twice(Exception):
-    """A mapping has a key twice, of which YAML would take the last."""
+PLACES_MAX = 100_000
+"""Of values in one document; a few anchors that repeat each other can stand for more than any machine holds."""
+DEPTH_MAX = 100
 
-    def __init__(self, message: str, pointer: str, at: tuple[int, int]) -> None:
-        super().__init__(message)
-        self.message, self.pointer, self.at = message, pointer, at
+
+class _Unfit(Exception):
+    """What YAML would read, and we do not: the problem, and where it is."""
+
+    def __init__(self, problem: Problem, at: tuple[int, int]) -> None:
+        super().__init__(problem.message)
+        self.problem, self.at = problem, at
 
 
 def decode(text: str, *, file: str | None = None) -> Pipeline:
@@ -59,9 +64,12 @@ def read(text: str, *, file: str | None = None) -> tuple[object, Positions]:
         if (root := _composed(text)) is not None:
             _locate(root, "", positions)
         return yaml.load(text, Loader=_Loader), positions
-    except _Twice as error:
-        problem = Problem(error.message, error.pointer, "duplicate_name", file, *error.at, suggestion="each name once")
+    except _Unfit as error:
+        line, column = error.at
+        problem = msgspec.structs.replace(error.problem, file=file, line=line, column=column)
         raise Invalid("the document cannot be read", [problem]) from error
+    except RecursionError as error:  # of the reader itself, which goes down the document before we do
+        raise Invalid("the document cannot be read", [msgspec.structs.replace(_too_deep(""), file=file)]) from error
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         place = (mark.line + 1, mark.column + 1) if mark else (None, None)
@@ -103,18 +111,29 @@ def _composed(text: str) -> yaml.Node | None:
 
 
 def _locate(node: yaml.Node, pointer: str, positions: Positions) -> None:
-    positions.setdefault(pointer, (node.start_mark.line + 1, node.start_mark.column + 1))
+    here = (node.start_mark.line + 1, node.start_mark.column + 1)
+    positions.setdefault(pointer, here)
+    if len(positions) > PLACES_MAX:
+        accepted = f"at most {PLACES_MAX:,} values"
+        raise _Unfit(Problem("the document says too much", pointer, "too_large", suggestion=accepted), here)
+    if pointer.count("/") > DEPTH_MAX:
+        raise _Unfit(_too_deep(pointer), here)
     if isinstance(node, yaml.MappingNode):
         for key, inner in node.value:
             below = f"{pointer}/{key.value}"
             at = (key.start_mark.line + 1, key.start_mark.column + 1)
             if below in positions and key.value != _MERGE:
-                raise _Twice(f"{key.value!r} is given twice: first at line {positions[below][0]}", below, at)
+                message = f"{key.value!r} is given twice: first at line {positions[below][0]}"
+                raise _Unfit(Problem(message, below, "duplicate_name", suggestion="each name once"), at)
             positions[below] = at
             _locate(inner, below, positions)
     elif isinstance(node, yaml.SequenceNode):
         for index, inner in enumerate(node.value):
             _locate(inner, f"{pointer}/{index}", positions)
+
+
+def _too_deep(pointer: str) -> Problem:
+    return Problem("it is nested too deeply", pointer, "too_deep", suggestion=f"at most {DEPTH_MAX} levels")
 
 
 def _wiring(plan: Pipeline) -> list[Problem]:

@@ -173,7 +173,7 @@ async def test_what_cannot_be_finished_is_returned_and_done_by_the_next_daemon(
             children = first.children()
             first.end(signal.SIGTERM)
             if signals == 2:
-                with trio.fail_after(10):
+                with trio.fail_after(30):
                     while not first.events("draining"):  # noqa: ASYNC110 - a log file cannot be waited for
                         await trio.sleep(0.01)
                 first.end(signal.SIGTERM)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ from etlplus.engines.attempt import LEASE_OVER
 from etlplus.engines.commands import Commands
 from etlplus.engines.contract import Lease, Work
 from etlplus.jobs.kinds import Command
-from etlplus.jobs.outcome import Result
+from etlplus.jobs.outcome import Result, Succeeded
 
 END_WITHIN_S = 20.0
 STUBBORN = (
@@ -65,3 +66,21 @@ async def test_a_command_whose_lease_is_over_gets_no_grace(tmp_path: Path, cance
             lease.revoke()
     assert results == ([] if cancelled else [LEASE_OVER])
     assert not is_alive(pid)
+
+
+async def test_a_command_is_told_what_its_run_is_for(tmp_path: Path) -> None:
+    """Run, attempt, parameters and the stretch of data, in its environment; without a stretch these variables are not there."""
+    code = "import json, os; print(json.dumps({k: v for k, v in os.environ.items() if k.startswith('ETLPLUS_')}))"
+    stretch = ("2026-03-28T00:00:00+00:00", "2026-03-29T00:00:00+00:00")
+    for interval in (stretch, None):
+        work = Work(
+            run_id="r", attempt=2, job_id="j", job_name="j", plan={}, params={"day": "x"}, interval=interval,
+            command=Command(argv=(sys.executable, "-c", code)), base_dir=str(tmp_path),
+        )  # fmt: skip
+        lines = Lines()
+        reports: Any = lines
+        result = await Commands(tmp_path).execute(work, Lease(math.inf), reports)
+        assert isinstance(result, Succeeded)
+        told = {"ETLPLUS_RUN_ID": "r", "ETLPLUS_ATTEMPT": "2", "ETLPLUS_PARAMS": '{"day":"x"}'}
+        bounds = {"ETLPLUS_INTERVAL_START": stretch[0], "ETLPLUS_INTERVAL_END": stretch[1]}
+        assert json.loads(await lines.first()) == told | (bounds if interval else {})

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import fcntl
+import gzip
 import os
+import random
 import resource
 import sqlite3
 import threading
@@ -147,6 +149,43 @@ def test_a_full_disk_is_full(desk: Any, calm: Any) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert result[:2] == ("destination_full", True)
     assert [file.name for file in desk.out.iterdir()] == ["sums.parquet.lock"]
+
+
+def test_a_destination_that_filled_the_disk_gives_the_room_back(desk: Any, calm: Any, expected: Any) -> None:
+    """SQLite leaves the file grown, and its undoing to whoever opens it next, which would be nobody on a full disk."""
+    load(desk.order(), calm)
+    small = desk.database.stat().st_size
+    desk.source.write_text("id,shop,price\n" + "".join(f"{n},{'x' * 500},1\n" for n in range(2, 20_000)))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def shrink(point: str) -> None:
+        if point == "before_commit:rows":
+            resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, before[1]))
+
+    calm.on_fault = shrink
+    try:
+        result = failure(desk.order("run2"), calm)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert result[:2] == ("destination_unavailable", True)  # a limit is no full disk, but leaves the same behind
+    assert sorted(file.name for file in desk.database.parent.glob(f"{desk.database.name}*")) == [desk.database.name]
+    assert desk.database.stat().st_size == small
+    assert (desk.rows(), desk.totals()) == expected
+
+
+def test_an_archive_that_finds_no_room_is_not_called_unreadable(desk: Any, calm: Any) -> None:
+    """It is unpacked into our own folder, and that is where the operator must look."""
+    desk.source = desk.source.rename(desk.folder / "orders.csv.gz")
+    content = b"id,shop,price\n" + random.Random(1).randbytes(100_000).hex().encode()
+    desk.source.write_bytes(gzip.compress(content))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (64, before[1]))
+    try:
+        code, retryable, message = failure(desk.order(), calm)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert (code, retryable) == ("internal", True)
+    assert "the data directory failed: [Errno 27] File too large" in message
 
 
 def test_without_room_for_the_rejects_nothing_is_committed(desk: Any, calm: Any, expected: Any) -> None:

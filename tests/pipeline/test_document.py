@@ -116,3 +116,17 @@ def test_a_plan_has_a_bounded_number_of_parts() -> None:
     step = "  - {id: s%d, type: filter, input: raw, where: a}\n"
     many = GOOD.replace("sinks:", "".join(step % number for number in range(100)) + "sinks:")
     assert "length <= 100" in refused(many).message
+
+
+def test_a_document_that_says_too_much_is_refused() -> None:
+    """Whether in depth, by anchors that repeat each other, or by one that refers to itself: it costs nobody the machine."""
+    laughs = "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 12))
+    for text, code in (
+        ("a0: &a0 [x]\n" + laughs, "too_large"),
+        ("a: &a [*a]\n", "too_deep"),
+        ("a: " + "{a: " * 150 + "1" + "}" * 150, "too_deep"),
+        ("a: " + "{a: " * 20_000 + "1" + "}" * 20_000, "too_deep"),
+    ):
+        problem = refused(text)
+        assert (problem.code, problem.file) == (code, "p.yaml")
+        assert "at most" in str(problem)

@@ -18,20 +18,23 @@ from etlplus.store.postgres.bridge import Db
 from etlplus.store.postgres.definitions import Definitions
 from etlplus.store.postgres.enqueueing import move
 from etlplus.store.postgres.recording import free, open_lanes
-from etlplus.store.postgres.records import kept
+from etlplus.store.postgres.records import columns, kept
 from etlplus.store.postgres.sql import definitions as definitions_sql
 from etlplus.store.postgres.sql import runs as sql
 
 
 async def set_aside(db: Db, taken: Taken, lines: Sequence[Kept], now: datetime) -> tuple[Taken, list[Kept]]:
-    """What of a claim can be carried out; for the rest, others may be taken at once."""
+    """What of a claim can be carried out; for the rest, others may be taken at once. A run that somebody has changed since it was
+    claimed is left in it, and ends as an attempt that fails.
+    """
     pairs = list(zip(taken.claimed, lines, strict=True))
-    unread = [line.run for claimed, line in pairs if not claimed.job.is_whole]
-    ids = [run.id for run in unread]
-    await db.execute(sql.UNTAKE, ids)
-    await move(db, [replace(run, labels=(UNREAD,), limit=None, limit_key="") for run in unread], now)
-    await open_lanes(db, await free(db, ids), [], now)
-    good = [pair for pair in pairs if pair[0].job.is_whole]
+    unread = {line.run.id: line for claimed, line in pairs if not claimed.job.is_whole}
+    fences = columns([(each.run.id, each.attempt, each.revision) for each in unread.values()])
+    ids = [row["id"] for row in await db.fetch(sql.UNTAKE, *fences)]
+    if ids:
+        await move(db, [replace(unread[each].run, labels=(UNREAD,), limit=None, limit_key="") for each in ids], now)
+        await open_lanes(db, await free(db, ids), [], now)
+    good = [pair for pair in pairs if pair[1].run.id not in ids]
     return replace(taken, claimed=[claimed for claimed, _ in good], next_at=now), [line for _, line in good]
 
 

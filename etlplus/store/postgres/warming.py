@@ -37,4 +37,4 @@ async def _claim(db: Db) -> None:
 
 
 async def _end(db: Db) -> None:
-    await db.fetchval(runs.FINISH, *[_NONE] * 9, _LONG_AGO, 0)
+    await db.fetchrow(runs.FINISH, *[_NONE] * 9, _LONG_AGO, 0)

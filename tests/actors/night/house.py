@@ -140,10 +140,10 @@ class Line:
     def __init__(self, house: House, asking: Asking) -> None:
         self._house = house
         self._asking = asking
-        self._seat = house.new_seat()
+        self.seat = house.new_seat()
 
     def __getattr__(self, name: str) -> Any:
-        call = getattr(self._seat, name)
+        call = getattr(self.seat, name)
         if name in ("pull", "wait_pulled", "distrust"):
             return call  # it asks the store nothing
 

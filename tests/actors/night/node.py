@@ -129,7 +129,8 @@ class Process:
 
     def freeze(self) -> None:
         """Nothing of it goes on, but for timers that nobody outside can notice, until it is thawed."""
-        self._frozen_at, self._thawed = trio.current_time(), trio.Event()
+        if self._frozen_at is None:
+            self._frozen_at, self._thawed = trio.current_time(), trio.Event()
 
     def thaw(self) -> None:
         self._frozen_at = None

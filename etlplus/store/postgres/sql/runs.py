@@ -158,11 +158,13 @@ MOVE_RUNS = """
     UPDATE run_live SET lane = moved.lane FROM unnest($1::text[], $2::bigint[]) AS moved (id, lane)
     WHERE run_live.id = moved.id
 """
-# As if they had not been taken; of what this unit has taken, and nobody else has seen.
+# As if they had not been taken; what is as the claim left it, and nobody carries yet.
 UNTAKE = """
-    UPDATE run_live SET
-        state = 'queued', worker_id = NULL, claimed_at = NULL, attempt = attempt - 1, slotted = false
-    WHERE id = ANY($1)
+    UPDATE run_live AS live SET
+        state = 'queued', worker_id = NULL, claimed_at = NULL, attempt = live.attempt - 1, slotted = false
+    FROM unnest($1::text[], $2::int[], $3::int[]) AS taken (id, attempt, revision)
+    WHERE live.id = taken.id AND live.attempt = taken.attempt AND live.revision = taken.revision AND state = 'running'
+    RETURNING live.id
 """
 RUNS_ASIDE = f"""
     SELECT {KEPT} FROM run_live
