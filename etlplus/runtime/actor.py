@@ -250,7 +250,7 @@ class Context(Generic[A]):
                 try:
                     task.message = ok(await work)
                 except Exception as error:
-                    if task.scope.cancel_called or self.life.nursery.cancel_scope.cancel_called:
+                    if self.life.nursery.cancel_scope.cancel_called:
                         raise  # nobody would hear the message: it is a crash instead, so that it is not lost
                     task.message = bad(error)
                 if task.pending:
