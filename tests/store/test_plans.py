@@ -73,7 +73,7 @@ HOT: dict[str, tuple[str, list[Any], Lane, int]] = {
 BIG = ("run_live", "limit_slot", "limit_bucket", "lane", "job")
 WALK = "SELECT count(*) FROM run_live WHERE doc::text <> $1"
 """The yardstick: one look at every run."""
-SHARE_MAX = 0.1
+SHARE_MAX = 0.15
 ROUNDS_MIN = 3
 """What is found quick by then is not measured again."""
 ROUNDS_MAX = 40
