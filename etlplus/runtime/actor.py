@@ -162,7 +162,7 @@ class Task(Own):
             self._over.set()
 
     def cancel(self) -> None:
-        """End the work; its result will not be told."""
+        """End the work; neither its result will be told, nor what it raises over this."""
         self.pending = False
         self.scope.cancel()
 

@@ -319,7 +319,7 @@ class Player(Actor[Soul]):
             try:
                 await trio.sleep(story.rng.choice([0, 0.3, 4]))
             except trio.Cancelled:
-                if story.mishap(self._frailty):
+                if not task.scope.cancel_called and story.mishap(self._frailty):
                     raise story.trouble() from None
                 raise
             if story.chance(0.3):
