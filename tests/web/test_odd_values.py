@@ -103,7 +103,8 @@ async def test_no_value_of_any_field_is_our_mistake(tmp_path: Path, monkeypatch:
     async with open_house(tmp_path, body_max_bytes=100_000) as house:
         await still(tmp_path, house)
         headers = house.signed_in | {"Content-Type": "application/json"}
-        for method, path, body, at, value in rng.sample(cases, REQUESTS):
+        for number, (method, path, body, at, value) in enumerate(rng.sample(cases, REQUESTS)):
+            body = body | ({"name": f"j{number}"} if path == "jobs" else {})
             said = json.dumps(spoiled(body, at, value)).encode()
             answer = await house.http.request(method, f"/api/v1/{path}", content=said, headers=headers)
             refused = answer.status_code >= 400
@@ -111,11 +112,8 @@ async def test_no_value_of_any_field_is_our_mistake(tmp_path: Path, monkeypatch:
             assert answer.status_code != 429
             assert not refused or answer.headers["Content-Type"] == "application/problem+json"
             if path == "jobs" and not refused:
-                made = answer.json()
-                seen = await house.http.get(f"/api/v1/jobs/{made['id']}/schedule/preview", headers=headers)
+                seen = await house.http.get(f"/api/v1/jobs/{answer.json()['id']}/schedule/preview", headers=headers)
                 assert seen.status_code in (200, 404), (at, value, seen.text)
-                gone = await house.http.delete(f"/api/v1/jobs/{made['id']}", headers=headers | {"If-Match": '"1"'})
-                assert gone.status_code == 204, gone.text
             if path == "jobs/c/runs" and not refused:
                 why = await house.http.get(f"/api/v1/runs/{answer.json()['id']}/why", headers=headers)
                 assert why.status_code == 200, (at, value, why.text)
