@@ -172,7 +172,7 @@ class Dispatcher(Actor[Dispatching]):
         self.ctx.pipe(
             self._ask_store(self._standing.worker.id, free, calls),
             lambda taken: ClaimAnswered(
-                tuple(taken.claimed), taken.next_at, lease, calls, taken.held_up, _may_be_more(taken.claimed, free)
+                tuple(taken.claimed), taken.next_at, lease, calls, taken.held_up, _may_be_more(taken, free)
             ),
             lambda error: ClaimFailed(str(error), calls),
         )
@@ -209,6 +209,6 @@ class Dispatcher(Actor[Dispatching]):
             self.ctx.ref(COMPLETER).offer(Flush())
 
 
-def _may_be_more(claimed: Sequence[Claimed], wanted: int) -> bool:
-    """Whether another claim may find something: this one was filled, or looked at some of the keys only."""
-    return len(claimed) >= wanted or any(each.run.limit_key for each in claimed)
+def _may_be_more(taken: Taken, wanted: int) -> bool:
+    """Whether another claim may find something: this one was filled, or looked at some of the slots or keys only."""
+    return taken.more or len(taken.claimed) >= wanted or any(each.run.limit_key for each in taken.claimed)

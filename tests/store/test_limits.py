@@ -46,6 +46,20 @@ async def test_a_claim_says_whether_runs_may_wait_for_a_slot(store: Store) -> No
     assert [(len(taken.claimed), taken.held_up) for taken in [await store.claim("w", limit=9, now=NOW)]] == [(1, True)]
 
 
+async def test_what_one_claim_leaves_of_a_large_limit_the_next_one_takes(store: Store) -> None:
+    """Whoever goes on while there is more has all the slots."""
+    await store.save_limit(LimitDraft(name=HOUSE, slots=75), now=NOW)
+    await some_runs(store, await a_job(store), 200)
+    await a_worker(store)
+    taken = await store.claim("w", limit=100, now=NOW)
+    held = len(taken.claimed)
+    while taken.more:
+        taken = await store.claim("w", limit=100, now=NOW)
+        held += len(taken.claimed)
+    assert (held, taken.held_up) == (75, True)
+    assert await a_claim(store, limit=100) == []
+
+
 async def test_keys_that_are_used_up_are_told_of_too(store: Store) -> None:
     """Whether or not the claim has looked at them."""
     await store.save_limit(LimitDraft(name="customer", slots=1), now=NOW)

@@ -47,11 +47,13 @@ class Taken(msgspec.Struct, frozen=True):
     """The answer to a claim: what was taken, best rank first. ``next_at``: another claim may find something then, since runs
     wait for a token of a rate, others were just busy with slots, or some of what was found cannot be read and was set aside;
     None if there is no such moment. ``held_up``: runs may wait for a slot under a limit, which somebody must free.
+    ``more``: that was not all, since a store may leave some slots of a large limit to the next claim.
     """
 
     claimed: list[Claimed]
     next_at: datetime | None = None
     held_up: bool = False
+    more: bool = False
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):

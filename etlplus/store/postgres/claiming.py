@@ -63,6 +63,7 @@ class Haul(NamedTuple):
     passed: dict[int, Mark]
     held_up: bool
     next_at: datetime | None
+    more: bool = False
 
 
 class LaneRow(msgspec.Struct, kw_only=True, gc=False):
@@ -114,7 +115,7 @@ class Claims:
             haul = await self._bridge.run(lambda db: self._choose(db, worker_id, look, limit, now), Connection.CLAIM)
         self._marks.passed(haul.passed, begun)
         claimed = [Claimed(line.present, job) for line, job in zip(haul.lines, haul.jobs, strict=True)]
-        return Taken(claimed, haul.next_at, haul.held_up or look.keyed), haul.lines
+        return Taken(claimed, haul.next_at, haul.held_up or look.keyed, haul.more), haul.lines
 
     async def _look_and_take(
         self, db: Db, worker_id: str, limit: int, now: datetime, calls: bool, marks: Sequence[Any]
@@ -127,10 +128,13 @@ class Claims:
         look = Look([_lane(each) for each in found if each.id], found[0].next_at, found[0].keyed)
         if len(look.lanes) > 1 or any(each.key or each.paced for each in look.lanes):
             return look, None
-        wanted, locked, free = head["wanted"], head["locked"], head["free"]
-        held_up = wanted is not None and (locked < wanted or wanted == min(caps(look.lanes).values()) < limit)
+        if (wanted := head["wanted"]) is None:  # nothing counts here
+            return look, await self._haul(db, rows, False, [look.next_at])
+        bound, locked, free = head["bound"], head["locked"], head["free"]
         skipped = free is not None and locked < min(wanted, free)
-        return look, await self._haul(db, rows, held_up, [look.next_at, now + AGAIN_AFTER if skipped else None])
+        held_up = locked < wanted or wanted == bound < limit
+        haul = await self._haul(db, rows, held_up, [look.next_at, now + AGAIN_AFTER if skipped else None])
+        return look, haul._replace(more=locked == bound < min(caps(look.lanes).values()))
 
     async def _choose(self, db: Db, worker_id: str, look: Look, limit: int, now: datetime) -> Haul:
         """Take runs from several lanes, strictly by rank, as long as their keys have slots and tokens."""

@@ -32,6 +32,9 @@ FORGET_WORKERS = """
     DELETE FROM worker
     WHERE id = ANY($1) AND NOT EXISTS (SELECT FROM run_live WHERE worker_id = worker.id AND state = 'running')
 """
+HALVED_FROM = 32
+"""Of so many slots or more one claim takes half, so that others can be claimed while the outcomes of those are written."""
+
 LOCK_WORKER = "SELECT id FROM worker WHERE id = $1 FOR UPDATE"
 
 # The lanes that the worker may take from, without locks: of those that count against no key the ones that have a run, looking
@@ -83,8 +86,9 @@ LANES = """
 # house or the queue, no more slots are locked than there are runs to give them to. Counting who holds a slot, instead of asking
 # who holds one, keeps the planner from the index of all that are held.
 #
-# The first line answers for all: the ``lanes``; how many runs were ``wanted`` under limits; for how many the slots that could
-# be ``locked`` were enough; and if that is fewer, how many seemed ``free``. The others are the runs that were taken.
+# The first line answers for all: the ``lanes``; under limits, the ``bound`` of what is taken at once, how many runs were
+# ``wanted``, for how many the slots that could be ``locked`` were enough, and if that is fewer, how many seemed ``free``. The
+# others are the runs that were taken.
 #
 # The worker's row is locked against the rescue, which deletes it, and not against its own beat; and only if something is taken.
 # What is picked is materialized so that the planner can neither pick twice nor lock more than it should.
@@ -101,11 +105,13 @@ LOOK_AND_TAKE = f"""
             VALUES ('{HOUSE}', house_slots), ('{queue_key("")}' || queue, queue_slots)
         ) AS each (key, slots)
         WHERE each.slots IS NOT NULL
+    ), bound AS MATERIALIZED (
+        SELECT least($8, CASE WHEN min(slots) < {HALVED_FROM} THEN min(slots) ELSE (min(slots) + 1) / 2 END) AS amount FROM cap
     ), wish AS MATERIALIZED (
         SELECT count(*) AS amount FROM one CROSS JOIN LATERAL (
             SELECT FROM run_live
             WHERE state = 'queued' AND lane = one.id AND (rank_at, run_live.id) >= (one.mark_at, one.mark_id)
-            ORDER BY rank_at, run_live.id LIMIT (SELECT least($8, min(slots)) FROM cap)
+            ORDER BY rank_at, run_live.id LIMIT (SELECT amount FROM bound)
         ) AS best
     ), locked AS MATERIALIZED (
         SELECT key, excess, ARRAY(
@@ -137,19 +143,19 @@ LOOK_AND_TAKE = f"""
         FROM picked WHERE live.id = picked.id
         RETURNING live.id, lane, live.rank_at, {KEPT}
     ), limits AS (
-        SELECT wish.amount AS wanted, got.amount AS locked, CASE WHEN got.amount < wish.amount THEN (
+        SELECT bound.amount AS bound, wish.amount AS wanted, got.amount AS locked, CASE WHEN got.amount < wish.amount THEN (
             SELECT min(free.amount - cap.excess) FROM cap CROSS JOIN LATERAL (
                 SELECT count(*) - count(run_id) AS amount FROM limit_slot
                 WHERE limit_slot.key = cap.key AND slot <= cap.slots
             ) AS free
         ) END AS free
-        FROM wish CROSS JOIN got WHERE EXISTS (SELECT FROM cap)
+        FROM bound CROSS JOIN wish CROSS JOIN got WHERE EXISTS (SELECT FROM cap)
     )
     SELECT
-        (SELECT json_agg(lanes) FROM lanes) AS lanes, wanted, locked, free, NULL AS id, NULL::bigint AS lane,
+        (SELECT json_agg(lanes) FROM lanes) AS lanes, bound, wanted, locked, free, NULL AS id, NULL::bigint AS lane,
         NULL::timestamptz AS rank_at, NULL::json AS doc, {NO_CLAIM}
     FROM (SELECT) AS always LEFT JOIN limits ON true
-    UNION ALL SELECT NULL, NULL, NULL, NULL, id, lane, rank_at, {KEPT} FROM taken
+    UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, id, lane, rank_at, {KEPT} FROM taken
 """
 # Free slots, taken out of the others' sight until this unit ends. ``excess`` are holders above a limit that was lowered;
 # ``seen`` are free, but some of them others may have locked.
