@@ -54,7 +54,7 @@ HOT: dict[str, tuple[str, list[Any], Lane, int]] = {
     "claim": (claims.TAKE, ["w", NOW, [1], [200], [BOTTOM[0]], [BOTTOM[1]], [False]], Lane.CLAIM, 5000),
     "heads": (claims.CANDIDATES, [[1, 2], [200, 200], [BOTTOM[0]] * 2, [BOTTOM[1]] * 2], Lane.CLAIM, 200),
     "look": (claims.LOOK_AND_TAKE, ["w", at(600), 64, False, *MARKS, 200], Lane.CLAIM, 200),
-    "look and take": (claims.LOOK_AND_TAKE, ["w", NOW, 64, True, *MARKS, 200], Lane.CLAIM, 7000),
+    "look and take": (claims.LOOK_AND_TAKE, ["w", NOW, 64, True, *MARKS, 50], Lane.CLAIM, 2500),
     "turn": (claims.TURN_LANES, [LANES, [None] * 64, NOW], Lane.CLAIM, 2000),
     "slots": (claims.LOCK_SLOTS, [["k1"], [10], 200], Lane.CLAIM, 200),
     "buckets": (claims.LOCK_BUCKETS, [KEYS], Lane.CLAIM, 500),
