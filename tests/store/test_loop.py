@@ -145,3 +145,22 @@ async def test_a_coroutine_that_never_rests_lets_others_go_on() -> None:
         for _ in range(3):
             await trio.lowlevel.checkpoint()
         enough.set()
+
+
+async def test_errors_that_nobody_hears_are_logged_and_end_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Nor even logged is the one that asyncpg leaves behind when connecting is cancelled."""
+
+    async def leave(error: Exception) -> None:
+        asyncio.get_running_loop().create_future().set_exception(error)
+
+    async with open_loop() as loop:
+        for error in (
+            ConnectionError("unexpected connection_lost() call"),
+            ConnectionError("reset"),
+            ValueError("odd"),
+        ):
+            await loop.run(leave(error))
+        await loop.run(asyncio.sleep(0))
+    assert [str(record.exc_info[1]) for record in caplog.records if record.exc_info] == ["reset", "odd"]

@@ -4,6 +4,7 @@ trio-asyncio's loop: asyncpg lives in it, and nothing else.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
@@ -15,6 +16,10 @@ T = TypeVar("T")
 
 _trio_asyncio: Any = trio_asyncio
 """It ships no types."""
+
+
+LEFT_BEHIND = "unexpected connection_lost"
+"""What asyncpg's error says."""
 
 
 class Loop:
@@ -44,6 +49,7 @@ async def open_loop() -> AsyncGenerator[Loop]:
     async def host() -> None:
         try:
             async with _trio_asyncio.open_loop() as loop:
+                loop.set_exception_handler(_tell)
                 loops.append(Loop(loop))
                 ready.set()
                 await end.wait()
@@ -59,3 +65,12 @@ async def open_loop() -> AsyncGenerator[Loop]:
         with trio.CancelScope(shield=True):
             end.set()
             await ended.wait()
+
+
+def _tell(loop: Any, context: dict[str, Any]) -> None:
+    """What nobody heard is logged, as asyncio does; trio-asyncio would bring its loop down, and the whole program with it. Not
+    even logged is what asyncpg leaves behind when connecting is cancelled: that the connection went.
+    """
+    error = context.get("exception")
+    if not (isinstance(error, ConnectionError) and LEFT_BEHIND in str(error)):
+        asyncio.BaseEventLoop.default_exception_handler(loop, context)
