@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from etlplus.jobs.model import Run, RunState
+from etlplus.jobs.queues import has_lanes
 from etlplus.store.kept import Entry, letter_code, told
 from etlplus.store.sqlite.records import Db, encode
 
@@ -25,7 +26,7 @@ _CHANGE = """
         worker_id = iif(?, worker_id, NULL), claimed_at = iif(?, claimed_at, NULL), slotted = slotted AND ?
     WHERE id = ? RETURNING lane
 """
-_FREE = "UPDATE limit_slot SET run_id = NULL WHERE run_id = ? RETURNING key"
+_FREE = "UPDATE limit_slot SET run_id = NULL WHERE run_id IN (SELECT value FROM json_each(?)) RETURNING key"
 _OPEN = """
     UPDATE lane SET open = true, opened_at = ?
     WHERE {} = ? AND limit_key <> '' AND NOT open AND ready_at IS NULL
@@ -87,7 +88,7 @@ def _change(db: Db, each: Entry, now: datetime) -> None:
         db.execute(_OPEN_LANE, (now.timestamp(), lane))
 
 
-def free(db: Db, run_ids: Iterable[str], now: datetime) -> None:
+def free(db: Db, run_ids: Sequence[str], now: datetime) -> None:
     """Give back the slots of runs that are not carried any more."""
-    keys = {key for run_id in run_ids for (key,) in db.execute(_FREE, (run_id,)).fetchall()}
-    db.executemany(_OPEN_KEY, [(now.timestamp(), key) for key in sorted(keys)])
+    keys = {key for (key,) in db.execute(_FREE, (encode(run_ids).decode(),)).fetchall()} if run_ids else set[str]()
+    db.executemany(_OPEN_KEY, [(now.timestamp(), key) for key in sorted(filter(has_lanes, keys))])
