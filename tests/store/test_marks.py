@@ -8,7 +8,7 @@ from etlplus.testing.stores import at
 
 def passed(marks: Marks, seconds: float, run_id: str = "r") -> None:
     """A claim that takes everything up to a rank, and ends well."""
-    marks.passed({1: (at(seconds), run_id)}, marks.begin(at(0)))
+    marks.passed({1: (at(seconds), run_id)}, marks.begin(at(0)), 0.001)
 
 
 def test_a_claim_begins_where_the_last_one_ended() -> None:
@@ -51,7 +51,7 @@ def test_what_comes_in_during_a_claim_leaves_its_mark_unbelieved() -> None:
     marks = Marks()
     begun = marks.begin(at(0))
     marks.stir(at(3))
-    marks.passed({1: (at(5), "r")}, begun)
+    marks.passed({1: (at(5), "r")}, begun, 0.001)
     assert marks.of(1) == BOTTOM
 
 
@@ -62,4 +62,17 @@ def test_marks_are_forgotten_once_a_second() -> None:
     marks.begin(at(0.9))
     assert marks.of(1) == (at(5), "r")
     marks.begin(at(1.1))
+    assert marks.of(1) == BOTTOM
+
+
+def test_where_looking_from_the_bottom_takes_long_it_is_done_less_often() -> None:
+    """It takes a fiftieth of the time, at most."""
+    marks = Marks()
+    marks.passed({1: (at(5), "r")}, marks.begin(at(0)), 0.1)
+    marks.begin(at(4.9))
+    assert marks.of(1) == (at(5), "r")
+    quick = marks.begin(at(5.1))
+    assert marks.of(1) == BOTTOM
+    marks.passed({1: (at(6), "r")}, quick, 0.001)
+    marks.begin(at(6.2))
     assert marks.of(1) == BOTTOM

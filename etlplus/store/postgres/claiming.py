@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 import msgspec
+import trio
 
 from etlplus.errors import Conflict
 from etlplus.jobs.admission import (
@@ -105,7 +106,7 @@ class Claims:
 
     async def claim(self, worker_id: str, limit: int, now: datetime, calls: bool) -> tuple[Taken, list[Kept]]:
         """What was taken, best rank first: as the worker sees it, and as the store keeps it."""
-        begun = self._marks.begin(now)
+        began_s, begun = trio.current_time(), self._marks.begin(now)
         marks = columns([(number, *self._marks.of(number)) for number in self._plain]) or [[], [], []]
         look, haul = await self._bridge.run(
             lambda db: self._look_and_take(db, worker_id, limit, now, calls, marks), Connection.CLAIM, atomic=False
@@ -113,7 +114,7 @@ class Claims:
         self._plain |= {each.id for each in look.lanes if not each.key}
         if haul is None:
             haul = await self._bridge.run(lambda db: self._choose(db, worker_id, look, limit, now), Connection.CLAIM)
-        self._marks.passed(haul.passed, begun)
+        self._marks.passed(haul.passed, begun, trio.current_time() - began_s)
         claimed = [Claimed(line.present, job) for line, job in zip(haul.lines, haul.jobs, strict=True)]
         return Taken(claimed, haul.next_at, haul.held_up or look.keyed, haul.more), haul.lines
 

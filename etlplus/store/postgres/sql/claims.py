@@ -37,14 +37,14 @@ HALVED_FROM = 32
 
 LOCK_WORKER = "SELECT id FROM worker WHERE id = $1 FOR UPDATE"
 
-# The lanes that the worker may take from, without locks: of those that count against no key the ones that have a run, looking
-# from their marks on; of those with a key the ones that were opened first, and the ones whose token came first. One row with a
-# zero for a lane if there is none, and no row at all if the worker holds no lease. ``keyed``: there are lanes with a key, which
-# may wait for a slot.
+# The lanes that the worker may take from, without locks: of those that count against no key the ones that have a run, and their
+# first, found from their marks on; of those with a key the ones that were opened first, and the ones whose token came first. One
+# row with a zero for a lane if there is none, and no row at all if the worker holds no lease. ``keyed``: there are lanes with a
+# key, which may wait for a slot.
 LANES = """
     SELECT
         coalesce(lane.id, 0) AS id, coalesce(lane.queue, '') AS queue, coalesce(lane.limit_key, '') AS limit_key,
-        lane.queue_slots, lane.mark_at, lane.mark_id,
+        lane.queue_slots, lane.head_at, lane.head_id,
         limit_rule.slots AS key_slots, limit_rule.rate IS NOT NULL AS key_paced,
         house.slots AS house_slots, house.rate IS NOT NULL AS house_paced,
         (SELECT min(ready_at) FROM lane WHERE ready_at > $2) AS next_at,
@@ -55,15 +55,17 @@ LANES = """
         (
             SELECT
                 lane.id, lane.queue, lane.limit_name, lane.limit_key, queue.slots AS queue_slots,
-                coalesce(mark.rank_at, '-infinity') AS mark_at, coalesce(mark.id, '') AS mark_id
+                head.rank_at AS head_at, head.id AS head_id
             FROM lane JOIN queue ON queue.name = lane.queue
             LEFT JOIN unnest($5::bigint[], $6::timestamptz[], $7::text[]) AS mark (lane, rank_at, id) ON mark.lane = lane.id
+            CROSS JOIN LATERAL (
+                SELECT rank_at, run_live.id FROM run_live
+                WHERE state = 'queued' AND run_live.lane = lane.id
+                    AND (rank_at, run_live.id) >= (coalesce(mark.rank_at, '-infinity'), coalesce(mark.id, ''))
+                ORDER BY rank_at, run_live.id LIMIT 1
+            ) AS head
             WHERE lane.limit_key = '' AND queue.mode <> 'paused' AND string_to_array(lane.labels, ',') <@ me.labels
                 AND (lane.labels LIKE '!%') = $4
-                AND EXISTS (
-                    SELECT FROM run_live WHERE state = 'queued' AND run_live.lane = lane.id
-                        AND (rank_at, run_live.id) >= (coalesce(mark.rank_at, '-infinity'), coalesce(mark.id, ''))
-                )
             ORDER BY lane.id
         ) UNION ALL (
             SELECT lane.id, lane.queue, lane.limit_name, lane.limit_key, queue.slots, NULL, NULL
@@ -110,7 +112,7 @@ LOOK_AND_TAKE = f"""
     ), wish AS MATERIALIZED (
         SELECT count(*) AS amount FROM one CROSS JOIN LATERAL (
             SELECT FROM run_live
-            WHERE state = 'queued' AND lane = one.id AND (rank_at, run_live.id) >= (one.mark_at, one.mark_id)
+            WHERE state = 'queued' AND lane = one.id AND (rank_at, run_live.id) >= (one.head_at, one.head_id)
             ORDER BY rank_at, run_live.id LIMIT (SELECT amount FROM bound)
         ) AS best
     ), locked AS MATERIALIZED (
@@ -125,7 +127,7 @@ LOOK_AND_TAKE = f"""
     ), picked AS MATERIALIZED (
         SELECT best.id, best.rank_at FROM one CROSS JOIN LATERAL (
             SELECT id, rank_at FROM run_live
-            WHERE state = 'queued' AND lane = one.id AND (rank_at, run_live.id) >= (one.mark_at, one.mark_id)
+            WHERE state = 'queued' AND lane = one.id AND (rank_at, run_live.id) >= (one.head_at, one.head_id)
                 AND EXISTS (SELECT FROM me)
             ORDER BY rank_at, run_live.id LIMIT (SELECT amount FROM got)
             FOR UPDATE SKIP LOCKED
