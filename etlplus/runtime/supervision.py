@@ -205,6 +205,7 @@ class SupervisorNode(Node):
                 return  # the restart of a sibling has started it already, or will do so
             group = self._group_of(node)
             await self._stop_children([each for each in group if each is not node], for_good=False)
+            group = [each for each in group if each in self.children]  # one may have ended for good of itself meanwhile
             if stuck := [each.path for each in group if each.alive]:
                 self._give_up(GaveUp(f"{', '.join(stuck)} did not stop, and must not live twice"))
                 return

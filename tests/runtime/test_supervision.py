@@ -11,6 +11,7 @@ from trio.testing import MockClock
 
 from etlplus.runtime import (
     ActorRestarted,
+    ActorStopped,
     Backoff,
     Crash,
     GaveUp,
@@ -62,6 +63,23 @@ async def test_siblings_keep_their_mail_over_a_restart_that_is_not_theirs(autoju
         system.ref(A).tell(Boom())
         await system.ref(B).ask(Count())
     assert log == ["start b", "stop b", "start b", "0", "1", "2", "stop b"]
+
+
+async def test_a_sibling_that_ends_for_good_during_a_restart_is_not_started_again(autojump_clock: MockClock) -> None:
+    """It ends of itself while another one, which is busy, is stopped before it."""
+    log: list[str] = []
+    busy = notebook(C, [], shutdown=10)
+    tree = Supervisor(notebook(A, []), notebook(B, log, restart=transient), busy, strategy=one_for_all)
+    async with open_system(tree, on_crash=quiet) as system:
+        gone = system.ref(B)
+        system.ref(C).tell(Do(nap(1)))
+        system.ref(A).tell(Boom())
+        await trio.testing.wait_all_tasks_blocked()
+        gone.tell(End())
+        await system.ref(A).ask(Count())
+        with pytest.raises(ActorStopped):
+            await gone.ask(Count())
+    assert log == ["start b", "stop b"]
 
 
 async def test_giving_up_is_a_crash_that_tells_the_story(autojump_clock: MockClock) -> None:
