@@ -3,9 +3,8 @@ The dispatcher: claims runs when slots are free, and hands each to the runner th
 
 Woken by whoever enqueues, makes the room that it waits for, or renews the lease, on this node or, by a bell, on another, and by
 the clock when runs wait for the token of a rate; a slow poll catches what nobody announced. A slot that became free under a
-limit wakes it only for runs that may wait for one. Runs that call functions of the
-program have room of their own beside the slots, and claims of their own. Of each kind, one claim is under way at a time, for no
-more runs than there is room for.
+limit wakes it only for runs that may wait for one. Runs that call functions of the program have room of their own beside the
+slots, and claims of their own. Of each kind, one claim is under way at a time, for no more runs than there is room for.
 
 A claim whose answer was lost (the store failed after it took effect, or this actor crashed) leaves runs that the store
 counts as ours and nobody carries. After any such doubt, the next claim that is answered is followed by a look at what the

@@ -18,8 +18,8 @@ REGRESSIONS = {
     25: "a system never ended",
     39: "asks to somebody wedged outlived their deadline",
     225: "a system never ended",
-    95379: "a sibling that ended for good while others were stopped for a restart was started again",
     60827: "a crash while later siblings started made one of them live twice",
+    95379: "a sibling that ended for good while others were stopped for a restart was started again",
 }
 """Seeds of stories that once broke a law, for as long as the stories are told in the same way."""
 
