@@ -31,7 +31,7 @@ from etlplus.actors.messages import (
 )
 from etlplus.errors import Unavailable
 from etlplus.runtime import Actor, Exit, Task
-from etlplus.store.bells import Bell
+from etlplus.store.bells import WORK_OF, Bell
 from etlplus.store.contract import NodeStore
 
 log = structlog.get_logger()
@@ -40,6 +40,8 @@ QUIET_S = 0.01
 """Between two rings of this node."""
 TEST_EVERY_S = 5.0
 HEARD_WITHIN_S = 2.0
+KNOWN_HERE = {*WORK_OF, Bell.ROOM, Bell.NEWS}
+"""Of what is rung, what whoever it concerns on this node knows without a bell."""
 RETRY_AFTER_S = 0.2
 RETRY_MAX_S = 5.0
 
@@ -140,8 +142,8 @@ class Bellman(Actor[Ringing]):
         self._pass_on(bell)
 
     def _pass_on(self, bell: Bell) -> None:
-        if bell is Bell.WORK:
-            self.ctx.ref(DISPATCHER).offer(Wake())
+        if bell in WORK_OF:
+            self.ctx.ref(DISPATCHER).offer(Wake(WORK_OF[bell]))
         elif bell is Bell.ROOM:
             self.ctx.ref(DISPATCHER).offer(Freed())
         elif bell is Bell.PLANS:
@@ -152,7 +154,7 @@ class Bellman(Actor[Ringing]):
             self.ctx.ref(CORRESPONDENT).offer(Read())
 
     async def _ring_for_others(self) -> None:
-        """Ring whatever is pulled. What this node itself has queued or freed its dispatcher knows; of the rest nobody told it."""
+        """Ring whatever is pulled. What concerns this node too, and nobody here was told, is passed on."""
         while True:
             await self._store.wait_pulled()
             try:
@@ -162,6 +164,6 @@ class Bellman(Actor[Ringing]):
                 await trio.sleep(RETRY_MAX_S)
                 continue
             self._earshot.rung += len(rung)
-            for bell in rung - {Bell.WORK, Bell.ROOM, Bell.NEWS}:
+            for bell in rung - KNOWN_HERE:
                 self._pass_on(bell)
             await trio.sleep(QUIET_S)

@@ -40,7 +40,7 @@ class NodeStore(Protocol):
         ...
 
     async def hear(self, heard: Callable[[Bell], None]) -> None:
-        """Call ``heard`` for every bell, until cancelled. It begins with every bell there is but the test, as soon as none
+        """Call ``heard`` for every bell, until cancelled. It begins with all that there may be to look at, as soon as none
         can be missed any more: nobody knows what was rung before.
 
         Raises:

@@ -24,7 +24,7 @@ from etlplus.jobs.queues import Limit, LimitDraft, Queue, QueueCounts, QueueDraf
 from etlplus.jobs.receipts import Answer, Once, Receipt
 from etlplus.jobs.retention import Keep, Tidied
 from etlplus.jobs.ticks import Tick
-from etlplus.store.bells import Bell, Pulled
+from etlplus.store.bells import WORK_OF, Bell, Pulled
 from etlplus.store.contract import (
     Beat,
     Bulletin,
@@ -355,7 +355,7 @@ class PostgresStore:
 
     async def hear(self, heard: Callable[[Bell], None]) -> None:
         def hearing(bell: Bell) -> None:
-            if bell is Bell.WORK:
+            if bell in WORK_OF:
                 self._marks.stir()  # others may have queued what the next claim would look past
             heard(bell)
 
