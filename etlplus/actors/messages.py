@@ -231,6 +231,16 @@ class Deaf(Tell[Ringing]):
     error: str
 
 
+class RingOn(Tell[Ringing]):
+    """Ring for other nodes again."""
+
+
+class NotRung(Tell[Ringing]):
+    """The store did not take what was pulled, or its answer could not be passed on."""
+
+    error: str
+
+
 class Test(Tell[Ringing]):
     """Find out whether bells arrive."""
 

@@ -44,6 +44,7 @@ from etlplus.jobs.outcome import Figures, Result, Succeeded
 from etlplus.jobs.views import RunView
 from etlplus.runtime import Crash, Name, System, Tell, Unhandled, open_system
 from etlplus.settings import Settings
+from etlplus.store.bells import Bell
 from etlplus.store.sqlite.body import SqliteStore, open_sqlite
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
@@ -84,12 +85,15 @@ async def works_a_while(work: Work, lease: Lease, reports: Reports) -> Result:
 
 
 class Fickle:
-    """The real store, except while it is ``away``, and that it ``loses`` so many answers to acknowledgements."""
+    """The real store, except while it is ``away``, that it ``loses`` so many answers to acknowledgements, and that rings end in
+    ``errors``, while there are any.
+    """
 
     def __init__(self, store: SqliteStore) -> None:
         self._store = store
         self.away = False
         self.refused = self.loses = 0
+        self.errors: list[Exception] = []
 
     def __getattr__(self, name: str) -> Any:
         call = getattr(self._store, name)
@@ -100,6 +104,8 @@ class Fickle:
             if self.away:
                 self.refused += 1
                 raise StoreUnavailable("away")
+            if name == "ring" and self.errors:
+                raise self.errors.pop()
             answer = await call(*args, **kwargs)
             if name == "acknowledge" and self.loses:
                 self.loses -= 1
@@ -184,6 +190,25 @@ async def test_an_end_whose_answer_was_lost_is_told_to_watchers(autojump_clock: 
                 states = [(await next_run(watcher)).state for _ in range(2)]
         assert (states, standing.stale_results) == ([RunState.RUNNING, RunState.SUCCEEDED], 0)
         assert ((await body.counts()).stale_results, (await body.run(run.id)).version) == (0, 3)
+
+
+async def test_a_ring_that_fails_is_tried_again_whatever_it_says(autojump_clock: MockClock) -> None:
+    """An outage, or what nobody thought of: what was pulled is kept, heard in the end, and nobody crashes."""
+    crashes, heard = list[Crash](), list[Bell]()
+    async with open_sqlite(None, Random(1)) as body:
+        store = Fickle(body)
+        async with employed(store, crashes), trio.open_nursery() as nursery:
+            for _ in range(
+                2
+            ):  # where only one hears, nothing is rung but the test, and the staff gives up now and then
+                nursery.start_soon(body.hear, heard.append)
+            await trio.sleep(1)
+            heard.clear()
+            store.errors = [StoreUnavailable("away"), ValueError("odd"), KeyError("odd")]
+            store.pull(Bell.HEED)
+            await trio.sleep(BACK_S)
+            assert (heard.count(Bell.HEED), store.errors, crashes) == (2, [], [])
+            nursery.cancel_scope.cancel()
 
 
 async def next_run(watcher: Subscription) -> RunView:
