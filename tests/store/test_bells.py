@@ -261,7 +261,7 @@ async def hear_as_before(bridge: Bridge, address: str, ear: Ear, task_status: tr
 
 
 async def test_who_is_alone_rings_for_nobody(new_database: Callable[[], str]) -> None:
-    """But for its own test; from the first beat that finds company on, everything is heard."""
+    """But for its own test; from the first beat that finds company on, everything is heard, also what was rung before."""
     address = new_database()
     async with open_store(address) as one, open_store(address) as two, hearing(one) as own, hearing(two) as ear:
         await a_worker(one, "one")
@@ -272,9 +272,32 @@ async def test_who_is_alone_rings_for_nobody(new_database: Callable[[], str]) ->
         assert await own.wait_for(Bell.TEST) == [Bell.TEST]
         await a_worker(two, "two")
         assert (await one.beat("one", now=NOW, expires_at=at(20))).company
+        assert await one.ring() == WORK
+        await ear.wait_for(Bell.WORK)
         one.pull(Bell.PLANS)
         await one.ring()
         assert await ear.wait_for(Bell.PLANS) == [Bell.PLANS]
+
+
+async def test_what_was_rung_for_nobody_is_rung_when_somebody_is_there(new_database: Callable[[], str]) -> None:
+    """Between the moment in which another joins and that in which the one who was alone learns of it, nothing gets lost; and it
+    is rung once.
+    """
+    address = new_database()
+    async with open_store(address) as one, open_store(address) as two, hearing(two) as ear:
+        job = await a_job(one)
+        await a_worker(one, "one")
+        await one.beat("one", now=NOW, expires_at=at(20))
+        await a_worker(two, "two")
+        await some_runs(one, job)
+        assert await one.ring() == PROCESSES
+        await one.beat("one", now=NOW, expires_at=at(20))
+        with trio.fail_after(HANG_S):
+            await one.wait_pulled()
+        assert await one.ring() == PROCESSES
+        assert await ear.wait_for(Bell.PROCESSES) == [Bell.PROCESSES]
+        await one.beat("one", now=NOW, expires_at=at(20))
+        assert await one.ring() == NOTHING
 
 
 async def test_hearing_ends_when_its_connection_is_cut(new_database: Callable[[], str]) -> None:

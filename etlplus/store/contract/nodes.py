@@ -31,8 +31,8 @@ class NodeStore(Protocol):
 
     async def ring(self) -> frozenset[Bell]:
         """Ring what was pulled, each bell once, for every node that hears; answers what that was. A node does not hear its
-        own bells, but for the test. While the last beat of its worker was answered without company, there is nobody to hear
-        the others, and they need not be rung.
+        own bells, but for the test. While the last beat of its worker was answered without company, nobody is known to hear
+        the others, and they need not be rung before one is answered with company.
 
         Raises:
             StoreUnavailable: nobody heard; what was pulled is kept for the next time.
