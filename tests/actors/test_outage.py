@@ -41,6 +41,7 @@ from etlplus.errors import StoreUnavailable
 from etlplus.jobs.kinds import CALLS
 from etlplus.jobs.model import JobDraft, NewRun, RunState
 from etlplus.jobs.outcome import Figures, Result, Succeeded
+from etlplus.jobs.schedules import IntervalSchedule
 from etlplus.jobs.views import RunView
 from etlplus.runtime import Crash, Name, System, Tell, Unhandled, open_system
 from etlplus.settings import Settings
@@ -190,6 +191,25 @@ async def test_an_end_whose_answer_was_lost_is_told_to_watchers(autojump_clock: 
                 states = [(await next_run(watcher)).state for _ in range(2)]
         assert (states, standing.stale_results) == ([RunState.RUNNING, RunState.SUCCEEDED], 0)
         assert ((await body.counts()).stale_results, (await body.run(run.id)).version) == (0, 3)
+
+
+async def test_a_run_that_goes_on_with_an_end_whose_answer_was_lost_is_told_to_watchers(
+    autojump_clock: MockClock,
+) -> None:
+    """It had waited for that end in its schedule: they hear that it is in the queue, and it begins at once."""
+    async with open_sqlite(None, Random(1)) as body:
+        store = Fickle(body)
+        draft = replace(drafts()[0], schedule=IntervalSchedule(every_s=3, overlap="queue_one"))
+        async with employed(store, []) as (system, _):
+            watcher = await system.ref(BROADCASTER).ask(Watch((ALL_RUNS,), 100))
+            await body.save_job(draft, now=virtual_now())
+            store.loses, seen = 1, dict[str, list[RunState]]()
+            with trio.fail_after(BACK_S):
+                while RunState.SUCCEEDED not in [states[-1] for states in list(seen.values())[1:]]:
+                    run = await next_run(watcher)
+                    seen.setdefault(run.id, []).append(run.state)
+        assert store.loses == 0
+        assert list(seen.values())[1] == [RunState.BLOCKED, RunState.QUEUED, RunState.RUNNING, RunState.SUCCEEDED]
 
 
 async def test_a_ring_that_fails_is_tried_again_whatever_it_says(autojump_clock: MockClock) -> None:

@@ -84,6 +84,8 @@ async def test_a_run_that_waited_its_turn_rings_for_work(store: Store) -> None:
     settled = await told(store, claimed, DONE, seconds=183)
     assert settled.released is not None
     assert (settled.released.id, await store.ring()) == (third.id, PROCESSES)
+    again = await told(store, claimed, DONE, seconds=184)
+    assert (again.released, await store.ring()) == (settled.released, PROCESSES | ROOM), "no answer, perhaps"
 
 
 async def test_slots_that_become_free_ring_for_whoever_waits_for_one(store: Store) -> None:
