@@ -3,6 +3,9 @@ The completer: settles ended attempts in the store, in batches, and announces wh
 
 Outcomes lie in the outbox until the store has answered; neither a crash of this actor nor an outage of the store loses one.
 At once when idle; while the store is answering one batch, the next one collects.
+
+While calls of functions wait for slots under a limit, the slots of those that end are handed over to the next in line, by the
+same call to the store; the dispatcher has nothing to do then.
 """
 
 from __future__ import annotations
@@ -11,10 +14,13 @@ from itertools import islice
 
 import structlog
 
+from etlplus.actors.carriage import Carriage
 from etlplus.actors.messages import (
+    CREW,
     DISPATCHER,
     Acknowledged,
     AcknowledgeFailed,
+    Board,
     Completing,
     Flush,
     Freed,
@@ -25,11 +31,13 @@ from etlplus.actors.standing import Standing
 from etlplus.errors import Unavailable
 from etlplus.jobs.model import RunState
 from etlplus.runtime import Actor, Exit, Task
-from etlplus.store.contract import LeaseStore
+from etlplus.store.contract import LeaseStore, Settled
 
 log = structlog.get_logger()
 
 BATCH_MAX = 500
+HALVED_FROM = 32
+"""Of so many calls in hand or more, half hand their slots over at a time."""
 RETRY_AFTER_S = 0.5
 
 
@@ -40,6 +48,7 @@ class Completer(Actor[Completing]):
         self._store = store
         self._standing = standing
         self._newsroom = newsroom
+        self._claiming = standing.claiming
         self._under_way: Task | None = None
 
     async def started(self) -> None:
@@ -78,8 +87,12 @@ class Completer(Actor[Completing]):
 
     async def _settle(self) -> None:
         """Have the store settle the first outcomes, and take them out in the moment of its answer: it answers in order."""
-        batch = list(islice(self._standing.outbox, BATCH_MAX))
-        settled = await self._store.acknowledge(batch, now=self._standing.now())
+        room = min(self._standing.calls_free - self._claiming.under_way.get(True, 0), BATCH_MAX)
+        if self._claiming.may_hand_over and room > 0 and not self._standing.lease.is_over:
+            settled = await self._hand_over(room)
+        else:
+            batch = list(islice(self._standing.outbox, BATCH_MAX))
+            settled = await self._store.acknowledge(batch, now=self._standing.now())
         for each in settled:
             self._standing.outbox.popleft()
             if not each.applied:
@@ -91,3 +104,31 @@ class Completer(Actor[Completing]):
             self.ctx.ref(DISPATCHER).offer(Wake())
         elif any(each.freed for each in settled):
             self.ctx.ref(DISPATCHER).offer(Freed())
+
+    async def _hand_over(self, room: int) -> list[Settled]:
+        """Settle, and board what gets the slots in the moment of the answer; after a lost answer, the dispatcher looks for it.
+        Of many, half: those that get their slots can be carried while the outcomes of the others are written.
+        """
+        worker, lease = self._standing.worker, self._standing.lease
+        in_hand = len(self._standing.outbox) + self._standing.calls_max - self._standing.calls_free
+        most = in_hand if in_hand < HALVED_FROM else (in_hand + 1) // 2
+        batch = list(islice(self._standing.outbox, min(most, BATCH_MAX)))
+        self._claiming.handing_over = room
+        try:
+            handed = await self._store.hand_over(
+                batch, worker_id=worker.id, limit=room, now=self._standing.now(), calls=True
+            )
+        except BaseException:
+            self._claiming.doubt = True
+            raise
+        finally:
+            self._claiming.handing_over = 0
+            if self._claiming.doubt:  # it may have waited for us
+                self.ctx.ref(DISPATCHER).offer(Wake())
+        if handed.taken.claimed:
+            self._standing.boarding.extend(Carriage(each, lease) for each in handed.taken.claimed)
+            self.ctx.ref(CREW).offer(Board())
+            self._newsroom.tell(*(each.run for each in handed.taken.claimed))
+        if handed.taken.next_at is not None:
+            self.ctx.ref(DISPATCHER).offer(Freed())
+        return handed.settled
