@@ -10,6 +10,7 @@ same call to the store; the dispatcher has nothing to do then.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import islice
 
 import structlog
@@ -31,13 +32,11 @@ from etlplus.actors.standing import Standing
 from etlplus.errors import Unavailable
 from etlplus.jobs.model import RunState
 from etlplus.runtime import Actor, Exit, Task
-from etlplus.store.contract import LeaseStore, Settled
+from etlplus.store.contract import LeaseStore, Outcome, Settled
 
 log = structlog.get_logger()
 
 BATCH_MAX = 500
-HALVED_FROM = 32
-"""Of so many calls in hand or more, half hand their slots over at a time."""
 RETRY_AFTER_S = 0.5
 
 
@@ -87,11 +86,11 @@ class Completer(Actor[Completing]):
 
     async def _settle(self) -> None:
         """Have the store settle the first outcomes, and take them out in the moment of its answer: it answers in order."""
+        batch = list(islice(self._standing.outbox, BATCH_MAX))
         room = min(self._standing.calls_free - self._claiming.under_way.get(True, 0), BATCH_MAX)
         if self._claiming.may_hand_over and room > 0 and not self._standing.lease.is_over:
-            settled = await self._hand_over(room)
+            settled = await self._hand_over(batch, room)
         else:
-            batch = list(islice(self._standing.outbox, BATCH_MAX))
             settled = await self._store.acknowledge(batch, now=self._standing.now())
         for each in settled:
             self._standing.outbox.popleft()
@@ -105,14 +104,9 @@ class Completer(Actor[Completing]):
         elif any(each.freed for each in settled):
             self.ctx.ref(DISPATCHER).offer(Freed())
 
-    async def _hand_over(self, room: int) -> list[Settled]:
-        """Settle, and board what gets the slots in the moment of the answer; after a lost answer, the dispatcher looks for it.
-        Of many, half: those that get their slots can be carried while the outcomes of the others are written.
-        """
+    async def _hand_over(self, batch: Sequence[Outcome], room: int) -> list[Settled]:
+        """Settle, and board what gets the slots in the moment of the answer; after a lost answer, the dispatcher looks for it."""
         worker, lease = self._standing.worker, self._standing.lease
-        in_hand = len(self._standing.outbox) + self._standing.calls_max - self._standing.calls_free
-        most = in_hand if in_hand < HALVED_FROM else (in_hand + 1) // 2
-        batch = list(islice(self._standing.outbox, min(most, BATCH_MAX)))
         self._claiming.handing_over = room
         try:
             handed = await self._store.hand_over(

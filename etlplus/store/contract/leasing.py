@@ -84,7 +84,8 @@ class LeaseStore(Protocol):
 
         Only if that wrongs nobody, since no other run waits for them: those that wait are in one lane, without a limit key or a
         rate. A store may hand over less than a claim would take, and a worker without a lease gets nothing; what is free
-        afterwards is told as ``freed``.
+        afterwards is told as ``freed``. A store may also settle the first of many only, so that their heirs are carried while
+        it settles the others: those that are not answered are to be told again.
         """
         ...
 

@@ -81,7 +81,7 @@ class Settled(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class HandedOver(msgspec.Struct, frozen=True):
-    """What became of outcomes, and which runs got the slots that they held."""
+    """What became of the first outcomes, in order, and which runs got the slots that they held."""
 
     settled: list[Settled]
     taken: Taken

@@ -116,6 +116,12 @@ class Claims:
         self._definitions = definitions
         self._marks = marks
         self._plain: set[int] = set()
+        self._passing_max: int | None = None
+
+    @property
+    def passing_max(self) -> int | None:
+        """How many slots should pass at a time, by the limits that the last claim saw; None if it saw none."""
+        return self._passing_max
 
     async def claim(self, worker_id: str, limit: int, now: datetime, calls: bool) -> tuple[Taken, list[Kept]]:
         """What was taken, best rank first: as the worker sees it, and as the store keeps it."""
@@ -167,11 +173,13 @@ class Claims:
             return look, None
         if (wanted := head["wanted"]) is None:  # nothing counts here
             return look, await self._haul(db, rows, False, [look.next_at])
+        slots = min(caps(look.lanes).values())
+        self._passing_max = slots if slots < sql.HALVED_FROM else (slots + 1) // 2
         bound, locked, free = head["bound"], head["locked"], head["free"]
         skipped = free is not None and locked < min(wanted, free)
         held_up = locked < wanted or wanted == bound < limit
         haul = await self._haul(db, rows, held_up, [look.next_at, now + AGAIN_AFTER if skipped else None])
-        return look, haul._replace(more=locked == bound < min(caps(look.lanes).values()))
+        return look, haul._replace(more=locked == bound < slots)
 
     async def _choose(self, db: Db, worker_id: str, look: Look, limit: int, now: datetime) -> Haul:
         """Take runs from several lanes, strictly by rank, as long as their keys have slots and tokens."""

@@ -71,7 +71,8 @@ class Settlements:
     async def hand_over(
         self, outcomes: Sequence[Outcome], wish: Wish, now: datetime
     ) -> tuple[list[Settled], Haul | None]:
-        """The same; and what was taken for the slots that this frees, if a single statement could do both."""
+        """The same for the first outcomes; and what was taken for the slots that this frees, if one statement could do both."""
+        outcomes = outcomes[: self._claims.passing_max]
         carried = {each.run_id: self._carried[each.run_id] for each in outcomes if each.run_id in self._carried}
         remembered = self._remembered(outcomes, now)
         if not _all_plain(outcomes, remembered):

@@ -33,7 +33,7 @@ FORGET_WORKERS = """
     WHERE id = ANY($1) AND NOT EXISTS (SELECT FROM run_live WHERE worker_id = worker.id AND state = 'running')
 """
 HALVED_FROM = 32
-"""Of so many slots or more one claim takes half, so that others can be claimed while the outcomes of those are written."""
+"""Of so many slots or more one call takes or passes half, so that some can be carried while others are written."""
 
 LOCK_WORKER = "SELECT id FROM worker WHERE id = $1 FOR UPDATE"
 
