@@ -57,6 +57,7 @@ STAFF: tuple[Name[Any], ...] = (
     BELLMAN, BROADCASTER, COMPLETER, CORRESPONDENT, CREW, DISPATCHER, HEARTBEAT, POOL, RESCUE, RETENTION, SCHEDULER, SCRIBE,
     runner_name(0),
 )  # fmt: skip
+USUAL = Rhythm()
 NEVER = Rhythm(poll_s=1e6, poll_silent_s=1e6)
 """Only who is woken looks for work."""
 OWN = ("pull", "wait_pulled", "distrust")
@@ -120,7 +121,7 @@ class Fickle:
 
 @asynccontextmanager
 async def employed(
-    store: Fickle, crashes: list[Crash], *, dead: tuple[str, ...] = (), slots: int = 1, rhythm: Rhythm = Rhythm()
+    store: Fickle, crashes: list[Crash], *, dead: tuple[str, ...] = (), slots: int = 1, rhythm: Rhythm = USUAL
 ) -> AsyncGenerator[tuple[System, Standing]]:
     standing = virtual(slots)
     tree = staff(
