@@ -66,7 +66,8 @@ class Scheduler(Actor[Scheduling]):
         self._under_way = False
         if message.runs:
             self._newsroom.tell(*message.runs)
-            self.ctx.ref(DISPATCHER).offer(Wake())
+        if wake := Wake.of(message.runs):
+            self.ctx.ref(DISPATCHER).offer(wake)
         if cancel := tuple(run.id for run in message.runs if run.state is RunState.RUNNING):
             self.ctx.ref(DISPATCHER).offer(CancelHere(cancel))
         self._sleep(self._wait_s(message))

@@ -7,13 +7,15 @@ talk in circles without importing in circles.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
 import msgspec
 
 from etlplus.actors.watchers import Subscription
 from etlplus.engines.contract import Lease
-from etlplus.jobs.model import Run
+from etlplus.jobs.kinds import calls_function
+from etlplus.jobs.model import Run, RunState
 from etlplus.runtime import Ask, Name, Tell
 from etlplus.store.contract import Beat, Claimed, Horizon
 
@@ -173,6 +175,12 @@ class Wake(Tell[Dispatching]):
 
     calls: bool | None = None
 
+    @staticmethod
+    def of(runs: Iterable[Run]) -> Wake | None:
+        """For runs that were made or made a transition; None if none of them can be claimed."""
+        kinds = {calls_function(run.labels) for run in runs if run.state is RunState.QUEUED}
+        return Wake(None if len(kinds) > 1 else kinds.pop()) if kinds else None
+
 
 class Freed(Tell[Dispatching]):
     """Slots under a limit are free; runs may have waited for them."""
@@ -219,6 +227,16 @@ class Hear(Tell[Ringing]):
 
 class Deaf(Tell[Ringing]):
     """No bell will be heard any more."""
+
+    error: str
+
+
+class RingOn(Tell[Ringing]):
+    """Ring for other nodes again."""
+
+
+class NotRung(Tell[Ringing]):
+    """The store did not take what was pulled, or its answer could not be passed on."""
 
     error: str
 

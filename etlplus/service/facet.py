@@ -18,7 +18,6 @@ from etlplus.actors.messages import CancelHere, Wake
 from etlplus.errors import Invalid, NotFound, Problem
 from etlplus.jobs.checks import check_texts
 from etlplus.jobs.ids import is_id
-from etlplus.jobs.kinds import calls_function
 from etlplus.jobs.model import Job, Run, RunState
 from etlplus.service.house import House
 from etlplus.service.permissions import Principal
@@ -67,8 +66,8 @@ class Facet:
     def announce(self, runs: Sequence[Run]) -> None:
         """Tell the watchers and the dispatcher that these runs were made or made a transition; those in hand are to be ended."""
         self.house.newsroom.tell(*runs)
-        kinds = {calls_function(run.labels) for run in runs}
-        self.house.dispatcher.offer(Wake(kinds.pop() if len(kinds) == 1 else None))
+        if wake := Wake.of(runs):
+            self.house.dispatcher.offer(wake)
         if unwanted := tuple(run.id for run in runs if run.cancel_requested and run.state is RunState.RUNNING):
             self.house.dispatcher.offer(CancelHere(unwanted))
 

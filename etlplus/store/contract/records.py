@@ -69,7 +69,7 @@ class Settled(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What became of an outcome. Not ``applied``: a stale result; then ``run`` is None and nothing was changed.
 
     ``released`` is a run that had waited for this one and goes on now. ``freed``: slots under a limit are free now. Of an outcome
-    that is told again ``run`` is as it is by now, and slots may have become free.
+    that is told again ``run`` is as it is by now, ``released`` may have waited for it, and slots may have become free.
     """
 
     run_id: str

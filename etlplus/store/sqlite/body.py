@@ -25,7 +25,7 @@ from etlplus.jobs.queues import Limit, LimitDraft, Queue, QueueCounts, QueueDraf
 from etlplus.jobs.receipts import Answer, Once, Receipt
 from etlplus.jobs.retention import Keep, Tidied
 from etlplus.jobs.ticks import Tick
-from etlplus.store.bells import EVERYBODYS, Bell, Pulled
+from etlplus.store.bells import AT_FIRST, EVERYBODYS, Bell, Pulled
 from etlplus.store.contract import (
     Beat,
     Bulletin,
@@ -368,7 +368,7 @@ class SqliteStore:
     async def hear(self, heard: Callable[[Bell], None]) -> None:
         self._hearers.append(heard)
         try:
-            for bell in sorted(EVERYBODYS):
+            for bell in sorted(AT_FIRST):
                 heard(bell)
             await trio.sleep_forever()
         finally:

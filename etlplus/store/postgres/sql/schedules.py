@@ -96,5 +96,13 @@ NEXT_IN_TURN = f"""
         ORDER BY id LIMIT 1 FOR UPDATE
     ) AS waiting
 """
+# Of schedules of which a run has ended, the first run that was let go on, if nobody has it in hand yet.
+IN_TURN = f"""
+    SELECT {KEPT} FROM unnest($1::text[]) AS ended (job_id) CROSS JOIN LATERAL (
+        SELECT {KEPT} FROM run_live
+        WHERE run_live.job_id = ended.job_id AND of_schedule AND state IN ('queued', 'scheduled')
+        ORDER BY id LIMIT 1
+    ) AS waiting
+"""
 JOB_THAT_COUNTS = "SELECT failures, doc FROM job WHERE id = $1 AND (failures > 0 OR $2)"
 COUNTED = "UPDATE job SET failures = $2 WHERE id = $1"
