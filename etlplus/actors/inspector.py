@@ -23,6 +23,8 @@ log = structlog.get_logger()
 LOOK_EVERY_S = 1.0
 BREATH_S = 0.1
 """Between two looks, however much is said to have changed."""
+LINGER_S = 5.0
+"""How long to remember what was seen when the last watcher has gone."""
 PAUSE_PER_LOOK = 9.0
 """A store that takes long to answer is asked the less often."""
 
@@ -44,18 +46,25 @@ class Inspector(Actor[Inspecting]):
     async def _inspect(self, board: Board) -> NoReturn:
         while True:
             if not board.followed:
-                board.forget()
-                await board.wait_followed()
-            began = trio.current_time()
-            await self._look(board)
-            took_s = trio.current_time() - began
-            await trio.sleep(max(BREATH_S, PAUSE_PER_LOOK * took_s))
+                await self._wait_followed(board)
+            await trio.sleep(await self._look(board))
             with trio.move_on_after(LOOK_EVERY_S):
                 await board.stir.wait()
 
-    async def _look(self, board: Board) -> None:
+    async def _wait_followed(self, board: Board) -> None:
+        """Whoever gets a new snapshot is away for a moment, and wants to hear what has changed since the last."""
+        with trio.move_on_after(LINGER_S):
+            await board.wait_followed()
+        if not board.followed:
+            board.forget()
+            await board.wait_followed()
+
+    async def _look(self, board: Board) -> float:
+        """Look once; for how many seconds not to look again, whatever happens."""
+        began = trio.current_time()
         try:
             await board.look()
         except Unavailable as error:
             log.warning("board_not_read", board=board.topic, error=str(error))
-            await trio.sleep(LOOK_EVERY_S)
+            return LOOK_EVERY_S
+        return max(BREATH_S, PAUSE_PER_LOOK * (trio.current_time() - began))
