@@ -267,6 +267,16 @@ class Parted(Tell[Corresponding]):
     error: str
 
 
+class Inspecting:
+    """Address of the inspector."""
+
+
+class Blinded(Tell[Inspecting]):
+    """A task that looks at a board is gone."""
+
+    error: str
+
+
 class Scheduling:
     """Address of the scheduler."""
 
@@ -276,9 +286,12 @@ class Tick(Tell[Scheduling]):
 
 
 class Ticked(Tell[Scheduling]):
-    """The store made or changed these runs; the next thing is due at ``due_at``, if it knows of any."""
+    """The store made or changed these runs, and decided the schedules of these jobs; the next thing is due at ``due_at``, if it
+    knows of any.
+    """
 
     runs: tuple[Run, ...]
+    job_ids: tuple[str, ...]
     due_at: datetime | None
 
 
@@ -336,6 +349,7 @@ HEARTBEAT = Name[Beating]("heartbeat")
 COMPLETER = Name[Completing]("completer")
 BELLMAN = Name[Ringing]("bellman")
 CORRESPONDENT = Name[Corresponding]("correspondent")
+INSPECTOR = Name[Inspecting]("inspector")
 CREW = Name[Crewing]("crew")
 SCRIBE = Name[Scribing]("scribe")
 DISPATCHER = Name[Dispatching]("dispatcher")

@@ -61,6 +61,8 @@ HOT: dict[str, tuple[str, list[Any], Lane, int]] = {
     "slots": (claims.LOCK_SLOTS, [["k1"], [10], 200], Lane.CLAIM, 200),
     "buckets": (claims.LOCK_BUCKETS, [KEYS], Lane.CLAIM, 500),
     "tokens": (claims.SET_BUCKETS, [KEYS, ["k"] * 64, ["{}"] * 64, [1] * 64, [NOW] * 64, [NOW] * 64], Lane.CLAIM, 1000),
+    "next due": (schedules.NEXT_DUE, [200], Lane.GENERAL, 500),
+    "some schedules": (schedules.SCHEDULED_JOBS, [["j1", "j2"], 200], Lane.GENERAL, 100),
     "schedules": (schedules.JOBS_DUE, [at(60), 500], Lane.GENERAL, 500),
     "finish": (runs.FINISH, [NOW, *END, 1], Lane.SETTLE, 200),
     "hand over": (claims.HAND_OVER, ["w", NOW, True, 50, *MARKS, *END, 1], Lane.SETTLE, 200),

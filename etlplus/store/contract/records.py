@@ -15,6 +15,7 @@ from etlplus.jobs.model import (
     RunState,
 )
 from etlplus.jobs.outcome import Result
+from etlplus.jobs.ticks import Tick
 
 
 class RunFilter(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,6 +35,13 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     jobs: int
     workers: int
     stale_results: int
+
+
+class Scheduled(msgspec.Struct, frozen=True):
+    """A job with a schedule, and the newest lines of its ledger, the newest first."""
+
+    job: Job
+    ticks: Sequence[Tick]
 
 
 class Claimed(msgspec.Struct, frozen=True, gc=False):

@@ -35,6 +35,7 @@ from etlplus.store.contract import (
     Horizon,
     Outcome,
     RunFilter,
+    Scheduled,
     Settled,
     Statistics,
     Taken,
@@ -257,6 +258,9 @@ class PostgresStore:
     async def ticks(self, job_id: str, *, limit: int = 100, after: tuple[datetime, str] | None = None) -> list[Tick]:
         return await self._look(lambda db: ledger.ticks(db, job_id, limit, after))
 
+    async def scheduled(self, job_ids: Sequence[str] | None = None, *, limit: int = 200) -> list[Scheduled]:
+        return await self._look(lambda db: ledger.scheduled(db, job_ids, limit))
+
     async def queues(self) -> list[QueueCounts]:
         return await self._look(queues.queues)
 
@@ -344,9 +348,15 @@ class PostgresStore:
         await self.ring()  # whoever leaves has nobody to ring later
         return returned
 
-    async def tick(self, *, now: datetime, limit: int = 500) -> list[Run]:
-        due = await self._bridge.run(lambda db: ticking.tick(db, self._known, self._ids, now, limit, self._shard))
+    async def tick(
+        self, *, now: datetime, limit: int = 500, tell: Callable[[Sequence[str]], None] | None = None
+    ) -> list[Run]:
+        due, decided = await self._bridge.run(
+            lambda db: ticking.tick(db, self._known, self._ids, now, limit, self._shard)
+        )
         self._stirred(due, now)
+        if tell is not None:
+            tell(decided)
         return due
 
     async def queued_hint(self) -> Hint:
