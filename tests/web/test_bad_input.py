@@ -222,8 +222,8 @@ async def test_a_body_above_the_limit_is_invalid_to_the_client_and_the_command_l
     draft = JobDraft(name="x", pipeline={"note": BIG})
     async with connect(f"http://127.0.0.1:{house.rest}", token=house.token) as client:
         assert "at most 4,096 bytes" in str(await refusal(client.jobs.create(draft)))
-    file = tmp_path / "x.json"
-    file.write_bytes(msgspec.json.encode({"name": "x", "pipeline": {"note": BIG}}))
+    file = tmp_path / "x.toml"
+    file.write_text(f'name = "x"\n[pipeline]\nnote = "{BIG}"\n')
     status, told = await etlplus(house, "jobs", "create", str(file))
     assert (status, "the body is larger than 4096 bytes" in told) == (Exit.INVALID, True)
     assert (await house.service.jobs.list()).items == []
