@@ -67,10 +67,10 @@ def doors_are_guarded(kept: Kept) -> None:
 def states_of_a_second_run(kept: Kept, folder: Path) -> list[str]:
     """Start the demo's job again, by its name alone: what a WebSocket client of somebody else's sees of the run."""
     headers = {"Authorization": f"Bearer {kept.token}"}
-    with connect(kept.websocket, additional_headers=headers, open_timeout=20) as socket:
-        assert json.loads(socket.recv(timeout=20))["type"] == "hello"
+    with connect(kept.websocket, additional_headers=headers, open_timeout=60) as socket:
+        assert json.loads(socket.recv(timeout=60))["type"] == "hello"
         socket.send('{"type": "subscribe", "topics": ["runs"]}')
-        snapshot = json.loads(socket.recv(timeout=20))
+        snapshot = json.loads(socket.recv(timeout=60))
         assert (snapshot["type"], [run["state"] for run in snapshot["runs"]]) == ("snapshot", ["succeeded"])
         with httpx2.Client(base_url=f"{kept.rest}/api/v1", headers=headers) as rest:
             started = rest.post("/jobs/flights/runs", json={})

@@ -100,6 +100,6 @@ def test_an_interrupted_demo_leaves_no_daemon(tmp_path, word):
         assert demo.stdout is not None
         assert next(line for line in demo.stdout if "started run" in line)
         demo.send_signal(word)
-        assert demo.wait(timeout=30) == 130
+        assert demo.wait(timeout=60) == 130
     listed = subprocess.run(["ps", "-eo", "command="], capture_output=True, text=True, check=True)
     assert str(tmp_path) not in listed.stdout

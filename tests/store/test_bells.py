@@ -22,7 +22,7 @@ from etlplus.store.pooling import Pooling
 from etlplus.store.postgres.bridge import open_bridge
 from etlplus.testing.stores import DONE, NOW, a_claim, a_job, a_worker, at, some_runs, told
 
-HANG_S = 20.0
+HANG_S = 40.0
 """Far more than anything here takes."""
 WORK, ROOM = frozenset({Bell.WORK}), frozenset({Bell.ROOM})
 PLANS, HEED = frozenset({Bell.PLANS}), frozenset({Bell.HEED})

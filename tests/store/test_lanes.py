@@ -23,7 +23,7 @@ from etlplus.store.postgres.bridge import OWN_CONNECTIONS, Bridge, Db, Lane, ope
 from etlplus.store.postgres.lanes import Connections, Fate, Held, fate
 from etlplus.testing.servers import PostgresServer, restartable_postgres
 
-HANG_S = 20.0
+HANG_S = 40.0
 CANCELLED = 2_000
 TURNS = 20
 SESSIONS = """
