@@ -16,13 +16,22 @@ import trio
 from etlplus.store.opening import open_store
 from etlplus.testing.servers import private_postgres
 
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    # Started in the background, this process and all that it starts would not hear Ctrl-C, and some tests press it.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# Started in the background or by nohup, this process and all that it starts would hear neither Ctrl-C nor the end of their
+# terminal, and some tests bring those about.
+for deaf_to, meaning in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(deaf_to) is signal.SIG_IGN:
+        signal.signal(deaf_to, meaning)
 
 
 # The tests start hundreds of programs, and without this each would compile us anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+
+@pytest.fixture(scope="session")
+def part() -> Callable[[range], range]:
+    """Of seeds that the interpreters play together when all tests run on each of them, those of this one; else all."""
+    number, parts = map(int, os.environ.get("TESTS_PART", "1/1").split("/"))
+    return lambda seeds: seeds[number - 1 :: parts]
 
 
 @pytest.fixture(scope="session")

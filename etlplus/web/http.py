@@ -75,6 +75,15 @@ class _Http1(H11Protocol):
     async def _check_protocol(self, event: Any) -> None:
         pass
 
+    async def _maybe_recycle(self) -> None:
+        """Close the connection after an answer, or wait for the next request.
+
+        The task that has answered is told that its request is over, and cancels itself, here and now: without the shield the
+        connection would neither be closed, as its client may have asked, nor count as idle.
+        """
+        with trio.CancelScope(shield=True):
+            await super()._maybe_recycle()
+
 
 class _BoundedStream(trio.abc.Stream):
     """The client's stream: each send has a deadline."""

@@ -12,7 +12,8 @@ Source:
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
 
 import msgspec
 import structlog
@@ -20,6 +21,7 @@ import trio
 
 from etlplus.errors import Conflict, Invalid, Problem, StoreUnavailable
 from etlplus.jobs.receipts import Again, Answer, Once, Receipt, judge
+from etlplus.runtime.groups import unwrapped
 from etlplus.service.contract import Contract
 from etlplus.web.problems import HttpError
 from etlplus.web.routes import Request, Route
@@ -27,7 +29,8 @@ from etlplus.web.routes import Request, Route
 log = structlog.get_logger()
 
 CARRIED_OUT_WITHIN_S = 10.0
-"""What a deed may take once nobody waits for it any more; the largest takes about a second."""
+"""What a deed may take from when nobody waits for it any more; the largest takes about a second. While somebody waits, it has
+the same time as one without a key: a machine that is busy makes it late, and is no reason to refuse it."""
 REPLAYED = "Idempotency-Replayed"
 _encoder = msgspec.json.Encoder(order="deterministic")
 
@@ -41,10 +44,10 @@ async def answer_once(service: Contract, route: Route, asked: Request, key: str,
     Raises:
         Invalid: the key was used for another request (code ``idempotency_mismatch``).
         HttpError: the first request is under way, or it took effect and its answer was lost.
-        StoreUnavailable: it took too long; asking again tells whether it took effect.
+        StoreUnavailable: it took too long after its asker had gone; asking again tells whether it took effect.
     """
     request = service.receipts.request(key, _named(route, asked), _fingerprint(route, asked))
-    with trio.CancelScope(shield=True, deadline=trio.current_time() + CARRIED_OUT_WITHIN_S):
+    async with going_on():
         if receipt := await service.receipts.find(request):
             return await _again(service, route, request, receipt)
         try:
@@ -57,6 +60,24 @@ async def answer_once(service: Contract, route: Route, asked: Request, key: str,
         await _keep(service, request, answer)
         return answer
     raise StoreUnavailable("this took too long; asking again with the same key tells whether it took effect")
+
+
+@asynccontextmanager
+async def going_on() -> AsyncGenerator[None]:
+    """What is under way in here goes on when it is cancelled from outside, for ``CARRIED_OUT_WITHIN_S``; then it is cut."""
+
+    async def limit() -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            scope.deadline = trio.current_time() + CARRIED_OUT_WITHIN_S
+
+    with unwrapped(1):
+        async with trio.open_nursery() as nursery:
+            with trio.CancelScope(shield=True) as scope:
+                nursery.start_soon(limit)
+                yield
+            nursery.cancel_scope.cancel()
 
 
 async def _keep(service: Contract, request: Once, answer: Answer) -> None:

@@ -69,7 +69,7 @@ class Daemon:
         return [json.loads(line) for line in lines if line.startswith("{")]
 
     async def wait_ready(self) -> None:
-        with trio.fail_after(30):
+        with trio.fail_after(60):
             while (address := address_of(self.folder / "data")) is None or address.pid != self.process.pid:
                 assert self.process.poll() is None, (self.folder / "daemon.log").read_text()
                 await trio.sleep(0.02)
@@ -88,7 +88,7 @@ class Daemon:
         if self.process.poll() is None:
             self.process.send_signal(how)
 
-    async def wait_ended(self, within_s: float = 30) -> int:
+    async def wait_ended(self, within_s: float = 60) -> int:
         with trio.fail_after(within_s):
             return await trio.to_thread.run_sync(self.process.wait, abandon_on_cancel=True)
 

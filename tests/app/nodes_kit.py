@@ -16,7 +16,7 @@ from etlplus.service.local import Service
 from etlplus.settings import Engine, Lease, Settings, Shutdown, Store
 from etlplus.settings.schema import Postgres
 
-HANG_S = 30.0
+HANG_S = 45.0
 """Far more than anything here takes, and less than a minute."""
 MINUTE = Rhythm(poll_s=60.0, poll_silent_s=60.0, tick_s=60.0, rescue_s=60.0)
 """Whoever looks by himself finds nothing in time."""

@@ -20,7 +20,7 @@ from etlplus.jobs.outcome import MESSAGE_CHARS_MAX
 from etlplus.service.local import Service
 from etlplus.settings import Engine, Settings, Shutdown
 
-END_WITHIN_S = 20.0
+END_WITHIN_S = 60.0
 AT_ONCE = RetryPolicy(attempts_max=2, base_s=0, cap_s=0)
 
 

@@ -128,7 +128,7 @@ def test_what_a_script_leaves_behind_is_killed(valkey, tmp_path, monkeypatch):
     alive = os.open(tmp_path / "alive", os.O_RDONLY | os.O_NONBLOCK)
     try:
         execute(fake(leave=1), Path(sys.executable), SCRIPT, RUNS, valkey)
-        assert select.select([alive], [], [], 10)[0] == [alive]
+        assert select.select([alive], [], [], 60)[0] == [alive]
         assert os.read(alive, 1) == b""
     finally:
         os.close(alive)

@@ -1,15 +1,24 @@
-"""A shell with a real daemon behind it, for tests of commands."""
+"""
+A shell with a real daemon behind it, for tests of commands.
+
+Most commands are carried out in the process of the tests: starting a program takes many times as long as what it does. That each
+can be started as one has a test of its own.
+"""
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
+from unittest.mock import patch
+
+from etlplus.cli import entry
 
 PIPELINE = """\
 name: people
@@ -26,6 +35,17 @@ sinks:
 """
 
 
+def carried_out(arguments: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
+    """A command line, carried out in this process: its exit status, and what it wrote."""
+    out, err = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err):
+        try:
+            status = entry(arguments)
+        except SystemExit as ended:  # the parser ends the program itself
+            status = int(ended.code or 0)
+    return subprocess.CompletedProcess(arguments, status, out.getvalue(), err.getvalue())
+
+
 class Shell:
     """A person's shell in a folder, with the address of the daemon and, once signed in, a token."""
 
@@ -34,13 +54,18 @@ class Shell:
         self.environ = {**os.environ, "ETLPLUS_URL": url, "ETLPLUS_PASSWORD": "correct horse battery"}
 
     def __call__(self, *arguments: str, **changes: str) -> subprocess.CompletedProcess[str]:
+        with chdir(self.folder), patch.dict(os.environ, self.environ | changes):
+            return carried_out(arguments)
+
+    def program(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """The same as a program of its own."""
         return subprocess.run(
             [sys.executable, "-m", "etlplus", *arguments],
             cwd=self.folder,
-            env=self.environ | changes,
+            env=self.environ,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
             check=False,
         )
 
@@ -85,7 +110,7 @@ def open_shell(folder: Path) -> Generator[Shell]:
         yield shell
         daemon.send_signal(signal.SIGTERM)
         remaining = daemon.stderr.read()
-        assert daemon.wait(timeout=30) == 0, remaining
+        assert daemon.wait(timeout=60) == 0, remaining
     finally:
         daemon.kill()
         daemon.wait()

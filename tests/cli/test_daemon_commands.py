@@ -1,6 +1,7 @@
 """Commands speak to a running daemon: what they print can be read by people and, with --json, by programs."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,9 +11,12 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 from shells import PIPELINE, Shell
 
+from etlplus.cli import entry
 from etlplus.cli.exits import Exit
 
 pytestmark = pytest.mark.slow
+
+SAME_DIRECTORY = ("--set", "data_dir=data", "--set", "server.port=0", "--set", "monitoring.websocket.port=0")
 
 
 def test_a_job_is_defined_run_and_looked_at(shell: Shell):
@@ -33,6 +37,40 @@ def test_a_job_is_defined_run_and_looked_at(shell: Shell):
     assert finished.returncode == Exit.CONFLICT
     assert "people" in shell.said("jobs", "list")
     assert json.loads(shell.said("jobs", "show", "people", "--json"))["version"] == 1
+
+
+PROGRAMS = {
+    ("jobs",): Exit.OK,
+    ("runs",): Exit.OK,
+    ("why", "nobody"): Exit.NOT_FOUND,
+    ("letters",): Exit.OK,
+    ("queues",): Exit.OK,
+    ("limits",): Exit.OK,
+    ("schedules", "preview", "@daily"): Exit.OK,
+    ("apply", "nowhere"): Exit.INVALID,
+    ("status",): Exit.OK,
+    ("sign-in", "ada"): Exit.OK,
+    ("serve", *SAME_DIRECTORY): Exit.CONFLICT,
+    ("run", "nowhere.yaml"): Exit.INVALID,
+    ("backup", "backup", "--set", "data_dir=data"): Exit.OK,
+    ("restore", "backup", "--set", "data_dir=data"): Exit.CONFLICT,
+    ("migrate", "--check", "--set", "data_dir=data"): Exit.OK,
+    ("config", "check"): Exit.OK,
+    ("demo", "--stop"): Exit.OK,
+}
+"""Each command, and how it ends beside the daemon."""
+
+
+def test_every_command_can_be_started_as_a_program(shell: Shell, capsys: pytest.CaptureFixture[str]):
+    """Most tests carry commands out in their own process; this one has each of them start, do its work and end."""
+    with pytest.raises(SystemExit):
+        entry(["--help"])
+    commands = re.findall(r"^    ([a-z-]+)(?: |$)", capsys.readouterr().out.partition("examples:")[0], re.MULTILINE)
+    assert {command for command, *_ in PROGRAMS} == set(commands)
+    for words, status in PROGRAMS.items():
+        done = shell.program(*words)
+        assert done.returncode == status, (words, done.stdout, done.stderr)
+        assert "Traceback" not in done.stderr
 
 
 def test_a_job_can_be_replaced_and_deleted(shell: Shell):
@@ -72,7 +110,7 @@ def test_a_daemon_that_is_not_there_is_told_as_such(shell: Shell):
 
 def test_a_second_daemon_on_the_same_data_is_refused(shell: Shell):
     """Two daemons would fight over one directory; the second says so and ends."""
-    done = shell("serve", "--set", "data_dir=data", "--set", "server.port=0", "--set", "monitoring.websocket.port=0")
+    done = shell.program("serve", *SAME_DIRECTORY)
     assert done.returncode == Exit.CONFLICT
     assert "data" in done.stderr
     assert "Traceback" not in done.stderr

@@ -132,7 +132,7 @@ async def test_following_shows_each_attempt_to_the_end_of_the_run(
     """Lines come as they are written, those of the next attempt after those of the one that failed."""
     made, client = writer
     await made.write("first try")
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_logs, client, chosen(made.run.id, "--follow"))
             await made.write("it breaks")
@@ -157,7 +157,7 @@ async def test_lines_that_nobody_told_of_are_shown_without_waiting_for_others(
             await trio.sleep(0.01)
             shown.extend(line.partition("Z  ")[2] for line in capsys.readouterr().out.splitlines())
 
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_logs, client, chosen(made.run.id, "--follow"))
             await made.write("told")
@@ -175,7 +175,7 @@ async def test_of_one_attempt_the_lines_are_followed_to_the_next_attempt(
     """Named, an attempt is followed alone; what another writes is not shown."""
     made, client = writer
     await made.write("first try")
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_logs, client, chosen(made.run.id, "--follow", "--attempt", "1"))
             await made.end(Failed(RunError(code="broken", message="no", retryable=True)))

@@ -1,12 +1,18 @@
 """One pipeline file is loaded in the foreground, without a daemon, and nothing is left behind."""
 
+import logging
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
+import structlog
+
+sys.path.insert(0, str(Path(__file__).parent))
+from shells import carried_out
 
 from etlplus.cli.exits import Exit
 
@@ -55,18 +61,33 @@ table = "people"
 """
 
 
+@pytest.fixture(autouse=True)
+def logging_as_it_was() -> Iterator[None]:
+    """The command decides for its whole process how it logs, and that process is ours."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    structlog.reset_defaults()
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
 def run(folder: Path, text: str, *arguments: str, language: str = "yaml") -> subprocess.CompletedProcess[str]:
+    return carried_out(("run", str(written(folder, text, language)), *arguments))
+
+
+def written(folder: Path, text: str, language: str = "yaml") -> Path:
     (folder / "people.csv").write_text("name,born\nAda,1815\nBlaise,1623\nNobody,\n")
     file = folder / f"people.{language}"
     file.write_text(text)
-    command = [sys.executable, "-m", "etlplus", "run", str(file), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return file
 
 
 @pytest.mark.slow
 def test_a_pipeline_file_is_loaded_and_summed_up(tmp_path):
     """Paths start at the file's own folder; the balance goes to standard output, progress to standard error."""
-    done = run(tmp_path, PIPELINE)
+    command = [sys.executable, "-m", "etlplus", "run", str(written(tmp_path, PIPELINE))]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == Exit.OK, done.stderr
     assert "3 read = 2 loaded" in done.stdout
     assert "rule has_birth: 1 rows broke it" in done.stdout

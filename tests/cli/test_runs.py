@@ -103,7 +103,7 @@ def test_all_runs_can_be_followed_live(shell: Shell, words: tuple[str, ...]) -> 
             if run in line and "succeeded" in line:
                 break
         following.send_signal(signal.SIGINT)
-        assert following.wait(timeout=20) == Exit.INTERRUPTED
+        assert following.wait(timeout=60) == Exit.INTERRUPTED
         assert following.stderr.read() == ""
     assert lines[-1].split()[3:] == ["succeeded", "live", "attempt", "1", "of", "3"]
     assert len(lines) == len(set(lines))
@@ -117,7 +117,7 @@ def test_followed_runs_can_be_read_by_programs(shell: Shell) -> None:
         assert following.stdout is not None
         told = next(shown for line in following.stdout if (shown := json.loads(line))["id"] == run)
         following.send_signal(signal.SIGINT)
-        following.wait(timeout=20)
+        following.wait(timeout=60)
     assert told["state"] == "scheduled"
     shell.said("runs", "cancel", run)
 

@@ -120,8 +120,8 @@ def test_ticks_are_listed_from_the_command_line(shell: Shell) -> None:
         "name: beat\ncommand: {argv: ['true']}\nschedule: {kind: interval, every_s: 1}\n"
     )
     shell.said("jobs", "create", "beat.yaml")
-    while not (lines := shell.said("schedules", "ticks", "beat").splitlines()[1:]):
+    fired = re.compile(r"^\S+ \S+Z +- +fired +normal +1 +\S{36}$", re.MULTILINE)
+    while not fired.search(shell.said("schedules", "ticks", "beat")):  # late ticks of a busy machine are told as such
         assert shell.said("jobs", "show", "beat")
     shell.said("schedules", "pause", "beat")
-    assert re.fullmatch(r"\S+ \S+Z +- +fired +normal +1 +\S{36}", lines[-1]), lines
     assert shell("schedules", "ticks", "nowhere").returncode == Exit.NOT_FOUND

@@ -50,7 +50,7 @@ async def _fail(service: Service, folder: Path) -> None:
     (folder / "away.csv").unlink()
     async with service.events.watch() as news:
         run = await service.runs.start("away", {"day": "2026-03-28"})
-        with trio.fail_after(30):
+        with trio.fail_after(60):
             while not (await service.runs.get(run.id)).finished:
                 await anext(aiter(news))
     (folder / "away.csv").write_text("name\n")
@@ -73,7 +73,7 @@ async def test_each_example_is_answered_as_the_page_shows(service: Service) -> N
     """In the order in which a reader meets them, from the first sign-in on."""
     reader = Reader({"BOOTSTRAP-TOKEN": service.house.bootstrap.path.read_text().strip()})
     token = ""
-    async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{service.house.ports.rest}", timeout=20) as http:
+    async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{service.house.ports.rest}", timeout=60) as http:
         for example in examples(PAGE):
             answer = await answered(http, example, reader, token)
             asked = f"{example.method} {example.path}"

@@ -9,6 +9,9 @@ from etlplus.engines.contract import Lease, Work, boottime_s
 from etlplus.engines.survivors import identity
 
 SCRIPT = Path(__file__).with_name("scripted_child.py")
+HANG_S = 60.0
+"""Far more than anything here takes, on a machine that is busy with something else."""
+LEASE_S = 60.0
 COMMAND = (sys.executable, str(SCRIPT))
 
 
@@ -32,7 +35,7 @@ class Hearer:
         self.bounds.append(bounds)
 
     async def pid(self):
-        with trio.fail_after(20):
+        with trio.fail_after(HANG_S):
             await self._first.wait()
         return self._pid
 
@@ -41,7 +44,7 @@ def is_alive(pid):
     return identity(pid) is not None
 
 
-async def gone(pid, within_s):
+async def gone(pid, within_s=HANG_S):
     """Wait for a process to be gone; fails when it takes longer."""
     with trio.fail_after(within_s):
         while is_alive(pid):  # noqa: ASYNC110 - the end of somebody else's child is a fact that can only be looked at
@@ -68,5 +71,5 @@ def order(do, **changes):
     return Work(**{"run_id": "r1", "attempt": 1, "job_id": "j1", "job_name": "job", "plan": plan, **changes})
 
 
-def lease(seconds=60.0):
+def lease(seconds=LEASE_S):
     return Lease(boottime_s() + seconds)

@@ -47,7 +47,7 @@ async def cancelled_once_begun(engine, plan):
         with scope:
             results.append(await engine.execute(work(plan=plan), lease(), hearer))
 
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with trio.open_nursery() as nursery:
             scope = trio.CancelScope()
             nursery.start_soon(execute, scope)
@@ -85,7 +85,7 @@ async def test_an_attempt_that_waits_for_memory_is_returned_when_its_lease_runs_
         hearer = Hearer()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(engine.execute, work(), lease(), hearer)
-            with trio.fail_after(20):
+            with trio.fail_after(60):
                 await hearer.begun.wait()
                 result = await engine.execute(work(run_id="r2"), lease(0.1), Hearer())
             assert result == Returned("the lease ran out")
@@ -111,11 +111,11 @@ async def test_a_reader_cancelled_inside_a_frame_leaves_it_whole(tmp_path):
         with trio.CancelScope() as scope:
             async with trio.open_nursery() as reading:
                 reading.start_soon(child.receive)
-                with trio.fail_after(20):
+                with trio.fail_after(60):
                     while len(child._buffer) < half:
                         await trio.lowlevel.checkpoint()
                 scope.cancel()
         os.write(child._process.stdin.fileno(), b"x")
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             assert await child.receive() == Done(Figures(rows_read=3))
         await child.end(grace_s=1)

@@ -18,7 +18,7 @@ from etlplus.engines.contract import Lease, Work
 from etlplus.jobs.kinds import Command
 from etlplus.jobs.outcome import Result, Succeeded
 
-END_WITHIN_S = 20.0
+END_WITHIN_S = 60.0
 STUBBORN = (
     "import os, signal, time\n"
     "signal.signal(signal.SIGTERM, lambda *_: open('told', 'w').close())\n"

@@ -12,7 +12,7 @@ import pytest
 
 from etlplus.engines.commands import GUARDIAN, TERMINATE
 
-WITHIN_S = 20.0
+WITHIN_S = 60.0
 """Far less than any grace here."""
 DEAF = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(3600)"
 TIDY = "import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: sys.exit(7)); print('up', flush=True); time.sleep(3600)"

@@ -19,7 +19,7 @@ def run(tmp_path):
         child = await spawn((sys.executable, "-c", READY + program), tmp_path)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(child.drain_errors)
-            with trio.fail_after(20):
+            with trio.fail_after(60):
                 while not child._last_words:  # noqa: ASYNC110 - the tail of standard error tells nobody that it grew
                     await trio.sleep(0.005)
                 await child.end(grace_s=grace_s)

@@ -9,7 +9,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 
 def said_by(example: str) -> list[str]:
     command = [sys.executable, str(EXAMPLES / example)]
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout.splitlines()
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout.splitlines()
 
 
 def test_the_chat_room_loses_no_word_but_the_one_that_made_a_guest_sneeze() -> None:

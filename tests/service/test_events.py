@@ -20,7 +20,7 @@ from etlplus.service.local import Service
 from etlplus.service.views import JobView
 from etlplus.settings import Engine, Settings
 
-HANG_S = 20.0
+HANG_S = 40.0
 """Far more than anything here takes."""
 
 

@@ -24,7 +24,7 @@ from etlplus.store.pooling import Pooling
 from etlplus.store.postgres.bridge import Bridge, open_bridge
 from etlplus.testing.stores import DONE, NOW, a_claim, a_job, a_worker, at, some_runs, told
 
-HANG_S = 20.0
+HANG_S = 40.0
 """Far more than anything here takes."""
 WORK, ROOM = frozenset({Bell.WORK}), frozenset({Bell.ROOM})
 CALLS, PROCESSES = frozenset({Bell.CALLS}), frozenset({Bell.PROCESSES})

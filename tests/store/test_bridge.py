@@ -18,7 +18,7 @@ from etlplus.store.postgres import sessions
 from etlplus.store.postgres.bridge import OWN_CONNECTIONS, Bridge, Db, Lane, open_bridge
 
 CONNECTIONS = {lane: OWN_CONNECTIONS.get(lane, USUAL.connections_max) for lane in Lane}
-HANG_S = 10.0
+HANG_S = 40.0
 """Far more than anything here takes: who is still waiting then would wait for ever."""
 
 NEIGHBORS = """

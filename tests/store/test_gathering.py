@@ -19,7 +19,7 @@ from etlplus.store.postgres.bridge import Bridge, open_bridge
 from etlplus.store.postgres.sql import definitions
 from etlplus.testing.stores import NOW, a_job, some_runs
 
-HANG_S = 10.0
+HANG_S = 40.0
 """Far more than anything here takes: who is still waiting then would wait for ever."""
 
 

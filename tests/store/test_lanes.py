@@ -20,10 +20,10 @@ from etlplus.store.pooling import USUAL, LaneFigures
 from etlplus.store.postgres import bridge as bridge_module
 from etlplus.store.postgres import lanes as lanes_module
 from etlplus.store.postgres.bridge import OWN_CONNECTIONS, Bridge, Db, Lane, open_bridge
-from etlplus.store.postgres.lanes import Fate, Held, fate
+from etlplus.store.postgres.lanes import Connections, Fate, Held, fate
 from etlplus.testing.servers import PostgresServer, restartable_postgres
 
-HANG_S = 20.0
+HANG_S = 40.0
 CANCELLED = 2_000
 TURNS = 20
 SESSIONS = """
@@ -161,6 +161,42 @@ async def test_connections_grow_old_and_no_unit_is_lost(address: str) -> None:
         assert 3 <= general(bridge).opened - general(bridge).closed == general(bridge).idle <= USUAL.connections_max
 
 
+class Line:
+    """A connection of nobody."""
+
+    def is_closed(self) -> bool:
+        return False
+
+
+async def test_a_connection_that_is_being_opened_counts_for_whoever_looks_after_them() -> None:
+    """Of four that units are opening one is there already, and idle: not another one is opened to have three."""
+    asked, doors = 0, trio.Semaphore(1)
+
+    async def connect() -> Line:
+        nonlocal asked
+        asked += 1
+        await doors.acquire()
+        return Line()
+
+    async def unit(connections: Connections) -> None:
+        await connections.admit()
+        await connections.give_back(await connections.take())
+        connections.leave()
+
+    connections = Connections("general", connect, USUAL, Random(1), least=3, most=4)
+    async with trio.open_nursery() as nursery:
+        for _ in range(4):
+            nursery.start_soon(unit, connections)
+        await trio.testing.wait_all_tasks_blocked()
+        assert (asked, connections.figures().idle, connections.figures().in_use) == (4, 1, 3)
+        nursery.start_soon(connections.tend)
+        await trio.testing.wait_all_tasks_blocked()
+        assert asked == 4
+        for _ in range(3):
+            doors.release()
+    assert connections.figures().idle == 4
+
+
 def test_an_idle_connection_is_kept_asked_or_closed() -> None:
     """Too old, spare for too long, silent for too long; whatever is used goes on until it is too old."""
     held = Held(None, retires_at=1000.0, used_at=100.0, heard_at=100.0)
@@ -220,7 +256,7 @@ async def test_a_session_that_was_ended_while_idle_costs_no_unit(address: str) -
     """The server ends all our idle sessions: the next unit of each lane finds another one."""
     async with opened(address) as bridge, open_bridge(address, "public") as other:
         pids = [await bridge.run(pid, lane) for lane in Lane]
-        ended = "SELECT count(*) FROM unnest($1::int[]) AS pid WHERE pg_terminate_backend(pid, 5000)"
+        ended = "SELECT count(*) FROM unnest($1::int[]) AS pid WHERE pg_terminate_backend(pid, 60000)"
         assert await other.run(lambda db: db.fetchval(ended, pids)) == len(pids)
         await trio.testing.wait_all_tasks_blocked(0.01)
         for lane, before in zip(Lane, pids, strict=True):

@@ -12,7 +12,7 @@ import trio
 
 from etlplus.store.postgres.loop import Loop, open_loop
 
-HANG_S = 10.0
+HANG_S = 40.0
 """Far more than anything here takes: who is still waiting then would wait for ever."""
 
 

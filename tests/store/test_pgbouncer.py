@@ -187,7 +187,7 @@ async def test_bells_ring_through_a_pooler_and_are_heard_beside_it(new_database:
             bells, heard = trio.open_memory_channel[Bell](100)
             nursery.start_soon(one.hear, bells.send_nowait)
             two.pull(Bell.HEED)
-            with trio.fail_after(20):
+            with trio.fail_after(40):
                 while await heard.receive() is not max(EVERYBODYS):
                     pass
                 await two.ring()
@@ -221,7 +221,7 @@ async def test_cancelled_units_leave_no_transaction_behind_the_pooler(pooled: st
         await bridge.run(lambda db: db.execute("CREATE TABLE mark AS SELECT 0 AS amount"))
         for turn in range(60):
             await cancelled(bridge, list(Lane)[turn % 4], turn)
-        with trio.fail_after(20):
+        with trio.fail_after(40):
             assert await bridge.run(lambda db: db.fetchval("SELECT amount FROM mark")) == 0
             for lane in Lane:
                 await bridge.run(lambda db: db.execute("UPDATE mark SET amount = amount + 1"), lane)

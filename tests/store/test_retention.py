@@ -24,7 +24,7 @@ from etlplus.store.postgres.bridge import Db, open_bridge
 from etlplus.testing.stores import DONE, NOW, a_claim, a_job, a_worker, at, some_runs, told
 
 WEEK_S = 7 * DAY_S
-HANG_S = 10.0
+HANG_S = 40.0
 """Far more than anything here takes: who is still waiting then would wait for ever."""
 DEAD = Failed(RunError("bad", "no"))
 

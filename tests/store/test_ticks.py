@@ -622,7 +622,7 @@ async def test_a_run_that_ends_while_a_tick_decides_is_not_waited_for(
             nursery.start_soon(bridge.run, slow_tick)
             await decided.wait()
             nursery.start_soon(let_end)
-            with trio.fail_after(20):
+            with trio.fail_after(40):
                 while not ended.is_set() and not await bridge.run(lambda db: db.fetchval(WAITING), atomic=False):  # noqa: ASYNC110 - PostgreSQL tells nobody
                     await trio.sleep(0.01)
             released.set()

@@ -12,6 +12,7 @@ import httpx2
 import trio
 
 import etlplus
+from etlplus.jobs.kinds import Command
 from etlplus.jobs.model import UserDraft
 from etlplus.service.local import Service
 from etlplus.settings import Engine, Settings
@@ -20,6 +21,10 @@ from etlplus.settings.schema import Auth, Monitoring, MonitoringSocket, Server
 PASSWORD = "correct horse battery"
 HASHED = argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(PASSWORD)
 """Checked in no time: a real one takes longer than all else that a house does in most of these tests."""
+
+COMMAND = Command(argv=("true",))
+"""What a job does where it does not matter what: it is checked in no time, and a pipeline by a process."""
+COMMAND_JSON = {"argv": ["true"]}
 
 
 @dataclass
@@ -66,7 +71,7 @@ async def open_house(
         token = await _first_admin(service)
         url = f"http://127.0.0.1:{ports.rest}"
         async with httpx2.AsyncClient(
-            base_url=url, timeout=20, verify=False
+            base_url=url, timeout=60, verify=False
         ) as http:  # there are no certificates to load
             yield House(service, ports.rest, ports.monitoring, token, http)
 

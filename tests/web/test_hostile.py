@@ -15,6 +15,8 @@ from house_kit import House, open_house
 from etlplus.web import body_limit, edge
 from etlplus.web import http as http_module
 
+HANG_S = 60.0
+"""Far more than anything here takes."""
 H2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 H2_SETTINGS = b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
 H2_BODY_OF_NOBODY = (
@@ -40,15 +42,23 @@ async def still_answers(house: House) -> None:
 
 
 async def drain(stream: trio.SocketStream) -> bytes:
-    """What the server still says, until it closes or has nothing to say for a while."""
+    """What the server still says, until it closes."""
     said = b""
-    with trio.move_on_after(2):
+    with trio.fail_after(HANG_S):
         try:
             while data := await stream.receive_some():
                 said += data
         except trio.BrokenResourceError:
             return said
     return said
+
+
+async def narrow(house: House) -> trio.SocketStream:
+    """A client for which the system keeps little, so that the server soon notices whether it reads."""
+    client = trio.socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    await client.connect(("127.0.0.1", house.rest))
+    return trio.SocketStream(client)
 
 
 def reset(stream: trio.SocketStream) -> None:
@@ -66,7 +76,7 @@ def reset(stream: trio.SocketStream) -> None:
         UPGRADE,
         b"POST /api/v1/jobs HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\nZZ\r\n",
         b"POST /nowhere HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
-        b"GET / HTTP/1.1\r\nHost: x\r\n" + b"A: b\r\n" * 5000 + b"\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n" + b"A: b\r\n" * 5000 + b"\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
         b"\r\n\r\n\r\n",
     ],
@@ -118,8 +128,21 @@ async def test_a_head_that_does_not_end_is_not_waited_for(tmp_path: Path, monkey
     monkeypatch.setattr(edge, "config", lambda: impatient)
     async with open_house(tmp_path) as house, await house.raw() as stream:
         await stream.send_all(b"GET /api/health HTTP/1.1\r\nA: ")
-        with trio.fail_after(20):
+        with trio.fail_after(HANG_S):
             assert await stream.receive_some() == b""
+
+
+@pytest.mark.parametrize(("header", "idle_s"), [(b"", 0.2), (b"Connection: close\r\n", 10 * HANG_S)])
+async def test_a_connection_ends_after_its_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, header: bytes, idle_s: float
+) -> None:
+    """When nothing more is asked for a while, and at once if its client wants that: it keeps no place for ever."""
+    patient = http_module.config()
+    patient.keep_alive_timeout = idle_s
+    monkeypatch.setattr(edge, "config", lambda: patient)
+    async with open_house(tmp_path) as house, await house.raw() as stream:
+        await stream.send_all(b"GET /api/health HTTP/1.1\r\nHost: x\r\n" + header + b"\r\n")
+        assert (await drain(stream)).startswith(b"HTTP/1.1 200")
 
 
 async def test_a_body_that_comes_too_slowly_is_refused(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,7 +150,7 @@ async def test_a_body_that_comes_too_slowly_is_refused(house: House, monkeypatch
     monkeypatch.setattr(body_limit, "READ_WITHIN_S", 0.05)
     async with await house.raw() as stream:
         await stream.send_all(POST % b"10" + b"{")
-        with trio.fail_after(20):
+        with trio.fail_after(HANG_S):
             assert (await stream.receive_some()).startswith(b"HTTP/1.1 408")
 
 
@@ -157,7 +180,7 @@ async def test_connections_that_are_torn_harm_nobody(house: House) -> None:
                 await stream.send_all(part)
             reset(stream)
     await still_answers(house)
-    with trio.fail_after(30):
+    with trio.fail_after(HANG_S):
         while house.service.house.newsroom.watchers:
             await trio.lowlevel.checkpoint()
 
@@ -185,9 +208,9 @@ async def test_random_noise_harms_nobody(house: House) -> None:
 async def test_a_client_that_does_not_read_is_cut_off(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """Answers that nobody takes block no one: the send has a deadline, after which the connection is gone."""
     monkeypatch.setattr(http_module, "SEND_WITHIN_S", 0.2)
-    stream = await house.raw()
+    stream = await narrow(house)
     request = b"GET /api/v1/openapi.json HTTP/1.1\r\nHost: x\r\n\r\n"
-    with trio.fail_after(20):
+    with trio.fail_after(HANG_S):
         try:
             while True:
                 await stream.send_all(request * 50)
@@ -200,9 +223,9 @@ async def test_a_client_that_does_not_read_is_cut_off(house: House, monkeypatch:
 async def test_a_client_that_does_not_read_holds_no_stop_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A send that nobody takes ends at its deadline, and so does a stop that waits for it."""
     monkeypatch.setattr(http_module, "SEND_WITHIN_S", 0.2)
-    with trio.fail_after(20):
+    with trio.fail_after(HANG_S):
         async with open_house(tmp_path) as house:
-            stream = await house.raw()
+            stream = await narrow(house)
             request = b"GET /api/v1/openapi.json HTTP/1.1\r\nHost: x\r\n\r\n"
             with trio.move_on_after(0.1):
                 while True:

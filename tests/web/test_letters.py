@@ -39,7 +39,7 @@ async def failed(tmp_path: Path) -> AsyncGenerator[tuple[House, list[str]]]:
         async with service.events.watch() as news:
             for name in ("a", "a", "b"):
                 runs.append(await service.runs.start(name, {"n": len(runs)}))
-            with trio.fail_after(30):
+            with trio.fail_after(60):
                 while len((await service.letters.list()).items) < len(runs):
                     await anext(aiter(news))
         await service.queues.pause("default")

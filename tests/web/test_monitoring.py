@@ -53,7 +53,7 @@ async def test_a_stranger_sees_snapshot_progress_and_completion(house: House, tm
     assert process.stdout is not None
     said: list[dict[str, object]] = []
     buffer = b""
-    with trio.fail_after(30):
+    with trio.fail_after(60):
         async for part in process.stdout:
             buffer += part
             *lines, buffer = buffer.split(b"\n")

@@ -10,13 +10,15 @@ from typing import Any
 
 import pytest
 import trio
-from house_kit import House
+import trio.testing
+from house_kit import COMMAND, COMMAND_JSON, House
 
 from etlplus.client import connect
 from etlplus.client.wire import Wire
 from etlplus.errors import Conflict, NotFound, Unavailable
 from etlplus.jobs.model import JobDraft
 from etlplus.jobs.queues import QueueDraft
+from etlplus.web.once import CARRIED_OUT_WITHIN_S, going_on
 from etlplus.web.routes import ROUTES
 
 PIPELINE = {
@@ -24,7 +26,9 @@ PIPELINE = {
     "sources": {"n": {"type": "csv", "path": "n.csv"}},
     "sinks": [{"id": "out", "type": "sqlite", "input": "n", "path": "n.sqlite", "table": "t"}],
 }
-JOB = {"name": "n", "pipeline": PIPELINE}
+LONG_JOB = {"name": "n", "pipeline": PIPELINE}
+"""It takes a while to be made: a process checks it."""
+JOB = {"name": "n", "command": COMMAND_JSON}
 CHANGE_NOTHING = {"jobs.check", "schedules.preview"}
 ABOUT_TOKENS = {"identity.bootstrap", "identity.sign_in", "identity.sign_out"}
 """What they answer must not be kept, or ends the very token that would ask again."""
@@ -88,7 +92,7 @@ async def test_a_refused_request_may_be_asked_again(house: House) -> None:
 
 async def test_a_request_that_finds_nothing_to_change_is_not_carried_out_later(house: House) -> None:
     """A pause of what is paused, asked again after somebody has resumed it, does not pause."""
-    await house.service.jobs.create(JobDraft(name="n", pipeline=PIPELINE, paused=True))
+    await house.service.jobs.create(JobDraft(name="n", command=COMMAND, paused=True))
     first = await post(house, "/jobs/n/schedule/pause", "k")
     await house.service.schedules.resume("n")
     assert (await post(house, "/jobs/n/schedule/pause", "k")).content == first.content
@@ -100,10 +104,10 @@ async def test_of_many_at_once_one_is_carried_out(house: House) -> None:
     answers: list[Any] = []
 
     async def ask() -> None:
-        answers.append(await post(house, "/jobs", "race", JOB))
+        answers.append(await post(house, "/jobs", "race", LONG_JOB))
 
     async with trio.open_nursery() as nursery:
-        for _ in range(30):
+        for _ in range(10):
             nursery.start_soon(ask)
     fresh = [each for each in answers if each.status_code == 201 and "Idempotency-Replayed" not in each.headers]
     waiting = [each for each in answers if each.status_code == 409]
@@ -128,9 +132,25 @@ async def test_who_goes_away_before_the_answer_finds_it_later(house: House) -> N
         await stream.aclose()
     async with trio.open_nursery() as nursery:
         wire = Wire(house.http, nursery, "", None, house.token)
-        made = await wire.act(dict, "/api/v1/jobs", body=JOB, key="k")
+        made = await wire.act(dict, "/api/v1/jobs", body=LONG_JOB, key="k")
     assert (made["name"], made["version"]) == ("n", 1)
     assert [job.id for job in (await house.service.jobs.list()).items] == [made["id"]]
+
+
+@pytest.mark.parametrize(("deed_s", "done"), [(9.0, True), (11.0, False)])
+async def test_the_time_of_a_deed_counts_from_when_nobody_waits(
+    autojump_clock: trio.testing.MockClock, deed_s: float, done: bool
+) -> None:
+    """While its asker waits, a busy machine may take an hour; from when he is gone it is done soon, or cut."""
+    async with going_on():
+        await trio.sleep(3600)
+    ended = False
+    with trio.move_on_after(60):
+        async with going_on():
+            await trio.sleep(60 + deed_s)
+            ended = True
+    assert ended is done
+    assert trio.current_time() == pytest.approx(3600 + 60 + min(deed_s, CARRIED_OUT_WITHIN_S))
 
 
 def lose_answers(house: House, *, seconds_ago: float) -> None:
@@ -159,7 +179,7 @@ async def test_a_deed_whose_answer_was_lost_is_not_done_again(house: House) -> N
 async def test_run_starts_are_answered_with_their_runs_even_then(house: House) -> None:
     """Which runs a request made is part of the deed."""
     await house.service.queues.pause("default")
-    await house.service.jobs.create(JobDraft(name="n", pipeline=PIPELINE))
+    await house.service.jobs.create(JobDraft(name="n", command=COMMAND))
     one = (await post(house, "/jobs/n/runs", "one", {"unique_key": "u"})).json()
     two = (await post(house, "/runs", "two", {"runs": [{"job": "n"}, {"job": "n"}]})).json()
     lose_answers(house, seconds_ago=0)
@@ -205,21 +225,21 @@ async def a_bad_line(house: House, cuts: int) -> AsyncGenerator[str]:
 async def test_the_client_asks_again_when_the_line_is_cut(house: House) -> None:
     """With the same key, which it makes itself: the deed is done once, and its first answer arrives."""
     async with a_bad_line(house, cuts=2) as url, connect(url, token=house.token) as client:
-        assert (await client.jobs.create(JobDraft(name="n", pipeline=PIPELINE))).version == 1
+        assert (await client.jobs.create(JobDraft(name="n", command=COMMAND))).version == 1
     assert [job.name for job in (await house.service.jobs.list()).items] == ["n"]
 
 
 async def test_each_call_of_the_client_is_a_request_of_its_own(house: House) -> None:
     """Two calls for the same thing have two keys, and the second is refused by the deed of the first."""
     async with connect(f"http://127.0.0.1:{house.rest}", token=house.token) as client:
-        await client.jobs.create(JobDraft(name="n", pipeline=PIPELINE))
+        await client.jobs.create(JobDraft(name="n", command=COMMAND))
         with pytest.raises(Conflict, match="another job is called"):
-            await client.jobs.create(JobDraft(name="n", pipeline=PIPELINE))
+            await client.jobs.create(JobDraft(name="n", command=COMMAND))
 
 
 async def test_what_has_no_key_is_not_asked_again(house: House) -> None:
     """A change that names a version, whose answer was lost, is told as it is."""
-    await house.service.jobs.create(JobDraft(name="n", pipeline=PIPELINE))
+    await house.service.jobs.create(JobDraft(name="n", command=COMMAND))
     async with a_bad_line(house, cuts=1) as url, connect(url, token=house.token) as client:
         with pytest.raises(Unavailable) as lost:
             await client.jobs.delete("n", expected_version=1)

@@ -7,15 +7,9 @@ from typing import Any
 
 import pytest
 import trio
-from house_kit import House
+from house_kit import COMMAND_JSON, House
 
 from etlplus.client import connect
-
-PIPELINE = {
-    "name": "people",
-    "sources": {"people": {"type": "csv", "path": "people.csv"}},
-    "sinks": [{"id": "table", "type": "sqlite", "input": "people", "path": "people.sqlite", "table": "people"}],
-}
 
 
 async def ask(house: House, method: str, path: str, body: Any = None) -> Any:
@@ -39,7 +33,7 @@ async def test_a_queue_is_made_changed_paused_opened_drained_and_forgotten(house
 
 async def test_a_paused_queue_keeps_its_runs_and_a_draining_one_takes_none(house: House, tmp_path: Path) -> None:
     """Paused, a run waits; draining, a wish for one is refused and nothing is stored."""
-    job = {"name": "people", "pipeline": PIPELINE, "base_dir": str(tmp_path)}
+    job = {"name": "people", "command": COMMAND_JSON, "base_dir": str(tmp_path)}
     (tmp_path / "people.csv").write_text("name\nAda\n")
     await ask(house, "POST", "/queues/default/pause")
     assert (await ask(house, "POST", "/jobs", job)).status_code == 201
@@ -61,7 +55,7 @@ async def test_a_limit_is_made_changed_and_forgotten(house: House) -> None:
     assert {limit["name"]: limit["slots"] for limit in listed} == {"*": 9, "warehouse": 3}
     paced = await ask(house, "PUT", "/limits/*", {"rate": {"count": 9, "per_s": 60}})
     assert (paced.json()["slots"], paced.json()["rate"]) == (None, {"count": 9, "per_s": 60, "burst": None})
-    job = {"name": "people", "pipeline": PIPELINE, "limit": {"name": "warehouse", "by": "day"}}
+    job = {"name": "people", "command": COMMAND_JSON, "limit": {"name": "warehouse", "by": "day"}}
     assert (await ask(house, "POST", "/jobs", job)).status_code == 201
     assert (await ask(house, "DELETE", "/limits/warehouse")).json()["code"] == "limit_in_use"
     assert (await ask(house, "DELETE", "/limits/%2A")).status_code == 204
@@ -84,10 +78,10 @@ REFUSED: list[tuple[str, str, Any, int, str | None]] = [
     ("POST", "/queues/nowhere/pause", None, 404, None),
     ("DELETE", "/queues/nowhere", None, 404, None),
     ("DELETE", "/limits/nowhere", None, 404, None),
-    ("POST", "/jobs", {"name": "x", "pipeline": PIPELINE, "queue": "nowhere"}, 422, "/queue"),
-    ("POST", "/jobs", {"name": "x", "pipeline": PIPELINE, "limit": {"name": "nowhere"}}, 422, "/limit/name"),
-    ("POST", "/jobs", {"name": "x", "pipeline": PIPELINE, "priority": -1}, 422, "/priority"),
-    ("POST", "/jobs", {"name": "x", "pipeline": PIPELINE, "labels": ["a,b"]}, 422, "/labels/0"),
+    ("POST", "/jobs", {"name": "x", "command": COMMAND_JSON, "queue": "nowhere"}, 422, "/queue"),
+    ("POST", "/jobs", {"name": "x", "command": COMMAND_JSON, "limit": {"name": "nowhere"}}, 422, "/limit/name"),
+    ("POST", "/jobs", {"name": "x", "command": COMMAND_JSON, "priority": -1}, 422, "/priority"),
+    ("POST", "/jobs", {"name": "x", "command": COMMAND_JSON, "labels": ["a,b"]}, 422, "/labels/0"),
 ]
 
 

@@ -7,18 +7,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from house_kit import House
+from house_kit import COMMAND, COMMAND_JSON, House
 
 from etlplus.client import connect
 from etlplus.jobs.model import JobDraft
 from etlplus.jobs.queues import QueueDraft
 from etlplus.jobs.schedules import CronSchedule, IntervalSchedule
-
-PIPELINE = {
-    "name": "people",
-    "sources": {"people": {"type": "csv", "path": "people.csv"}},
-    "sinks": [{"id": "table", "type": "sqlite", "input": "people", "path": "people.sqlite", "table": "people"}],
-}
 
 KINDS: list[dict[str, Any]] = [
     {"kind": "cron", "cron": "0 2 * * mon-fri", "zone": "Europe/Berlin", "overlap": "skip"},
@@ -34,7 +28,7 @@ IMPOSSIBLE: dict[str, dict[str, Any]] = {
 
 
 async def create(house: House, schedule: dict[str, Any]) -> Any:
-    body = {"name": schedule["kind"], "pipeline": PIPELINE, "schedule": schedule}
+    body = {"name": schedule["kind"], "command": COMMAND_JSON, "schedule": schedule}
     return await house.http.post("/api/v1/jobs", json=body, headers=house.signed_in)
 
 
@@ -92,7 +86,7 @@ async def test_the_schedule_of_a_job_is_looked_at_paused_and_resumed(house: Hous
 
 async def test_a_job_without_a_schedule_has_none_to_look_at(house: House) -> None:
     """That is told apart from a job that is not there."""
-    await house.http.post("/api/v1/jobs", json={"name": "x", "pipeline": PIPELINE}, headers=house.signed_in)
+    await house.http.post("/api/v1/jobs", json={"name": "x", "command": COMMAND_JSON}, headers=house.signed_in)
     codes = [(await get(house, f"/jobs/{job}/schedule/preview")).json()["code"] for job in ("x", "nowhere")]
     assert codes == ["no_schedule", "not_found"]
     assert (await get(house, "/jobs/x/schedule/preview?from=today")).json()["errors"][0]["pointer"] == "/from"
@@ -117,7 +111,7 @@ async def test_what_was_decided_about_nominal_times_is_listed_in_pages(house: Ho
     await house.service.queues.pause("still")
     store, now = house.service.house.store, house.service.house.now()
     schedule = IntervalSchedule(every_s=60.0, misfire="run_all", start_at=now - timedelta(hours=1))
-    draft = JobDraft(name="minutes", pipeline={}, queue="still", schedule=schedule)
+    draft = JobDraft(name="minutes", command=COMMAND, queue="still", schedule=schedule)
     job = await store.save_job(draft, now=now - timedelta(seconds=200))
     await store.tick(now=now)
     whole = (await get(house, "/jobs/minutes/schedule/ticks")).json()["items"]
@@ -166,6 +160,6 @@ async def test_a_schedule_that_cannot_be_read_says_so_and_is_not_resumed_but_rep
     assert (shown["paused"], shown["schedule"], "Europe/Atlantis" in shown["fault"]) == (True, None, True)
     resumed = await house.http.post(f"{job}/schedule/resume", headers=house.signed_in)
     assert (resumed.status_code, resumed.json()["code"]) == (409, "job_fault")
-    body = {"name": "cron", "pipeline": PIPELINE, "schedule": KINDS[0]}
+    body = {"name": "cron", "command": COMMAND_JSON, "schedule": KINDS[0]}
     replaced = await house.http.put(job, json=body, headers=house.signed_in | {"If-Match": '"1"'})
     assert (replaced.status_code, replaced.json()["fault"], replaced.json()["version"]) == (200, None, 2)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from house_kit import House
+from house_kit import COMMAND, COMMAND_JSON, House
 
 from etlplus.cli.exits import Exit, exit_of
 from etlplus.client import connect
@@ -13,22 +13,16 @@ from etlplus.errors import Conflict, Stale
 from etlplus.jobs.model import JobDraft
 from etlplus.web.routes import ROUTES
 
-PIPELINE = {
-    "name": "n",
-    "sources": {"n": {"type": "csv", "path": "n.csv"}},
-    "sinks": [{"id": "out", "type": "sqlite", "input": "n", "path": "n.sqlite", "table": "t"}],
-}
-
 
 async def change(house: House, version: str | None, *, method: str = "PUT", priority: int = 0) -> Any:
     headers = house.signed_in | ({"If-Match": version} if version is not None else {})
-    body = {"name": "n", "priority": priority, "pipeline": PIPELINE} if method == "PUT" else None
+    body = {"name": "n", "priority": priority, "command": COMMAND_JSON} if method == "PUT" else None
     return await house.http.request(method, "/api/v1/jobs/n", json=body, headers=headers)
 
 
 async def test_of_two_who_change_a_job_the_second_is_told(house: House) -> None:
     """412 with a stable code; the first one's change stays, and the second may look and ask again."""
-    made = await house.service.jobs.create(JobDraft(name="n", pipeline=PIPELINE))
+    made = await house.service.jobs.create(JobDraft(name="n", command=COMMAND))
     seen = (await house.http.get("/api/v1/jobs/n", headers=house.signed_in)).headers["ETag"]
     assert seen == f'"{made.version}"'
     first, second = await change(house, seen, priority=1), await change(house, seen, priority=2)
@@ -41,7 +35,7 @@ async def test_of_two_who_change_a_job_the_second_is_told(house: House) -> None:
 
 async def test_a_change_that_names_no_version_is_refused(house: House) -> None:
     """428 without the header, 412 with what is no version of ours; nothing is changed or deleted."""
-    await house.service.jobs.create(JobDraft(name="n", pipeline=PIPELINE))
+    await house.service.jobs.create(JobDraft(name="n", command=COMMAND))
     for method in ("PUT", "DELETE"):
         absent = await change(house, None, method=method)
         assert (absent.status_code, absent.json()["code"]) == (428, "precondition_required")
@@ -61,7 +55,7 @@ def test_every_change_of_a_versioned_thing_needs_its_version() -> None:
 
 async def test_the_client_and_the_command_line_know_a_stale_version(house: House) -> None:
     """The same kind of error as in process, which is a conflict to a command."""
-    await house.service.jobs.create(JobDraft(name="n", pipeline=PIPELINE))
+    await house.service.jobs.create(JobDraft(name="n", command=COMMAND))
     async with connect(f"http://127.0.0.1:{house.rest}", token=house.token) as client:
         for facets in (client, house.service):
             with pytest.raises(Stale) as stale:

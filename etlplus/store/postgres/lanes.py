@@ -87,7 +87,7 @@ class Connections:
         self._most = most
         self._permits = trio.Semaphore(most)
         self._idle: list[Held] = []
-        self._opened = self._closed = self._waiting = 0
+        self._opening = self._opened = self._closed = self._waiting = 0
         self._waits = Histogram(WAITS_S)
 
     def figures(self) -> LaneFigures:
@@ -163,7 +163,7 @@ class Connections:
         for held in tuple(self._idle):
             if held in self._idle:  # a unit may have taken it while we waited for another
                 await self._judge(held)
-        while self._opened - self._closed < self._least:
+        while self._opening + self._opened - self._closed < self._least:
             self._idle.insert(0, await self._open())
 
     def distrust(self) -> None:
@@ -199,7 +199,11 @@ class Connections:
         return not held.db.is_closed()
 
     async def _open(self) -> Held:
-        db = await self._connect()
+        self._opening += 1
+        try:
+            db = await self._connect()
+        finally:
+            self._opening -= 1
         self._opened += 1
         now = trio.current_time()
         lifetime_s = self._rules.lifetime_s * (1 - LIFETIME_JITTER * self._rng.random())
