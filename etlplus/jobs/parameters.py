@@ -37,7 +37,7 @@ class Parameter(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
     @property
     def accepted(self) -> str:
         """What its values are, in words."""
-        return _RULES[self.type].accepted
+        return f"one of {', '.join(map(str, self.choices))}" if self.choices else _RULES[self.type].accepted
 
     @property
     def may_be_null(self) -> bool:
@@ -98,7 +98,7 @@ def converted(parameter: Parameter, value: object) -> Value:
         return None
     found = _typed(parameter.type, value)
     if parameter.choices and found not in (_typed(parameter.type, each) for each in parameter.choices):
-        raise Misfit(f"{value!r:.60} is none of the choices", f"one of {', '.join(map(str, parameter.choices))}")
+        raise Misfit(f"{value!r:.60} is none of the choices", parameter.accepted)
     return found
 
 
