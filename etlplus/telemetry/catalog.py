@@ -181,6 +181,7 @@ EVENTS: dict[str, str] = {
     "news_not_published": "The store did not take what watchers of other nodes are told; they are told later.",
     "news_not_read": "The store did not answer when news of other nodes were read; they are read later.",
     "old_store_damaged": "The store that a restore replaces could not be read; it is kept aside as it was.",
+    "outcomes_not_written": "The store is there and cannot write one of these outcomes; they are told one by one.",
     "outcomes_not_settled": "The daemon stops with outcomes that the store never took; a rescue will repeat those runs.",
     "outcomes_wait": "The store did not take outcomes; they are kept and offered again.",
     "request_failed": "A request met a mistake of ours; its id is in the client's answer.",

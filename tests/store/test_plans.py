@@ -50,6 +50,7 @@ ONE = ["0000001"]
 KEYS = [f"k/{number}" for number in range(1, 65)]
 LANES = list(range(4, 68))
 MARKS = [[1, 2, 3], [BOTTOM[0]] * 3, [BOTTOM[1]] * 3]
+END = [ONE, [1], [1], ["failed"], [3], ["{}"], ["[]"], [None], ["x"]]
 HOT: dict[str, tuple[str, list[Any], Lane, int]] = {
     "claim": (claims.TAKE, ["w", NOW, [1], [200], [BOTTOM[0]], [BOTTOM[1]], [False]], Lane.CLAIM, 5000),
     "heads": (claims.CANDIDATES, [[1, 2], [200, 200], [BOTTOM[0]] * 2, [BOTTOM[1]] * 2], Lane.CLAIM, 200),
@@ -60,7 +61,8 @@ HOT: dict[str, tuple[str, list[Any], Lane, int]] = {
     "buckets": (claims.LOCK_BUCKETS, [KEYS], Lane.CLAIM, 500),
     "tokens": (claims.SET_BUCKETS, [KEYS, ["k"] * 64, ["{}"] * 64, [1] * 64, [NOW] * 64, [NOW] * 64], Lane.CLAIM, 1000),
     "schedules": (schedules.JOBS_DUE, [at(60), 500], Lane.GENERAL, 500),
-    "finish": (runs.FINISH, [ONE, [1], [1], ["failed"], [3], ["{}"], ["[]"], [None], ["x"], NOW, 1], Lane.SETTLE, 200),
+    "finish": (runs.FINISH, [NOW, *END, 1], Lane.SETTLE, 200),
+    "hand over": (claims.HAND_OVER, ["w", NOW, True, 50, *MARKS, *END, 1], Lane.SETTLE, 200),
     "free": (runs.FREE_SLOTS, [["r7", "r8"]], Lane.SETTLE, 100),
     "held": (claims.HELD_RUNS, [ONE], Lane.SETTLE, 100),
     "held by workers": (claims.HELD_BY_WORKERS, [["w4"], 500], Lane.GENERAL, 2000),

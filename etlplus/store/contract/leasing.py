@@ -15,6 +15,7 @@ from etlplus.jobs.model import (
 )
 from etlplus.store.contract.records import (
     Beat,
+    HandedOver,
     Hint,
     Outcome,
     Settled,
@@ -72,6 +73,19 @@ class LeaseStore(Protocol):
         """Settle ended attempts, answered in order. What matches no held (run, attempt, worker) is a stale result: it
         is counted and changes nothing. One outcome can fail to apply without the others. Who had no answer tells it again: what
         was applied before is answered as applied, with the run as it is now, and changes nothing.
+        """
+        ...
+
+    async def hand_over(
+        self, outcomes: Sequence[Outcome], *, worker_id: str, limit: int, now: datetime, calls: bool = False
+    ) -> HandedOver:
+        """Acknowledge, and in the same unit claim for the slots that this frees, up to ``limit`` runs: they pass from one run
+        to the next without being free in between.
+
+        Only if that wrongs nobody, since no other run waits for them: those that wait are in one lane, without a limit key or a
+        rate. A store may hand over less than a claim would take, and a worker without a lease gets nothing; what is free
+        afterwards is told as ``freed``. A store may also settle the first of many only, so that their heirs are carried while
+        it settles the others: those that are not answered are to be told again.
         """
         ...
 

@@ -80,6 +80,13 @@ class Settled(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     freed: bool = False
 
 
+class HandedOver(msgspec.Struct, frozen=True):
+    """What became of the first outcomes, in order, and which runs got the slots that they held."""
+
+    settled: list[Settled]
+    taken: Taken
+
+
 class Beat(msgspec.Struct, frozen=True):
     """The answer to a heartbeat. Not ``alive``: the lease is gone and so are the runs. ``cancel`` are the ids of held
     runs that somebody wants cancelled. ``company``: another worker lives; ``audience``: one attends to what this one publishes.

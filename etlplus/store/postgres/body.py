@@ -30,6 +30,7 @@ from etlplus.store.contract import (
     Bulletin,
     Bulletins,
     Counts,
+    HandedOver,
     Hint,
     Horizon,
     Outcome,
@@ -38,6 +39,7 @@ from etlplus.store.contract import (
     Statistics,
     Taken,
 )
+from etlplus.store.kept import Kept
 from etlplus.store.pooling import LaneFigures, Pooling
 from etlplus.store.postgres import (
     accounts,
@@ -60,7 +62,7 @@ from etlplus.store.postgres import (
     working,
 )
 from etlplus.store.postgres.bridge import Bridge, Db, Lane, Unit, open_bridge
-from etlplus.store.postgres.claiming import Claims
+from etlplus.store.postgres.claiming import Claims, Wish
 from etlplus.store.postgres.gathering import Gathering
 from etlplus.store.postgres.listening import Bells
 from etlplus.store.postgres.marks import Marks
@@ -85,7 +87,7 @@ class PostgresStore:
         self._known = definitions.Definitions()
         self._gathering = Gathering(bridge, self._ids, self._stirred)
         self._claims = Claims(bridge, self._known, self._marks)
-        self._settlements = Settlements(bridge, self._known, rng, self._shard)
+        self._settlements = Settlements(bridge, self._known, self._claims, rng, self._shard)
         self._once: Once | None = None
 
     def once(self, request: Once) -> PostgresStore:
@@ -284,7 +286,10 @@ class PostgresStore:
         return answer
 
     async def claim(self, worker_id: str, *, limit: int, now: datetime, calls: bool = False) -> Taken:
-        taken, lines = await self._claims.claim(worker_id, limit, now, calls)
+        return await self._whole(*await self._claims.claim(worker_id, limit, now, calls), now)
+
+    async def _whole(self, taken: Taken, lines: list[Kept], now: datetime) -> Taken:
+        """What of it can be carried out, remembered; the rest is set aside."""
         if not all(each.job.is_whole for each in taken.claimed):
             set_aside = partial(aside.set_aside, taken=taken, lines=lines, now=now)
             taken, lines = await self._bridge.run(set_aside, Lane.CLAIM)
@@ -301,10 +306,22 @@ class PostgresStore:
 
     async def acknowledge(self, outcomes: Sequence[Outcome], *, now: datetime) -> list[Settled]:
         settled = await self._settlements.acknowledge(outcomes, now)
+        self._settled(settled, now)
+        return settled
+
+    async def hand_over(
+        self, outcomes: Sequence[Outcome], *, worker_id: str, limit: int, now: datetime, calls: bool = False
+    ) -> HandedOver:
+        settled, haul = await self._settlements.hand_over(outcomes, Wish(worker_id, limit, calls), now)
+        self._settled(settled, now)
+        if haul is None:
+            return HandedOver(settled, Taken([]))
+        return HandedOver(settled, await self._whole(Taken(haul.claimed), haul.lines, now))
+
+    def _settled(self, settled: Sequence[Settled], now: datetime) -> None:
         self._stirred([run for each in settled for run in (each.run, each.released) if run is not None], now)
         if any(each.freed for each in settled):
             self._pulled.pull(Bell.ROOM)
-        return settled
 
     async def rescue(self, *, now: datetime, dead: Sequence[str] = (), limit: int = 500) -> list[Run]:
         rescued = await self._bridge.run(lambda db: self._settlements.rescue(db, now, dead, limit))

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from random import Random
 
+from msgspec.structs import replace
+
 from etlplus.jobs import transitions
 from etlplus.jobs.model import Run, RunState
 from etlplus.jobs.outcome import Returned, Succeeded
@@ -104,6 +106,13 @@ class Settlements:
         returned = record(db, entries, now) + take_turns(db, self._definitions, entries, now)
         db.execute("DELETE FROM worker WHERE id = ?", (worker_id,))
         return returned
+
+
+def passed_on(settled: Sequence[Settled], taken: int) -> list[Settled]:
+    """What is told after so many runs were taken for the slots that ended runs had: if all went to others, none is free."""
+    if taken < sum(each.freed for each in settled):
+        return list(settled)
+    return [replace(each, freed=False) for each in settled]
 
 
 def _settled(outcome: Outcome, entry: Entry | None, before: Run | None, released: dict[str, Run]) -> Settled:
