@@ -161,6 +161,7 @@ EVENTS: dict[str, str] = {
     "bells_arrive": "What other nodes do is heard at once again; the dispatcher looks less often by itself.",
     "bells_not_rung": "The store did not take a bell for other nodes; it is rung later, and until then they look by themselves.",
     "bells_silent": "Other nodes are not heard, perhaps for want of store.postgres.listen_url; the dispatcher looks more often.",
+    "board_not_read": "The store did not answer when a board that somebody watches was looked at; it is looked at later.",
     "bootstrap_token_issued": "There is no user yet; the named file holds the one-time token that makes the first admin.",
     "bounds_wait": "The store did not take what an attempt found in its sources; asked again shortly.",
     "cancellation_ignored": "A function goes on ten seconds after it was told to end; the stack says where it stands.",

@@ -4,7 +4,7 @@ The lease half: what workers do.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -104,13 +104,15 @@ class LeaseStore(Protocol):
         """Forget a worker that stops in order; what it still holds goes back to the queue at once, uncounted."""
         ...
 
-    async def tick(self, *, now: datetime, limit: int = 500) -> list[Run]:
+    async def tick(
+        self, *, now: datetime, limit: int = 500, tell: Callable[[Sequence[str]], None] | None = None
+    ) -> list[Run]:
         """Do what is due: scheduled runs become queued, those that have waited too long fail, schedules are decided.
 
         What each schedule does is what ``etlplus.jobs.schedule.decide`` says: runs that are made or cancelled, lines in the
         tick ledger, and the next time, in one unit. Of any number of nodes ticking at once, one decides about a nominal time.
         At most ``limit`` schedules and waiting runs are looked at; ``queued_hint`` tells whether more is due. A job that cannot
-        be read is set aside, and holds up no other.
+        be read is set aside, and holds up no other. ``tell`` is called with the ids of the jobs whose schedules were decided.
         """
         ...
 

@@ -24,7 +24,7 @@ from etlplus.jobs.queues import Limit, LimitDraft, Queue, QueueCounts, QueueDraf
 from etlplus.jobs.receipts import Answer, Once, Receipt
 from etlplus.jobs.retention import Keep, Tidied
 from etlplus.jobs.ticks import Tick
-from etlplus.store.bells import Bell, Pulled
+from etlplus.store.bells import WORK_OF, Bell, Pulled
 from etlplus.store.contract import (
     Beat,
     Bulletin,
@@ -35,6 +35,7 @@ from etlplus.store.contract import (
     Horizon,
     Outcome,
     RunFilter,
+    Scheduled,
     Settled,
     Statistics,
     Taken,
@@ -81,7 +82,8 @@ class PostgresStore:
 
     def __init__(self, bridge: Bridge, rng: Random, bells: Bells) -> None:
         self._bridge = bridge
-        self._bells, self._pulled, self._alone = bells, Pulled(), False
+        self._bells, self._pulled = bells, Pulled()
+        self._alone, self._unheard = False, set[Bell]()
         self._ids, self._shard = Ids(rng), rng.randrange(SHARDS)
         self._marks = Marks()
         self._known = definitions.Definitions()
@@ -256,6 +258,9 @@ class PostgresStore:
     async def ticks(self, job_id: str, *, limit: int = 100, after: tuple[datetime, str] | None = None) -> list[Tick]:
         return await self._look(lambda db: ledger.ticks(db, job_id, limit, after))
 
+    async def scheduled(self, job_ids: Sequence[str] | None = None, *, limit: int = 200) -> list[Scheduled]:
+        return await self._look(lambda db: ledger.scheduled(db, job_ids, limit))
+
     async def queues(self) -> list[QueueCounts]:
         return await self._look(queues.queues)
 
@@ -275,15 +280,22 @@ class PostgresStore:
         return await self._bridge.run(lambda db: db.fetchval(sql.TIME), Lane.BEAT, atomic=False)
 
     async def join(self, worker: Worker, *, now: datetime) -> None:
-        self._alone = False
+        self._meet(company=True)
         await self._bridge.run(lambda db: working.join(db, worker), Lane.BEAT, atomic=False)
 
     async def beat(self, worker_id: str, *, now: datetime, expires_at: datetime, attends: bool = False) -> Beat:
         answer = await self._bridge.run(
             lambda db: working.beat(db, worker_id, now, expires_at, attends), Lane.BEAT, atomic=False
         )
-        self._alone = answer.alive and not answer.company
+        self._meet(company=answer.company or not answer.alive)
         return answer
+
+    def _meet(self, *, company: bool) -> None:
+        """Learn whether there are others. They may have begun to hear before that, so they are rung what was rung for nobody."""
+        self._alone = not company
+        if company and self._unheard:
+            self._pulled.pull(*self._unheard)
+            self._unheard.clear()
 
     async def claim(self, worker_id: str, *, limit: int, now: datetime, calls: bool = False) -> Taken:
         return await self._whole(*await self._claims.claim(worker_id, limit, now, calls), now)
@@ -336,9 +348,15 @@ class PostgresStore:
         await self.ring()  # whoever leaves has nobody to ring later
         return returned
 
-    async def tick(self, *, now: datetime, limit: int = 500) -> list[Run]:
-        due = await self._bridge.run(lambda db: ticking.tick(db, self._known, self._ids, now, limit, self._shard))
+    async def tick(
+        self, *, now: datetime, limit: int = 500, tell: Callable[[Sequence[str]], None] | None = None
+    ) -> list[Run]:
+        due, decided = await self._bridge.run(
+            lambda db: ticking.tick(db, self._known, self._ids, now, limit, self._shard)
+        )
         self._stirred(due, now)
+        if tell is not None:
+            tell(decided)
         return due
 
     async def queued_hint(self) -> Hint:
@@ -352,8 +370,10 @@ class PostgresStore:
 
     async def ring(self) -> frozenset[Bell]:
         bells = self._pulled.take()
+        heard = bells & {Bell.TEST} if self._alone else bells
+        self._unheard |= bells - heard
         try:
-            if heard := bells & {Bell.TEST} if self._alone else bells:
+            if heard:
                 await self._bells.ring(heard)
         except BaseException:
             self._pulled.pull(*bells)
@@ -372,7 +392,7 @@ class PostgresStore:
 
     async def hear(self, heard: Callable[[Bell], None]) -> None:
         def hearing(bell: Bell) -> None:
-            if bell is Bell.WORK:
+            if bell in WORK_OF:
                 self._marks.stir()  # others may have queued what the next claim would look past
             heard(bell)
 

@@ -25,7 +25,7 @@ from etlplus.store.postgres.claiming import Claims, Haul, Wish
 from etlplus.store.postgres.definitions import Definitions
 from etlplus.store.postgres.recording import ends, finish, open_lanes, record, told_of
 from etlplus.store.postgres.records import kept
-from etlplus.store.postgres.repeats import told_before
+from etlplus.store.postgres.repeats import gone_on, told_before
 from etlplus.store.postgres.sql import bulletins, claims, schedules
 from etlplus.store.postgres.sql import runs as sql
 from etlplus.store.postgres.turns import take_turns
@@ -101,7 +101,8 @@ class Settlements:
         before = await told_before(db, again, now)
         if stale := len(again) - len(before):
             await db.execute(sql.ADD_STALE, self._shard, stale)
-        return applied, before, await take_turns(db, self._definitions, applied.values(), self._shard, now)
+        released = await take_turns(db, self._definitions, applied.values(), self._shard, now)
+        return applied, before, released + await gone_on(db, before.values())
 
     async def _finish(self, db: Db, entries: dict[int, Entry], now: datetime) -> dict[int, Entry]:
         """Write what is remembered; those whose lines were not as remembered are missing from the answer."""
@@ -184,8 +185,10 @@ def _settled(
 ) -> Settled:
     """What became of an outcome, now or before; of each job, the first outcome tells of the run that goes on."""
     if entry is None:
-        told = before is not None
-        return Settled(run_id=outcome.run_id, attempt=outcome.attempt, applied=told, run=before, freed=told)
+        told, next_one = before is not None, released.pop(before.job_id, None) if before is not None else None
+        return Settled(
+            run_id=outcome.run_id, attempt=outcome.attempt, applied=told, run=before, released=next_one, freed=told
+        )
     return Settled(
         run_id=outcome.run_id,
         attempt=outcome.attempt,

@@ -25,7 +25,7 @@ from etlplus.jobs.queues import Limit, LimitDraft, Queue, QueueCounts, QueueDraf
 from etlplus.jobs.receipts import Answer, Once, Receipt
 from etlplus.jobs.retention import Keep, Tidied
 from etlplus.jobs.ticks import Tick
-from etlplus.store.bells import EVERYBODYS, Bell, Pulled
+from etlplus.store.bells import AT_FIRST, EVERYBODYS, Bell, Pulled
 from etlplus.store.contract import (
     Beat,
     Bulletin,
@@ -36,6 +36,7 @@ from etlplus.store.contract import (
     Horizon,
     Outcome,
     RunFilter,
+    Scheduled,
     Settled,
     Statistics,
     Taken,
@@ -248,6 +249,9 @@ class SqliteStore:
     async def ticks(self, job_id: str, *, limit: int = 100, after: tuple[datetime, str] | None = None) -> list[Tick]:
         return await self._read(lambda db: ledger.ticks(db, job_id, limit, after))
 
+    async def scheduled(self, job_ids: Sequence[str] | None = None, *, limit: int = 200) -> list[Scheduled]:
+        return await self._read(lambda db: ledger.scheduled(db, job_ids, limit))
+
     async def queues(self) -> list[QueueCounts]:
         return await self._read(queues.queues)
 
@@ -329,8 +333,14 @@ class SqliteStore:
         await self.ring()  # whoever leaves has nobody to ring later
         return returned
 
-    async def tick(self, *, now: datetime, limit: int = 500) -> list[Run]:
-        return await self._moved(lambda db: ticking.tick(db, self._definitions, self._ids, now, limit), now)
+    async def tick(
+        self, *, now: datetime, limit: int = 500, tell: Callable[[Sequence[str]], None] | None = None
+    ) -> list[Run]:
+        runs, decided = await self._write(lambda db: ticking.tick(db, self._definitions, self._ids, now, limit))
+        self._pulled.pull_for(runs, now)
+        if tell is not None:
+            tell(decided)
+        return runs
 
     async def queued_hint(self) -> Hint:
         return await self._read(ticking.queued_hint)
@@ -368,7 +378,7 @@ class SqliteStore:
     async def hear(self, heard: Callable[[Bell], None]) -> None:
         self._hearers.append(heard)
         try:
-            for bell in sorted(EVERYBODYS):
+            for bell in sorted(AT_FIRST):
                 heard(bell)
             await trio.sleep_forever()
         finally:

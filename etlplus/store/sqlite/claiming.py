@@ -54,7 +54,7 @@ _LANES_THAT_WAIT = """
     )
 """
 _HOUSE = "SELECT slots, rate IS NOT NULL FROM limit_rule WHERE name = '*'"
-_NEXT = "SELECT min(ready_at) FROM lane WHERE ready_at > ?"
+_NEXT = "SELECT min(ready_at) FROM lane WHERE (labels LIKE '!%') = ? AND ready_at > ?"
 _ANY_KEYED = "SELECT 1 FROM lane WHERE limit_key <> '' LIMIT 1"
 _FREE = "SELECT slot FROM limit_slot WHERE key = ? AND slot <= ? AND run_id IS NULL ORDER BY slot LIMIT ?"
 _EXCESS = "SELECT count(*) FROM limit_slot WHERE key = ? AND slot > ? AND run_id IS NOT NULL"
@@ -96,7 +96,7 @@ def claim(db: Db, worker_id: str, limit: int, now: datetime, calls: bool) -> Hau
     if me is None:
         raise Conflict("the worker has not joined, or its lease is over", code="lease_lost")
     lanes = _lanes(db, set(filter(None, me[0].split(","))), calls, now)
-    (next_at,) = db.execute(_NEXT, (now.timestamp(),)).fetchone()
+    (next_at,) = db.execute(_NEXT, (calls, now.timestamp())).fetchone()
     buckets = buckets_of(db, paced(lanes), now)
     lines, held_up = _take(db, worker_id, lanes, limit, now, buckets)
     waiting = [moment(at) for at in (next_at, *_turn(db, lanes, buckets, now)) if at is not None]

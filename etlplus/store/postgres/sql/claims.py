@@ -47,7 +47,7 @@ LANES = """
         lane.queue_slots, lane.head_at, lane.head_id,
         limit_rule.slots AS key_slots, limit_rule.rate IS NOT NULL AS key_paced,
         house.slots AS house_slots, house.rate IS NOT NULL AS house_paced,
-        (SELECT min(ready_at) FROM lane WHERE ready_at > $2) AS next_at,
+        (SELECT min(ready_at) FROM lane WHERE ready_at > $2 AND (labels LIKE '!%') = $4) AS next_at,
         EXISTS (SELECT FROM lane WHERE limit_key <> '') AS keyed
     FROM worker AS me
     LEFT JOIN limit_rule AS house ON house.name = '*'
