@@ -17,6 +17,7 @@ from etlplus.actors.news import ProgressNews
 from etlplus.client import Client
 from etlplus.jobs.model import JobDraft
 from etlplus.jobs.views import RunView
+from etlplus.store.opening import open_store
 
 pytestmark = pytest.mark.slow
 
@@ -179,6 +180,9 @@ async def test_what_cannot_be_finished_is_returned_and_done_by_the_next_daemon(
                 first.end(signal.SIGTERM)
         assert await first.wait_ended() == 0
         await wait_gone(children, 2.5)
+    async with open_store(f"sqlite:{tmp_path / 'data' / 'store.sqlite'}") as store:
+        waiting = await store.run(run.id)
+        assert (waiting.state, waiting.attempt, waiting.attempts_spent) == ("queued", 1, 0)
     second = daemons()
     await second.wait_ready()
     async with second.client() as client:
