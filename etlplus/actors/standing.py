@@ -16,6 +16,7 @@ from typing import Protocol
 import trio
 
 from etlplus.actors.carriage import Carriage, Fence
+from etlplus.actors.claiming import Claiming
 from etlplus.actors.clock import SharedClock
 from etlplus.engines.contract import Lease
 from etlplus.jobs.model import Worker
@@ -61,6 +62,7 @@ class Standing:
     new_worker: Callable[[], Worker]
     clock: SharedClock
     calls_max: int = 0
+    claiming: Claiming = field(default_factory=Claiming)
     boarding: deque[Carriage] = field(default_factory=lambda: deque[Carriage]())
     aboard: dict[Fence, Carriage] = field(default_factory=lambda: dict[Fence, Carriage]())
     unwritten: dict[Fence, Unwritten] = field(default_factory=lambda: dict[Fence, Unwritten]())

@@ -14,7 +14,7 @@ from typing import Protocol
 import trio
 
 from etlplus.jobs.model import Run
-from etlplus.store.bells import EVERYBODYS, Bell, Pulled
+from etlplus.store.bells import AT_FIRST, EVERYBODYS, Bell, Pulled
 from etlplus.store.sqlite.body import SqliteStore
 
 Hearer = Callable[[Bell], None]
@@ -52,7 +52,7 @@ class Seat(SqliteStore):
     async def hear(self, heard: Hearer) -> None:
         self._house.hearers[heard] = self
         try:
-            for bell in sorted(EVERYBODYS):
+            for bell in sorted(AT_FIRST):
                 heard(bell)
             await trio.sleep_forever()
         finally:
