@@ -7,7 +7,6 @@ Every node does them. No leader is elected, because the store's constraints let 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
 
 import structlog
 
@@ -106,7 +105,8 @@ class RescueDuty(Actor[Rescuing]):
 
     ``dead`` are workers known to be gone when this one started: predecessors in the same data directory, which only one
     daemon can hold. Their runs are taken back at once, or as soon as the store answers. Nobody else is rescued until it has
-    answered for one whole expiry, ``grace_s``, since after an outage every lease looks old.
+    answered for one whole expiry, ``grace_s``, since after an outage every lease looks old; nor by who has lost his own lease,
+    and does not know yet what went on meanwhile.
     """
 
     def __init__(
@@ -132,7 +132,9 @@ class RescueDuty(Actor[Rescuing]):
 
     @Rescue.handler
     def rescue(self, message: Rescue) -> None:
-        if not self._under_way:
+        if not self._dead and self._standing.lease.is_over:
+            self.ctx.after(self._grace_s, Rescue(), key="rescue")
+        elif not self._under_way:
             self._under_way = True
             self.ctx.pipe(self._rescue(), Rescued, lambda error: RescueFailed(str(error)))
 
@@ -152,13 +154,7 @@ class RescueDuty(Actor[Rescuing]):
         self.ctx.after(RETRY_AFTER_S if self._dead else self._grace_s, Rescue(), key="rescue")
 
     async def _rescue(self) -> tuple[Run, ...]:
-        """Whoever judges the leases of others shows first, by the same time, that he lives: a clock that has jumped since the
-        last beat makes every lease look old, his own as well.
-        """
-        now = self._standing.now()
-        if not self._dead:
-            expires_at, attends = now + timedelta(seconds=self._grace_s), self._newsroom.attends
-            await self._store.beat(self._standing.worker.id, now=now, expires_at=expires_at, attends=attends)
+        now = self._standing.clock.earliest()
         return tuple(await self._store.rescue(now=now, dead=self._dead, limit=BATCH_MAX))
 
     def _tell(self, runs: tuple[Run, ...]) -> None:

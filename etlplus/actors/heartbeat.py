@@ -1,14 +1,14 @@
 """
 The heartbeat: renews this worker's lease, sets its clock right, and learns what to cancel.
 
-One beat per worker, however many attempts it carries. The deadline that a beat earns is counted from before it was sent, so
-this side always believes in less time than the store does. A beat that is not answered moves nothing: the attempts end
-themselves at the deadline, before anybody else may take them over.
+One beat per worker, however many attempts it carries. The deadline that a beat earns is counted from before the store was
+asked for the time that the beat goes by, so this side always believes in less time than others do. A beat that is not
+answered moves nothing: the attempts end themselves at the deadline, before anybody else may take them over.
 """
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import structlog
 import trio
@@ -60,7 +60,7 @@ class Heartbeat(Actor[Beating]):
             if message.attends and not self._attends:
                 self._store.pull(Bell.HEED)  # their next beat tells them that this node attends
             self._attends = message.attends
-            self._standing.lease.move(message.sent_at_s + self._expiry_s)
+            self._standing.lease.move(message.asked_at_s + self._expiry_s)
         else:
             self._attends = False
             self.ctx.ref(DISPATCHER).offer(Wake())
@@ -81,30 +81,26 @@ class Heartbeat(Actor[Beating]):
         return beat
 
     async def _ask_store(self) -> Beaten:
-        await self._set_clock()
+        asked_at_s = self._standing.boottime_s()
+        await self._standing.clock.look(self._store)
         if not self._standing.lease.was_held:
-            await self._join()
-        sent_at_s = self._standing.boottime_s()
-        now = self._standing.now()
-        expires_at = now + timedelta(seconds=self._expiry_s)
-        attends = self._newsroom.attends
-        worker_id = self._standing.worker.id
-        answer = await self._store.beat(worker_id, now=now, expires_at=expires_at, attends=attends)
+            await self._join(asked_at_s)
+        now, attends = self._standing.now(), self._newsroom.attends
+        answer = await self._store.beat(
+            self._standing.worker.id, now=now, expires_at=self._expires_at(), attends=attends
+        )
         if not answer.alive:
             log.error("lease_lost", worker=self._standing.worker.id)
             self._standing.renew()
-            await self._join()
-        return Beaten(sent_at_s, answer, attends)
+            await self._join(asked_at_s)
+        return Beaten(asked_at_s, answer, attends)
 
-    async def _set_clock(self) -> None:
-        if self._standing.clock is not None:
-            await self._standing.clock.look(self._store)
+    async def _join(self, asked_at_s: float) -> None:
+        now = self._standing.now()
+        await self._store.join(replace(self._standing.worker, beat_at=now, expires_at=self._expires_at()), now=now)
+        self._standing.lease.move(asked_at_s + self._expiry_s)
+        # Whoever was alone learns with its next beat that it is not, and rings from then on.
+        self._store.pull(Bell.HEED)
 
-    async def _join(self) -> None:
-        sent_at_s, now = self._standing.boottime_s(), self._standing.now()
-        expires_at = now + timedelta(seconds=self._expiry_s)
-        await self._store.join(replace(self._standing.worker, beat_at=now, expires_at=expires_at), now=now)
-        self._standing.lease.move(sent_at_s + self._expiry_s)
-        self._store.pull(
-            Bell.HEED
-        )  # whoever was alone learns with its next beat that it is not, and rings from then on
+    def _expires_at(self) -> datetime:
+        return self._standing.clock.latest() + timedelta(seconds=self._expiry_s)

@@ -83,9 +83,11 @@ class BeatNow(Tell[Beating]):
 
 
 class Beaten(Tell[Beating]):
-    """The store answered a beat that was sent at ``sent_at_s`` (boot-time clock), and knows whether this node ``attends``."""
+    """The store answered a beat, before which it was asked for the time at ``asked_at_s`` (boot-time clock), and knows whether this
+    node ``attends``.
+    """
 
-    sent_at_s: float
+    asked_at_s: float
     answer: Beat
     attends: bool = False
 

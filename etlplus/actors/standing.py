@@ -51,7 +51,7 @@ class Standing:
     them together. ``deaf`` are those aboard that were told to end and go on. ``full`` says of which kind of runs, those that
     call functions or the others, more may be waiting than there is room for: who makes room wakes the dispatcher. ``unwritten``
     are the attempts with lines that the store has not got. ``clock`` is what stands behind ``now`` and is set right by each
-    beat; None if nothing has to be set right.
+    beat.
     """
 
     worker: Worker
@@ -60,9 +60,9 @@ class Standing:
     now: Callable[[], datetime]
     boottime_s: Callable[[], float]
     new_worker: Callable[[], Worker]
+    clock: SharedClock
     calls_max: int = 0
     claiming: Claiming = field(default_factory=Claiming)
-    clock: SharedClock | None = None
     boarding: deque[Carriage] = field(default_factory=lambda: deque[Carriage]())
     aboard: dict[Fence, Carriage] = field(default_factory=lambda: dict[Fence, Carriage]())
     unwritten: dict[Fence, Unwritten] = field(default_factory=lambda: dict[Fence, Unwritten]())

@@ -119,7 +119,7 @@ async def _keep_house(
     with trio.CancelScope() as scope, hold(data_dir), ExitStack() as closing:
         async with measured() as lateness, open_store(url, pooling=pooling) as store, open_local(options) as loads:
             workshop = Workshop(loads, functions, Commands(data_dir / "children"))
-            shared = new_clock(clock)
+            shared = new_clock(clock, expiry_s=settings.lease.expiry_s)
             await shared.look(store)
             standing = _standing(settings, slots, functions, shared)
             newsroom, watch, earshot = Newsroom(standing.now), StoreWatch(standing.now()), Earshot()

@@ -85,9 +85,11 @@ def machine_time() -> datetime:
     return datetime.now(UTC)
 
 
-def new_clock(machine_now: Callable[[], datetime] = machine_time) -> SharedClock:
-    """The clock of a worker that has not asked its store yet."""
-    return SharedClock(machine_now, boottime_s)
+def new_clock(
+    machine_now: Callable[[], datetime] = machine_time, *, expiry_s: float = Settings().lease.expiry_s
+) -> SharedClock:
+    """The clock of a worker that has not asked its store yet; leases are ``expiry_s`` long."""
+    return SharedClock(machine_now, boottime_s, memory_s=expiry_s)
 
 
 def new_standing(

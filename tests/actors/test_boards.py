@@ -22,6 +22,7 @@ from night.times import JumpingClock, virtual_now, virtual_time
 
 from etlplus.actors import inspector
 from etlplus.actors.boards import SCHEDULES_MAX, boards
+from etlplus.actors.clock import SharedClock
 from etlplus.actors.messages import BROADCASTER, DISPATCHER
 from etlplus.actors.news import News, QueuesNews, SchedulesNews, Snapshot, WorkersNews
 from etlplus.actors.newsroom import Newsroom
@@ -179,8 +180,9 @@ def age(shown: Any) -> Any:
 
 @asynccontextmanager
 async def open_house() -> AsyncGenerator[House]:
-    standing = new_standing(2)
-    standing.now, standing.boottime_s, standing.clock = virtual_now, trio.current_time, None
+    clock = SharedClock(virtual_now, trio.current_time, memory_s=Settings().lease.expiry_s)
+    standing = new_standing(2, clock=clock)
+    standing.boottime_s = trio.current_time
     standing.lease = Lease(float("-inf"), trio.current_time)
     async with open_sqlite(None, Random(1)) as store:
         for mode in (QueueMode.PAUSED, QueueMode.OPEN):  # a store makes this queue by a clock of its own

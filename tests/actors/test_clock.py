@@ -14,6 +14,7 @@ from etlplus.store.sqlite.body import open_sqlite
 
 TRUE = datetime(2026, 3, 1, tzinfo=UTC)
 WRONG = TRUE + timedelta(days=3)
+LEASE_S = 20.0
 
 
 class Desk:
@@ -33,7 +34,7 @@ class Desk:
         return told
 
     def clock(self) -> SharedClock:
-        return SharedClock(lambda: WRONG, lambda: self.passed_s)
+        return SharedClock(lambda: WRONG, lambda: self.passed_s, memory_s=LEASE_S)
 
     def error_s(self, clock: SharedClock) -> float:
         return (clock.now() - TRUE).total_seconds() - self.passed_s

@@ -12,6 +12,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from etlplus.actors.clock import SharedClock
 from etlplus.actors.crew import DEAF_AFTER_S
 from etlplus.actors.messages import DISPATCHER, CancelHere
 from etlplus.actors.newsroom import Newsroom
@@ -67,8 +68,10 @@ class House:
 
 @asynccontextmanager
 async def house() -> AsyncGenerator[House]:
-    standing = new_standing(1, calls_max=5, labels=(CALLS + "deaf",))
-    standing.now = lambda: EPOCH + timedelta(seconds=trio.current_time())
+    clock = SharedClock(
+        lambda: EPOCH + timedelta(seconds=trio.current_time()), trio.current_time, memory_s=Settings().lease.expiry_s
+    )
+    standing = new_standing(1, calls_max=5, labels=(CALLS + "deaf",), clock=clock)
     standing.boottime_s = trio.current_time
     standing.lease = Lease(float("-inf"), trio.current_time)
     async with open_sqlite(None, Random(1)) as store:

@@ -13,6 +13,7 @@ import trio
 from msgspec.structs import replace
 from trio.testing import MockClock
 
+from etlplus.actors.clock import SharedClock
 from etlplus.actors.messages import DISPATCHER, Freed, Wake
 from etlplus.actors.newsroom import Newsroom
 from etlplus.actors.standing import Standing
@@ -46,8 +47,8 @@ async def done(work: Work, lease: Lease, reports: Reports) -> Result:
 
 def virtual(slots: int = 1, *, calls_max: int = 0) -> Standing:
     """A worker that goes by the virtual clock."""
-    standing = new_standing(slots, calls_max=calls_max, labels=(CALLS + "call",))
-    standing.now = virtual_now
+    clock = SharedClock(virtual_now, trio.current_time, memory_s=Settings().lease.expiry_s)
+    standing = new_standing(slots, calls_max=calls_max, labels=(CALLS + "call",), clock=clock)
     standing.boottime_s = trio.current_time
     standing.lease = Lease(float("-inf"), trio.current_time)
     return standing
@@ -86,6 +87,33 @@ async def test_a_wake_during_a_claim_is_followed_by_another_claim(autojump_clock
         system.ref(DISPATCHER).tell(Wake())
         await trio.sleep(2 * ANSWER_S)
         assert (await store.run(run.id)).state is RunState.SUCCEEDED
+
+
+@pytest.mark.parametrize(("hears", "every_s"), [(True, 5), (False, 1)])
+async def test_who_hears_no_bells_looks_every_second(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch, hears: bool, every_s: float
+) -> None:
+    """And whoever hears them, five times less often."""
+    standing, claims, while_s = virtual(), list[datetime](), 600
+
+    async with open_sqlite(None, Random(1)) as store:
+        claim = store.claim
+
+        async def noted_claim(*args: Any, **kwargs: Any) -> Any:
+            claims.append(virtual_now())
+            return await claim(*args, **kwargs)
+
+        async def hear_nothing(heard: Any) -> None:
+            await trio.sleep_forever()
+
+        monkeypatch.setattr(store, "claim", noted_claim)
+        if not hears:
+            monkeypatch.setattr(store, "hear", hear_nothing)
+        async with open_system(staff(store, Inline(done), standing, Newsroom(standing.now), Settings()), seed=1):
+            await trio.sleep(60)
+            claims.clear()
+            await trio.sleep(while_s)
+    assert len(claims) == pytest.approx(while_s / every_s, rel=0.1)
 
 
 async def test_who_finds_nothing_asks_no_more(autojump_clock: MockClock) -> None:

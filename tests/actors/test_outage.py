@@ -13,6 +13,7 @@ import trio
 from msgspec.structs import replace
 from trio.testing import MockClock
 
+from etlplus.actors.clock import SharedClock
 from etlplus.actors.messages import (
     BELLMAN,
     BROADCASTER,
@@ -74,8 +75,8 @@ def virtual_now() -> datetime:
 
 def virtual(slots: int = 1) -> Standing:
     """A worker that goes by the virtual clock."""
-    standing = new_standing(slots, calls_max=1, labels=(CALLS + "call",))
-    standing.now = virtual_now
+    clock = SharedClock(virtual_now, trio.current_time, memory_s=Settings().lease.expiry_s)
+    standing = new_standing(slots, calls_max=1, labels=(CALLS + "call",), clock=clock)
     standing.boottime_s = trio.current_time
     standing.lease = Lease(float("-inf"), trio.current_time)
     return standing

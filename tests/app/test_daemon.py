@@ -18,6 +18,7 @@ from etlplus.client import Client
 from etlplus.jobs.model import JobDraft
 from etlplus.jobs.views import RunView
 from etlplus.settings import Lease
+from etlplus.store.opening import open_store
 
 pytestmark = pytest.mark.slow
 
@@ -185,6 +186,9 @@ async def test_what_cannot_be_finished_is_returned_and_done_by_the_next_daemon(
                 first.end(signal.SIGTERM)
         assert await first.wait_ended() == 0
         await wait_gone(children, EXPIRY_S / 2)
+    async with open_store(f"sqlite:{tmp_path / 'data' / 'store.sqlite'}") as store:
+        waiting = await store.run(run.id)
+        assert (waiting.state, waiting.attempt, waiting.attempts_spent) == ("queued", 1, 0)
     second = daemons()
     await second.wait_ready()
     async with second.client() as client:

@@ -14,7 +14,11 @@ from etlplus.engines.commands import GUARDIAN, TERMINATE
 
 WITHIN_S = 60.0
 """Far less than any grace here."""
-DEAF = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(3600)"
+DEAF = (
+    "import signal, subprocess, sys, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
+    "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(3600)']); print('up', flush=True); time.sleep(3600)"
+)
+"""What it starts in its turn holds our pipe open for as long as it lives."""
 TIDY = "import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: sys.exit(7)); print('up', flush=True); time.sleep(3600)"
 
 
@@ -39,7 +43,9 @@ def say(guardian: subprocess.Popen[bytes], said: bytes) -> None:
 
 @pytest.mark.parametrize("said", [b"", TERMINATE])
 def test_a_command_dies_with_the_daemon_at_once(said: bytes) -> None:
-    """Whatever it does about SIGTERM, and also while it has its grace: others may have the run by then."""
+    """Whatever it does about SIGTERM, with what it has started, and also while it has its grace: others may have the run by
+    then.
+    """
     with guarded(DEAF, grace_s=3600) as guardian:
         say(guardian, said)
     assert guardian.returncode == 128 + signal.SIGKILL

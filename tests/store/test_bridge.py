@@ -283,6 +283,8 @@ async def test_a_process_that_stands_still_amid_a_unit_holds_nobody_up(
     bridge: Bridge, address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its locks are the others' after a while, and when it goes on, it is told that its unit did not take effect."""
+    patience = await bridge.run(lambda db: db.fetchval("SHOW idle_in_transaction_session_timeout"))
+    assert patience == "10s"
     monkeypatch.setattr(sessions, "FROZEN_AFTER_MS", 50)
     locked, others_done = trio.Event(), trio.Event()
 

@@ -272,6 +272,9 @@ async def test_a_server_that_was_restarted_is_found_again(
     """
     async with opened(postgres_to_restart.address) as bridge:
         await bridge.run(count)
+        async with all_in_use(bridge):
+            pass
+        assert general(bridge).idle == USUAL.connections_max
         await trio.to_thread.run_sync(postgres_to_restart.stop, how)
         for lane in Lane:
             with pytest.raises(StoreUnavailable):

@@ -9,6 +9,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 import trio
@@ -55,6 +56,23 @@ async def test_what_was_answered_survives_a_kill(tmp_path: Path) -> None:
         runs = await store.runs(limit=100_000)
         assert len(runs) % 5 == 0
         assert (await store.counts()).runs["queued"] == len(runs)
+
+
+@pytest.mark.parametrize("pragma", [("journal_mode", "wal"), ("synchronous", 2)])
+async def test_each_answer_waits_for_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pragma: tuple[str, object]
+) -> None:
+    """The connection that writes has SQLite sync its log before a unit is answered (2 is FULL)."""
+    writers: list[sqlite3.Connection] = []
+
+    def seen(db: sqlite3.Connection) -> Any:
+        writers.append(db)
+        return open_thread_writer(db)
+
+    monkeypatch.setattr("etlplus.store.sqlite.body.open_thread_writer", seen)
+    async with open_store(f"sqlite:{tmp_path / 's'}"):
+        name, value = pragma
+        assert [db.execute(f"PRAGMA {name}").fetchone() for db in writers] == [(value,)]
 
 
 async def test_a_full_disk_refuses_and_later_goes_on(tmp_path: Path) -> None:

@@ -8,13 +8,13 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import trio
 import trio.testing
 from house_kit import COMMAND, COMMAND_JSON, House
 
 from etlplus.client import connect
-from etlplus.client.wire import Wire
 from etlplus.errors import Conflict, NotFound, Unavailable
 from etlplus.jobs.model import JobDraft
 from etlplus.jobs.queues import QueueDraft
@@ -29,6 +29,7 @@ PIPELINE = {
 LONG_JOB = {"name": "n", "pipeline": PIPELINE}
 """It takes a while to be made: a process checks it."""
 JOB = {"name": "n", "command": COMMAND_JSON}
+HANG_S = 30.0
 CHANGE_NOTHING = {"jobs.check", "schedules.preview"}
 ABOUT_TOKENS = {"identity.bootstrap", "identity.sign_in", "identity.sign_out"}
 """What they answer must not be kept, or ends the very token that would ask again."""
@@ -116,25 +117,45 @@ async def test_of_many_at_once_one_is_carried_out(house: House) -> None:
     assert {(each.json()["code"], each.headers["Retry-After"]) for each in waiting} <= {("idempotency_under_way", "1")}
 
 
-async def test_who_goes_away_before_the_answer_finds_it_later(house: House) -> None:
-    """The deed is not cut in the middle, and its answer is kept for who asks again."""
-    body = (
-        b'{"name": "n", "pipeline": {"name": "n", "sources": {"n": {"type": "csv", "path": "n.csv"}}, "sinks": [{"id": '
-    )
-    body += b'"out", "type": "sqlite", "input": "n", "path": "n.sqlite", "table": "t"}]}}'
+async def test_who_goes_away_before_the_answer_finds_it_later(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """He goes while the deed is under way: it is carried out though nobody asks again, and its answer is kept for who does."""
+    begun, gone = trio.Event(), trio.Event()
+    store = house.service.house.store
+    once = store.once
+
+    def slow(request: Any) -> Any:
+        deeds = once(request)
+        save_job = deeds.save_job
+
+        async def slow_save_job(*args: Any, **kwargs: Any) -> Any:
+            begun.set()
+            await gone.wait()
+            return await save_job(*args, **kwargs)
+
+        deeds.save_job = slow_save_job
+        return deeds
+
+    monkeypatch.setattr(store, "once", slow)
+    body = msgspec.json.encode(JOB)
     head = (
         f"POST /api/v1/jobs HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {house.token}\r\nIdempotency-Key: k\r\n"
         f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     )
-    for _ in range(5):
+    with trio.fail_after(HANG_S):
         stream = await house.raw()
         await stream.send_all(head.encode() + body)
+        await begun.wait()
         await stream.aclose()
-    async with trio.open_nursery() as nursery:
-        wire = Wire(house.http, nursery, "", None, house.token)
-        made = await wire.act(dict, "/api/v1/jobs", body=LONG_JOB, key="k")
-    assert (made["name"], made["version"]) == ("n", 1)
-    assert [job.id for job in (await house.service.jobs.list()).items] == [made["id"]]
+        for _ in range(3):  # meanwhile the daemon hears that he is gone
+            await house.http.get("/api/health")
+        gone.set()
+        while not (jobs := (await house.service.jobs.list()).items):  # noqa: ASYNC110 - the store tells nobody
+            await trio.sleep(0.01)
+        while (found := await post(house, "/jobs", "k", JOB)).status_code == 409:
+            assert found.json()["code"] == "idempotency_under_way"
+    assert (found.status_code, found.headers["Idempotency-Replayed"]) == (201, "true")
+    assert (found.json()["id"], found.json()["version"]) == (jobs[0].id, 1)
+    assert [job.id for job in (await house.service.jobs.list()).items] == [jobs[0].id]
 
 
 @pytest.mark.parametrize(("deed_s", "done"), [(9.0, True), (11.0, False)])

@@ -8,13 +8,14 @@ import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Generator
 from contextlib import closing, contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache
 from random import Random
 from typing import Any, Protocol
 
 import trio
 
+from etlplus.engines.contract import Lease
 from etlplus.errors import StoreUnavailable
 from etlplus.jobs.rates import Rate
 from etlplus.store.contract import Taken
@@ -33,6 +34,12 @@ _IN_HAND = """
 """
 
 
+class Carrier(Protocol):
+    """Who carries an attempt."""
+
+    dead: bool
+
+
 class House:
     """See the module.
 
@@ -45,6 +52,8 @@ class House:
         silent: Nobody hears a bell.
         tells_time: Nodes go by the store's clock, and else each by that of its machine.
         clock_off_s: How far the clock of a node was ever off when it had just asked the store.
+        jumps: How often the clock of the store has jumped.
+        at_work: By run, the attempts that go on, each with the process that carries it and the lease under which it does.
     """
 
     def __init__(self, db: sqlite3.Connection, rng: Random) -> None:
@@ -58,7 +67,10 @@ class House:
         self.starts = 1
         self.calm = self.silent = self.tells_time = False
         self.clock_off_s = 0.0
+        self.jumps = 0
+        self.at_work: defaultdict[str, dict[Carrier, Lease]] = defaultdict(dict)
         self.hearers: dict[Hearer, SqliteStore] = {}
+        self._ahead_s = self._most_ahead_s = 0.0
         self._latest = virtual_time(0)
         self._db = db
 
@@ -70,15 +82,43 @@ class House:
         """Whatever is under way is left without an answer, whether it took effect or not."""
         self.starts += 1
 
+    def now(self) -> datetime:
+        """What the clock of the store shows."""
+        return virtual_now() + timedelta(seconds=self._ahead_s)
+
+    def jump(self, by_s: float) -> None:
+        """Set the clock of the store."""
+        self._ahead_s += by_s
+        self._most_ahead_s = max(self._most_ahead_s, self._ahead_s)
+        self.jumps += 1
+
+    def latest(self) -> datetime:
+        """The latest time that anybody may take for it who has ever asked the store."""
+        return virtual_now() + timedelta(seconds=self._most_ahead_s)
+
+    @contextmanager
+    def working(self, run_id: str, carrier: Carrier, lease: Lease) -> Generator[None]:
+        """An attempt goes on. As long as somebody may believe that a run is his, nobody else begins it."""
+        others = self.at_work[run_id]
+        for other, its in others.items():
+            left_s = its.deadline - trio.current_time()
+            if self.tells_time and left_s > 0 and not other.dead:
+                self.broken.append(f"{run_id} was begun while {other} held it for {left_s} s more")
+        others[carrier] = lease
+        try:
+            yield
+        finally:
+            del others[carrier]
+
     def look_at_claim(self, taken: Taken, now: datetime) -> None:
         """What was claimed just now, by a clock that showed ``now``."""
-        truly = virtual_now()
+        truly = self.now()
         self._latest = max(self._latest, now, truly)
         self.seen["waited for a token"] += taken.next_at is not None
         for run in (each.run for each in taken.claimed):
             for key in self.rates.keys() & {run.limit_key, "*"}:
                 self.begun[key].append((min(now, truly), self._latest))
-            early_s = (run.run_at - truly).total_seconds()
+            early_s = (run.run_at - self.latest()).total_seconds()
             if self.tells_time and early_s > self.clock_off_s:
                 self.broken.append(f"{run} began {early_s} s before its time")
         if taken.claimed:

@@ -62,18 +62,19 @@ class CheckedClock(SharedClock):
     """The clock of a process. Whenever the store has told it the time, it is right within what the answer took."""
 
     def __init__(self, process: Process) -> None:
-        super().__init__(process.machine_now, process.boottime_s)
+        super().__init__(process.machine_now, process.boottime_s, memory_s=EXPIRY_S)
         self._process = process
 
     async def look(self, store: Any) -> None:
-        house, asked_at_s = self._process.world.house, trio.current_time()
+        house, asked_at_s = self._process.world.house, self._process.boottime_s()
+        jumps = house.jumps
         await super().look(store)
-        if house.tells_time:
-            off_s = abs(self.now() - virtual_now()).total_seconds()
+        if house.tells_time and house.jumps == jumps:
+            off_s = abs(self.now() - house.now()).total_seconds()
             if off_s > trio.current_time() - asked_at_s + ROUNDED_S:
                 house.broken.append(f"a clock is {off_s} s off")
             house.clock_off_s = max(house.clock_off_s, off_s)
-            machine_off_s = abs(self._process.machine_now() - virtual_now()).total_seconds()
+            machine_off_s = abs(self._process.machine_now() - house.now()).total_seconds()
             house.seen["right by a wrong machine"] += off_s < 1 < machine_off_s
 
 
@@ -178,6 +179,10 @@ class Process:
 
     async def execute(self, work: Work, lease: Lease, reports: Reports) -> Result:
         """A load: takes a while, reports, may fail, obeys its lease only most of the time."""
+        with self.world.house.working(work.run_id, self, lease):
+            return await self._carry(work, lease, reports)
+
+    async def _carry(self, work: Work, lease: Lease, reports: Reports) -> Result:
         obeys = self.rng.random() < 0.8
         reports.log("begun")
         for part in range(self.rng.randint(1, 3)):

@@ -21,7 +21,6 @@ from etlplus.jobs.schedules import IntervalSchedule
 from etlplus.store.contract import RunFilter
 
 from .house import House
-from .times import virtual_now
 
 BEAT_S = 4
 """A job is due that often."""
@@ -71,7 +70,7 @@ class People:
 
     async def settle_in(self, beats: int) -> None:
         """Define jobs, queues and limits."""
-        now = virtual_now()
+        now = self._house.now()
         self._house.caps.update(CAPS | CROWDED if self._crowd else CAPS)
         self._house.rates["paced"] = PACE
         if self._rng.random() < 0.25:
@@ -97,7 +96,7 @@ class People:
         """A job with a schedule, whose rules are up to the seed."""
         schedule = IntervalSchedule(
             every_s=BEAT_S,
-            end_at=virtual_now() + timedelta(seconds=BEAT_S * beats),
+            end_at=self._house.now() + timedelta(seconds=BEAT_S * beats),
             misfire=self._rng.choice(get_args(MisfireRule)),
             overlap=self._rng.choice(get_args(OverlapRule)),
             jitter_s=self._rng.choice([0.0, 3.0]),
@@ -118,7 +117,7 @@ class People:
             names = CROWD if self._crowd else self._rng.sample(WISHES, len(WISHES))
             wishes = [self._new_wish(name) for name in names]
             for first in range(0, len(wishes), TOGETHER):
-                runs = await self._store.enqueue(wishes[first : first + TOGETHER], now=virtual_now())
+                runs = await self._store.enqueue(wishes[first : first + TOGETHER], now=self._house.now())
                 self._house.seen["held by another"] += len(runs) - len({run.id for run in runs} - self.accepted)
                 self.accepted.update(run.id for run in runs)
                 await self._look_at_key()
@@ -137,7 +136,7 @@ class People:
             job_id=self._jobs[name],
             params={"key": self._rng.choice("ab")},
             unique_key="one" if name == "unique" else None,
-            run_at=virtual_now() + timedelta(seconds=later_s) if later_s else None,
+            run_at=self._house.now() + timedelta(seconds=later_s) if later_s else None,
         )
 
     async def _cancel(self) -> None:
@@ -146,14 +145,14 @@ class People:
         if runs:
             self.cancelled.add((chosen := self._rng.choice(runs)).id)
             with suppress(Conflict):  # it has just ended
-                await self._store.cancel(chosen.id, now=virtual_now())
+                await self._store.cancel(chosen.id, now=self._house.now())
             await self._store.ring()
 
     async def _pause(self) -> None:
         await trio.sleep(self._rng.uniform(0, 10))
-        await self._store.set_queue_mode("narrow", QueueMode.PAUSED, now=virtual_now())
+        await self._store.set_queue_mode("narrow", QueueMode.PAUSED, now=self._house.now())
         await trio.sleep(self._rng.uniform(1, 10))
-        await self._store.set_queue_mode("narrow", QueueMode.OPEN, now=virtual_now())
+        await self._store.set_queue_mode("narrow", QueueMode.OPEN, now=self._house.now())
         await self._store.ring()
 
     async def look_after_letters(self) -> None:
@@ -161,13 +160,13 @@ class People:
         letters = await self._store.dead_letters()
         for letter in letters[:1]:
             which = LetterFilter(run_ids=(letter.run.id,))
-            for replay in await self._store.replay(which, now=virtual_now()):
+            for replay in await self._store.replay(which, now=self._house.now()):
                 assert replay.run is not None, replay.problems
                 self.accepted.add(replay.run.id)
                 self._house.seen["replayed"] += 1
         for letter in letters[1:2]:
             which = LetterFilter(run_ids=(letter.run.id,))
-            await self._store.discard(which, reason="nobody misses it", now=virtual_now())
+            await self._store.discard(which, reason="nobody misses it", now=self._house.now())
         await self._store.ring()
 
     async def wait_done(self) -> None:

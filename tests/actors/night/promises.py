@@ -24,7 +24,7 @@ cancelled in the very moment in which the store failed it."""
 SEEN_IN_A_HUNDRED = {
     # what befell the nodes
     "crash": 100, "cut off": 100, "freeze": 100, "kill": 100, "drain": 100, "shift clock": 100,
-    "take store away": 100, "restart store": 100, "silence": 100, "lost answer": 100, "actor crashed": 100,
+    "jump": 100, "take store away": 100, "restart store": 100, "silence": 100, "lost answer": 100, "actor crashed": 100,
     "killed at work": 50, "heard no bells": 50, "long outage": 3,
     # what came of it
     "zombie refused": 5, "stale result": 20, "handed back": 10, "waited for a limit": 100, "held by another": 20, "replayed": 5,

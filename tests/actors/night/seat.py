@@ -7,16 +7,15 @@ that may hold a file; what sets them apart from each other is put in between.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Protocol
 
 import trio
 
+from etlplus.jobs.model import Run
 from etlplus.store.bells import AT_FIRST, EVERYBODYS, Bell, Pulled
 from etlplus.store.sqlite.body import SqliteStore
-
-from .times import virtual_now
 
 Hearer = Callable[[Bell], None]
 
@@ -28,6 +27,8 @@ class Belfry(Protocol):
     hearers: dict[Hearer, SqliteStore]
     silent: bool
     tells_time: bool
+
+    def now(self) -> datetime: ...
 
 
 class Seat(SqliteStore):
@@ -57,6 +58,11 @@ class Seat(SqliteStore):
         finally:
             del self._house.hearers[heard]
 
+    async def rescue(self, *, now: datetime, dead: Sequence[str] = (), limit: int = 500) -> list[Run]:
+        """As on PostgreSQL, no lease is over that goes on by the clock of the store."""
+        now = min(now, self._house.now()) if self._house.tells_time else now
+        return await super().rescue(now=now, dead=dead, limit=limit)
+
     async def time(self) -> datetime | None:
         await trio.lowlevel.checkpoint()
-        return virtual_now() if self._house.tells_time else None
+        return self._house.now() if self._house.tells_time else None

@@ -53,7 +53,7 @@ class Troubles:
         """Have all of it happen, some of it at the same time; returns when it is over."""
         kinds = [
             self._crash, self._crash, self._cut_off, self._freeze, self._kill, self._drain, self._shift_clock,
-            self._take_store_away, self._restart_store, self._silence,
+            self._take_store_away, self._restart_store, self._silence, self._jump,
         ]  # fmt: skip
         async with trio.open_nursery() as nursery:
             for _ in range(rounds):
@@ -106,6 +106,10 @@ class Troubles:
         node.shift_clock(self._rng.uniform(-2, 2) * EXPIRY_S)
         await trio.sleep(self._rng.uniform(1, 10))
         node.shift_clock(right_s)
+
+    async def _jump(self) -> None:
+        """The clock of the store goes wrong by up to four leases, and stays so."""
+        self._house.jump(self._rng.uniform(-4, 4) * EXPIRY_S)
 
     async def _take_store_away(self) -> None:
         """Now and then for longer than any supervisor counts crashes."""

@@ -23,9 +23,10 @@ BEAT = """
         EXISTS (SELECT FROM me) AS alive,
         ARRAY(SELECT id FROM run_live WHERE worker_id = $1 AND state = 'running' AND cancel_requested ORDER BY id) AS cancel
 """
-# Those that are known to be dead, if any are named, or else those whose lease is over.
+# Those that are known to be dead, if any are named, or else those whose lease is over; also by our clock as it is now, which may
+# have been put back since the caller last asked for the time.
 WORKERS_LOST = """
-    SELECT id FROM worker WHERE CASE WHEN $2::text[] = '{}' THEN expires_at <= $1 ELSE id = ANY($2) END
+    SELECT id FROM worker WHERE CASE WHEN $2::text[] = '{}' THEN expires_at <= least($1, clock_timestamp()) ELSE id = ANY($2) END
     ORDER BY id FOR UPDATE
 """
 FORGET_WORKERS = """
