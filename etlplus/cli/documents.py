@@ -17,6 +17,7 @@ import msgspec
 
 from etlplus.errors import Invalid, Problem
 from etlplus.jobs.model import JobDraft
+from etlplus.jobs.texts import escaped
 from etlplus.pipeline.complaints import problem_of
 from etlplus.pipeline.document import Positions, place, read
 from etlplus.settings.places import broken
@@ -99,4 +100,6 @@ def _toml(text: str, file: Path) -> tuple[object, Positions]:
         content = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise _unreadable(broken(file, error)) from error
-    return content, {"/" + "/".join(path): place for path, place in toml_positions(text).items()}
+    return content, {
+        "".join(f"/{escaped(part)}" for part in path): place for path, place in toml_positions(text).items()
+    }

@@ -137,12 +137,16 @@ def _schedule(chosen: argparse.Namespace) -> CronSchedule:
     import msgspec
 
     from etlplus.jobs.schedules import CronSchedule
+    from etlplus.pipeline.complaints import problem_of
 
     said = {"cron": chosen.cron, "zone": chosen.zone or "UTC", "gap": chosen.gap, "repeat": chosen.repeat}
+    value = said | {"exclude": {"weekdays": chosen.exclude}}
     try:
-        return msgspec.convert(said | {"exclude": {"weekdays": chosen.exclude}}, CronSchedule)
+        return msgspec.convert(value, CronSchedule)
     except msgspec.ValidationError as error:
-        raise _refused(Problem(str(error).partition(" - at `$")[0])) from error
+        found = problem_of(error, value, CronSchedule)
+        accepted = f"accepted: {found.suggestion}" if found.suggestion else None
+        raise _refused(Problem(f"{found.pointer[1:]}: {found.message}", suggestion=accepted)) from error
 
 
 def _refused(problem: Problem) -> Invalid:

@@ -40,12 +40,12 @@ def _texts(value: Any, place: str = "") -> Iterator[tuple[str, str]]:
     elif isinstance(value, dict):
         for name, inner in cast("dict[Any, Any]", value).items():
             yield place, str(name)
-            yield from _texts(inner, f"{place}/{_escaped(str(name))}")
+            yield from _texts(inner, f"{place}/{escaped(str(name))}")
     elif isinstance(value, (list, tuple)):
         for number, inner in enumerate(cast("Sequence[Any]", value)):
             yield from _texts(inner, f"{place}/{number}")
 
 
-def _escaped(name: str) -> str:
+def escaped(name: str) -> str:
     """A name as a part of a JSON pointer (RFC 6901)."""
     return name.replace("~", "~0").replace("/", "~1")

@@ -17,7 +17,7 @@ class JobsFacet(Facet):
 
     async def create(self, draft: JobDraft) -> JobView:
         self.who.must("jobs:write")
-        draft = checked(draft)
+        draft = checked(draft, JobDraft)
         await self._refuse_problems(draft)
         return job_view(await self.house.store.save_job(draft, now=self.house.now()))
 
@@ -33,7 +33,7 @@ class JobsFacet(Facet):
 
     async def replace(self, job: str, draft: JobDraft, *, expected_version: int) -> JobView:
         self.who.must("jobs:write")
-        draft = checked(draft)
+        draft = checked(draft, JobDraft)
         found = await self.find_job(job)
         await self._refuse_problems(draft)
         saved = await self.house.store.save_job(
@@ -48,7 +48,7 @@ class JobsFacet(Facet):
 
     async def check(self, draft: JobDraft) -> builtins.list[Problem]:
         self.who.must("jobs:read")
-        return [*await self.house.workshop.check(checked(draft))]
+        return [*await self.house.workshop.check(checked(draft, JobDraft))]
 
     async def _refuse_problems(self, draft: JobDraft) -> None:
         """Only a definition that could run is stored; what depends on a run's parameters is checked by the run."""

@@ -177,7 +177,7 @@ async def test_ten_thousand_runs_are_made_by_one_request(paused: House) -> None:
 
 REFUSED: list[tuple[str, Any, int, str]] = [
     ("/jobs/n/runs", {"priority": -1}, 422, "/priority"),
-    ("/jobs/n/runs", {"priorty": 1}, 422, ""),
+    ("/jobs/n/runs", {"priorty": 1}, 422, "/priorty"),
     ("/jobs/n/runs", {"run_at": "2150-01-01T00:00:00"}, 422, "/run_at"),
     ("/jobs/n/runs", {"run_at": "9999-12-31T23:59:59Z"}, 422, "/run_at"),
     ("/jobs/n/runs", {"interval": ["2026-01-02T00:00:00Z", "2026-01-01T00:00:00Z"]}, 422, "/interval"),
@@ -189,6 +189,8 @@ REFUSED: list[tuple[str, Any, int, str]] = [
     ("/jobs/n/runs", {"unique_key": "k", "unique": {"period_s": 0}}, 422, "/unique/period_s"),
     ("/jobs/n/runs", {"unique_key": "k", "unique": {"period_s": 1e12}}, 422, "/unique/period_s"),
     ("/jobs/n/runs", {"unique_key": "k", "unique": {"on_conflict": "fight"}}, 422, "/unique/on_conflict"),
+    ("/jobs/n/runs", {"unique_key": "k", "unique": {"states": []}}, 422, "/unique/states"),
+    ("/jobs/n/runs", {"unique": {"on_conflict": "reject"}}, 422, "/unique"),
     ("/jobs/n/runs", {"params": {"big": "x" * 10_000_000}}, 422, "/params"),
     ("/jobs/n/runs", {"params": {"big": "x" * 13_000_000}}, 413, ""),
     ("/runs", {"runs": []}, 422, "/runs"),
