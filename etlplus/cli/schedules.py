@@ -127,9 +127,10 @@ async def _pause(client: Client, chosen: argparse.Namespace) -> int:
 
 async def _resume(client: Client, chosen: argparse.Namespace) -> int:
     from etlplus.cli.connection import show
+    from etlplus.cli.jobs import next_run
 
     job = await client.schedules.resume(chosen.job)
-    show(job, as_json=chosen.json, text=f"{job.name} makes runs again; next run: {job.next_at or 'when asked for'}")
+    show(job, as_json=chosen.json, text=f"{job.name} makes runs again; next run: {next_run(job)}")
     return 0
 
 

@@ -14,7 +14,7 @@ from house_kit import House, open_house
 
 from etlplus.client import Client, connect
 from etlplus.errors import Invalid, NotFound
-from etlplus.jobs.kinds import Command
+from etlplus.jobs.kinds import CALLS, Command
 from etlplus.jobs.model import JobDraft, NewRun, Uniqueness
 from etlplus.jobs.queues import QueueDraft
 from etlplus.jobs.rates import Rate
@@ -333,6 +333,9 @@ def test_every_reason_has_a_plain_sentence() -> None:
         ),
         explaining.NoWorker((), 0): "No worker is alive.",
         explaining.NoWorker(("gpu",), 1): "It asks for a worker with gpu; of 1 live worker, none has that.",
+        explaining.NoWorker((f"{CALLS}tell",), 2): (
+            "It asks for a worker with the function tell; of 2 live workers, none has that."
+        ),
         explaining.WorkersBusy(("a", "b")): "Every slot is busy in 2 workers that may carry it.",
         explaining.Behind(1): "1 run of its lane ranks before it.",
         explaining.Behind(10_000): "10,000 or more runs of its lane rank before it.",
