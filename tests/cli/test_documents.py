@@ -124,3 +124,11 @@ def test_several_mappings_may_be_taken_over(tmp_path):
     """YAML's own way to share keys is no key that stands twice."""
     text = "a: &a {x: 1}\nb: &b {y: 2}\nc:\n  <<: *a\n  z: 3\n"
     assert read_document(written(tmp_path, "x.yaml", text)).content["c"] == {"x": 1, "z": 3}
+
+
+def test_a_job_that_does_nothing_is_told_as_a_job(tmp_path: Path) -> None:
+    """Its fields are not those of a pipeline; what it lacks is what it does."""
+    file = tmp_path / "idle.yaml"
+    file.write_text("name: idle\npriority: 3\ncommnd: {argv: [x]}\n")
+    problem = problem_of(read_document(file).draft)
+    assert (problem.line, problem.suggestion) == (3, "did you mean 'command'?")
