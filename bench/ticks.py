@@ -12,7 +12,7 @@ import sqlite3
 import statistics
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
@@ -115,8 +115,8 @@ class _Watched:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
 
-    async def tick(self, *, now: datetime) -> Sequence[Run]:
-        runs = await self._store.tick(now=now)
+    async def tick(self, *, now: datetime, tell: Callable[[Sequence[str]], None]) -> Sequence[Run]:
+        runs = await self._store.tick(now=now, tell=tell)
         stored_at = datetime.now(UTC)
         self.late_s += [(stored_at - run.interval[1]).total_seconds() for run in runs if run.interval]
         return runs

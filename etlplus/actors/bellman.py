@@ -22,8 +22,10 @@ from etlplus.actors.messages import (
     Hear,
     Judge,
     LookAfterYourself,
+    NotRung,
     Read,
     Ringing,
+    RingOn,
     Test,
     TestHeard,
     Tick,
@@ -31,7 +33,7 @@ from etlplus.actors.messages import (
 )
 from etlplus.errors import Unavailable
 from etlplus.runtime import Actor, Exit, Task
-from etlplus.store.bells import Bell
+from etlplus.store.bells import WORK_OF, Bell
 from etlplus.store.contract import NodeStore
 
 log = structlog.get_logger()
@@ -40,6 +42,8 @@ QUIET_S = 0.01
 """Between two rings of this node."""
 TEST_EVERY_S = 5.0
 HEARD_WITHIN_S = 2.0
+KNOWN_HERE = {*WORK_OF, Bell.ROOM, Bell.NEWS}
+"""Of what is rung, what whoever it concerns on this node knows without a bell."""
 RETRY_AFTER_S = 0.2
 RETRY_MAX_S = 5.0
 
@@ -69,7 +73,7 @@ class Bellman(Actor[Ringing]):
 
     async def started(self) -> None:
         self._hear()
-        self.ctx.pipe(self._ring_for_others(), lambda _: Hear(), lambda error: Deaf(str(error)))
+        self._ring()
 
     async def stopping(self, exit: Exit) -> None:  # noqa: A002 - the field's word
         """Ring for what was done last, since nobody will after this."""
@@ -77,6 +81,16 @@ class Bellman(Actor[Ringing]):
             await self._store.ring()
         except Unavailable as error:
             log.warning("bells_not_rung", error=str(error))
+
+    @RingOn.handler
+    def ring_on(self, message: RingOn) -> None:
+        self._ring()
+
+    @NotRung.handler
+    def not_rung(self, message: NotRung) -> None:
+        """They were kept, and are rung later, whatever it was that went wrong."""
+        log.warning("bells_not_rung", error=message.error)
+        self.ctx.after(RETRY_MAX_S, RingOn(), key="ring")
 
     @Hear.handler
     def hear(self, message: Hear) -> None:
@@ -140,8 +154,8 @@ class Bellman(Actor[Ringing]):
         self._pass_on(bell)
 
     def _pass_on(self, bell: Bell) -> None:
-        if bell is Bell.WORK:
-            self.ctx.ref(DISPATCHER).offer(Wake())
+        if bell in WORK_OF:
+            self.ctx.ref(DISPATCHER).offer(Wake(WORK_OF[bell]))
         elif bell is Bell.ROOM:
             self.ctx.ref(DISPATCHER).offer(Freed())
         elif bell is Bell.PLANS:
@@ -151,17 +165,20 @@ class Bellman(Actor[Ringing]):
         elif bell is Bell.NEWS:
             self.ctx.ref(CORRESPONDENT).offer(Read())
 
-    async def _ring_for_others(self) -> None:
-        """Ring whatever is pulled. What this node itself has queued or freed its dispatcher knows; of the rest nobody told it."""
+    def _ring(self) -> None:
+        self.ctx.pipe(self._ring_for_others(), NotRung, lambda error: NotRung(repr(error)))
+
+    async def _ring_for_others(self) -> str:
+        """Ring whatever is pulled until that fails, and why it did; an outage is no crash here either. What concerns this node
+        too, and nobody here was told, is passed on.
+        """
         while True:
             await self._store.wait_pulled()
             try:
                 rung = await self._store.ring()
             except Unavailable as error:
-                log.warning("bells_not_rung", error=str(error))
-                await trio.sleep(RETRY_MAX_S)
-                continue
+                return str(error)
             self._earshot.rung += len(rung)
-            for bell in rung - {Bell.WORK, Bell.ROOM, Bell.NEWS}:
+            for bell in rung - KNOWN_HERE:
                 self._pass_on(bell)
             await trio.sleep(QUIET_S)

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from typing import NoReturn
 
-import msgspec
 import trio
 
 from etlplus.actors.messages import Broadcasting, Choked, Unwatch, Watch
-from etlplus.actors.news import LogNews, News, ProgressNews, RunNews
-from etlplus.actors.newsroom import ALL_RUNS, Advance, Item, Lines, Newsroom, log_topic, topic_of
-from etlplus.actors.watchers import Subscription
-from etlplus.jobs.model import Run
+from etlplus.actors.news import LogNews, ProgressNews, RunNews
+from etlplus.actors.newsroom import ALL_RUNS, Advance, Item, Lines, Newsroom, Stirred, log_topic, topic_of
+from etlplus.actors.watchers import SCHEDULES, Subscription
+from etlplus.jobs.model import Run, RunState
+from etlplus.jobs.ticks import SCHEDULED
 from etlplus.jobs.views import RunView, run_view
 from etlplus.runtime import Actor
 
@@ -30,7 +30,6 @@ class Broadcaster(Actor[Broadcasting]):
 
     def __init__(self, room: Newsroom) -> None:
         self._room = room
-        self._encoder = msgspec.json.Encoder()
 
     async def started(self) -> None:
         self.ctx.pipe(self._spread(), lambda _: Choked("it ended"), lambda error: Choked(repr(error)))
@@ -60,13 +59,15 @@ class Broadcaster(Actor[Broadcasting]):
 
     def _tell(self, item: Item) -> None:
         room = self._room
-        if isinstance(item, Lines):
+        if isinstance(item, Stirred):
+            self._stir(item)
+        elif isinstance(item, Lines):
             news = LogNews(room.next_number(), room.now(), item.run_id, item.attempt, item.lines)
-            self._give((log_topic(item.run_id),), news)
+            room.give((log_topic(item.run_id),), news)
         elif isinstance(item, Advance):
             room.progress[item.run_id] = item.progress
             news = ProgressNews(room.next_number(), room.now(), item.run_id, item.version, item.attempt, item.progress)
-            self._give((ALL_RUNS, topic_of(item.run_id)), news)
+            room.give((ALL_RUNS, topic_of(item.run_id)), news)
         elif room.is_new(item):
             room.progress.pop(item.id, None)
             self._tell_run(item)
@@ -75,8 +76,11 @@ class Broadcaster(Actor[Broadcasting]):
         number, topics = self._room.next_number(), (ALL_RUNS, topic_of(run.id))
         if self._room.watchers.follow(topics):
             view = run_view(run) if isinstance(run, Run) else run
-            self._give(topics, RunNews(number, self._room.now(), view))
+            self._room.give(topics, RunNews(number, self._room.now(), view))
+        if run.cause == SCHEDULED and run.state == RunState.FAILED:
+            self._stir(Stirred(SCHEDULES, (run.job_id,)))  # so many failures in a row may have paused the job
 
-    def _give(self, topics: tuple[str, ...], news: News) -> None:
-        if self._room.watchers.follow(topics):
-            self._room.watchers.tell(topics, self._encoder.encode(news))
+    def _stir(self, item: Stirred) -> None:
+        """What nobody watches need not be looked at: whoever comes gets a snapshot."""
+        if self._room.watchers.follow((item.topic,)):
+            self._room.stirs[item.topic].add(item.ids)

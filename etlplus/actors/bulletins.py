@@ -1,9 +1,9 @@
 """
 Bulletins: what happened on one node, as others read it.
 
-Each says what a few moments brought: transitions whole and in order, progress once a second, and of logs only where they grew,
-since the lines are in the store. Bulletins of a worker are numbered without gaps, and one that could not say everything says
-so. Whatever may have been lost is made up for by a new snapshot for everybody who watches.
+Each says what a few moments brought: transitions whole and in order, progress once a second, and of logs and boards only
+that there is something new, since what that is stands in the store. Bulletins of a worker are numbered without gaps, and one
+that could not say everything says so. Whatever may have been lost is made up for by a new snapshot for everybody who watches.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Protocol
 import msgspec
 import trio
 
-from etlplus.actors.newsroom import Advance, Item, Lines, Newsroom, log_topic
+from etlplus.actors.newsroom import Advance, Item, Lines, Newsroom, Stirred, log_topic
 from etlplus.jobs.model import Run
 from etlplus.jobs.views import RunView, run_view
 from etlplus.store.contract import Bulletin, NodeStore, ReadStore
@@ -36,10 +36,15 @@ class Grown(msgspec.Struct, frozen=True, array_like=True):
 class Body(msgspec.Struct, frozen=True, array_like=True):
     """What a bulletin says. ``gap``: something that happened before was not said by any."""
 
-    gap: bool
-    runs: list[RunView]
-    grown: list[Grown]
-    advances: list[Advance]
+    gap: bool = False
+    runs: list[RunView] = []
+    grown: list[Grown] = []
+    advances: list[Advance] = []
+    stirred: list[Stirred] = []
+
+    @property
+    def says_something(self) -> bool:
+        return self.gap or bool(self.runs or self.grown or self.advances or self.stirred)
 
 
 _encode = msgspec.json.Encoder().encode
@@ -80,16 +85,19 @@ class Press:
         gap, self._gap, tray.missed = self._gap or tray.missed, False, False
         runs: list[RunView] = []
         grown: list[Grown] = []
+        stirred: list[Stirred] = []
         for item in tray.take(ITEMS_MAX):
             if isinstance(item, Advance):
                 self._advances[item.run_id] = item
             elif isinstance(item, Lines):
                 grown.append(Grown(item.run_id, item.attempt, item.lines[0].number, item.lines[-1].number))
+            elif isinstance(item, Stirred):
+                stirred.append(item)
             else:
                 self._advances.pop(item.id, None)
                 runs.append(run_view(item) if isinstance(item, Run) else item)
-        advances = self._due_advances()
-        return Body(gap, runs, grown, advances) if gap or runs or grown or advances else None
+        body = Body(gap, runs, grown, self._due_advances(), stirred)
+        return body if body.says_something else None
 
     def _due_advances(self) -> list[Advance]:
         now = trio.current_time()
@@ -143,7 +151,7 @@ class Reader:
             self._after[bulletin.worker_id] = bulletin.number
             items += body.runs
             items += await self._lines(body.grown)
-            items += body.advances
+            items += [*body.advances, *body.stirred]
         self._make_up()
         self._room.here.lay(items)
         return found.more

@@ -2,19 +2,30 @@
 The completer: settles ended attempts in the store, in batches, and announces what became of their runs.
 
 Outcomes lie in the outbox until the store has answered; neither a crash of this actor nor an outage of the store loses one.
-At once when idle; while the store is answering one batch, the next one collects.
+At once when idle; while the store is answering one batch, the next one collects. If a batch cannot be written though the store
+is there, its outcomes are told one by one: one that the store refuses becomes a failure that says so, and one that fails
+otherwise goes to the back of the line, so that it holds up no other.
+
+While calls of functions wait for slots under a limit, the slots of those that end are handed over to the next in line, by the
+same call to the store; the dispatcher has nothing to do then.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import suppress
 from itertools import islice
 
 import structlog
+from msgspec.structs import replace
 
+from etlplus.actors.carriage import Carriage
 from etlplus.actors.messages import (
+    CREW,
     DISPATCHER,
     Acknowledged,
     AcknowledgeFailed,
+    Board,
     Completing,
     Flush,
     Freed,
@@ -22,15 +33,20 @@ from etlplus.actors.messages import (
 )
 from etlplus.actors.newsroom import Newsroom
 from etlplus.actors.standing import Standing
-from etlplus.errors import Unavailable
+from etlplus.errors import Invalid, Unavailable
 from etlplus.jobs.model import RunState
+from etlplus.jobs.outcome import Failed, RunError
 from etlplus.runtime import Actor, Exit, Task
-from etlplus.store.contract import LeaseStore
+from etlplus.store.contract import LeaseStore, Outcome, Settled
 
 log = structlog.get_logger()
 
 BATCH_MAX = 500
 RETRY_AFTER_S = 0.5
+
+
+class NotWritten(Exception):
+    """The store is there, and could not write an outcome."""
 
 
 class Completer(Actor[Completing]):
@@ -40,7 +56,10 @@ class Completer(Actor[Completing]):
         self._store = store
         self._standing = standing
         self._newsroom = newsroom
+        self._claiming = standing.claiming
         self._under_way: Task | None = None
+        self._singly = 0  # so many outcomes are told one by one
+        self._failures = 0  # in a row, of those
 
     async def started(self) -> None:
         self._flush()
@@ -50,8 +69,9 @@ class Completer(Actor[Completing]):
         if self._under_way is not None:
             await self._under_way.wait_ended()
         try:
-            while self._standing.outbox:
-                await self._settle()
+            while self._failures <= len(self._standing.outbox) > 0:
+                with suppress(NotWritten):
+                    await self._settle()
         except Unavailable as error:
             log.error("outcomes_not_settled", left=len(self._standing.outbox), error=str(error))
 
@@ -78,8 +98,38 @@ class Completer(Actor[Completing]):
 
     async def _settle(self) -> None:
         """Have the store settle the first outcomes, and take them out in the moment of its answer: it answers in order."""
-        batch = list(islice(self._standing.outbox, BATCH_MAX))
-        settled = await self._store.acknowledge(batch, now=self._standing.now())
+        batch = list(islice(self._standing.outbox, 1 if self._singly else BATCH_MAX))
+        try:
+            settled = await self._told(batch)
+        except Unavailable:
+            raise
+        except Exception as error:
+            self._suspect(batch, error)
+            raise NotWritten(str(error)) from error
+        self._singly, self._failures = max(self._singly - 1, 0), 0
+        self._answered(settled)
+
+    def _suspect(self, batch: Sequence[Outcome], error: Exception) -> None:
+        """One of these cannot be written, or the only one."""
+        log.error("outcomes_not_written", runs=[each.run_id for each in batch], exc_info=error)
+        if len(batch) > 1:
+            self._singly = len(self._standing.outbox)
+            return
+        self._failures += 1
+        refused = Failed(RunError("internal", f"the store refused the outcome: {error}"))
+        if isinstance(error, Invalid) and not isinstance(batch[0].result, Failed):
+            self._standing.outbox[0] = replace(batch[0], result=refused)
+        else:
+            self._standing.outbox.rotate(-1)
+
+    async def _told(self, batch: Sequence[Outcome]) -> list[Settled]:
+        """Have the store settle these, and hand slots over if there are some to hand over."""
+        room = min(self._standing.calls_free - self._claiming.under_way.get(True, 0), BATCH_MAX)
+        if self._claiming.may_hand_over and room > 0 and not self._standing.lease.is_over:
+            return await self._hand_over(batch, room)
+        return await self._store.acknowledge(batch, now=self._standing.now())
+
+    def _answered(self, settled: Sequence[Settled]) -> None:
         for each in settled:
             self._standing.outbox.popleft()
             if not each.applied:
@@ -91,3 +141,26 @@ class Completer(Actor[Completing]):
             self.ctx.ref(DISPATCHER).offer(Wake())
         elif any(each.freed for each in settled):
             self.ctx.ref(DISPATCHER).offer(Freed())
+
+    async def _hand_over(self, batch: Sequence[Outcome], room: int) -> list[Settled]:
+        """Settle, and board what gets the slots in the moment of the answer; after a lost answer, the dispatcher looks for it."""
+        worker, lease = self._standing.worker, self._standing.lease
+        self._claiming.handing_over = room
+        try:
+            handed = await self._store.hand_over(
+                batch, worker_id=worker.id, limit=room, now=self._standing.now(), calls=True
+            )
+        except BaseException:
+            self._claiming.doubt = True
+            raise
+        finally:
+            self._claiming.handing_over = 0
+            if self._claiming.doubt:  # it may have waited for us
+                self.ctx.ref(DISPATCHER).offer(Wake())
+        if handed.taken.claimed:
+            self._standing.boarding.extend(Carriage(each, lease) for each in handed.taken.claimed)
+            self.ctx.ref(CREW).offer(Board())
+            self._newsroom.tell(*(each.run for each in handed.taken.claimed))
+        if handed.taken.next_at is not None:
+            self.ctx.ref(DISPATCHER).offer(Freed())
+        return handed.settled

@@ -3,7 +3,8 @@ The dispatcher: claims runs when slots are free, and hands each to the runner th
 
 Woken by whoever enqueues, makes the room that it waits for, or renews the lease, on this node or, by a bell, on another, and by
 the clock when runs wait for the token of a rate; a slow poll catches what nobody announced. A slot that became free under a
-limit wakes it only for runs that may wait for one. Runs that call functions of the program have room of their own beside the
+limit wakes it only for runs that may wait for one; most of the slots that calls of functions wait for, the completer hands over
+without it. Runs that call functions of the program have room of their own beside the
 slots, and claims of their own. Of each kind, one claim is under way at a time, for no more runs than there is room for.
 
 A claim whose answer was lost (the store failed after it took effect, or this actor crashed) leaves runs that the store
@@ -40,7 +41,7 @@ from etlplus.actors.newsroom import Newsroom
 from etlplus.actors.standing import Standing
 from etlplus.jobs.model import Run, RunState
 from etlplus.jobs.outcome import Returned
-from etlplus.runtime import Actor
+from etlplus.runtime import Actor, Exit
 from etlplus.store.contract import Claimed, Outcome, RunFilter, Store, Taken
 
 log = structlog.get_logger()
@@ -83,14 +84,15 @@ class Dispatcher(Actor[Dispatching]):
         self._poll_s = poll_s
         self._poll_silent_s = poll_silent_s
         self._margin_s = margin_s
-        self._under_way: set[bool] = set()
-        self._asked_meanwhile: set[bool] = set()
-        self._held_up: set[bool] = set()
-        self._doubt = True
+        self._claiming = standing.claiming
 
     async def started(self) -> None:
+        self._claiming.begin_anew()
         self._look_by_itself()
         self._claim(KINDS)
+
+    async def stopping(self, exit: Exit) -> None:  # noqa: A002 - the field's word
+        self._claiming.begin_anew()  # what ends from now on hands nothing over
 
     @LookAfterYourself.handler
     def look_after_yourself(self, message: LookAfterYourself) -> None:
@@ -103,11 +105,11 @@ class Dispatcher(Actor[Dispatching]):
 
     @Freed.handler
     def freed(self, message: Freed) -> None:
-        self._claim(self._held_up | self._under_way)
+        self._claim(self._claiming.held_up | self._claiming.under_way.keys())
 
     @ClaimAnswered.handler
     def answered(self, message: ClaimAnswered) -> None:
-        self._under_way.discard(message.calls)
+        self._claiming.under_way.pop(message.calls, None)
         carriages = [Carriage(each, message.lease) for each in message.claimed]
         if message.calls:
             self._standing.boarding.extend(carriages)
@@ -119,20 +121,20 @@ class Dispatcher(Actor[Dispatching]):
         if message.claimed:
             self._newsroom.tell(*(each.run for each in message.claimed))
         if message.held_up:
-            self._held_up.add(message.calls)
+            self._claiming.held_up.add(message.calls)
         else:
-            self._held_up.discard(message.calls)
-        if message.more:
-            self._asked_meanwhile.add(message.calls)
+            self._claiming.held_up.discard(message.calls)
+        if message.more or self._claiming.doubt:  # another one was under way, so nobody looked after what may be lost
+            self._claiming.asked.add(message.calls)
         if message.next_at is not None:
             wait_s = (message.next_at - self._standing.now()).total_seconds()
             self.ctx.after(max(wait_s, TOKEN_S), Wake(message.calls), key=f"token {message.calls}")
-        self._claim(self._asked_meanwhile - self._under_way)
+        self._claim(self._claiming.asked - self._claiming.under_way.keys())
 
     @ClaimFailed.handler
     def failed(self, message: ClaimFailed) -> None:
-        self._under_way.discard(message.calls)
-        self._doubt = True
+        self._claiming.under_way.pop(message.calls, None)
+        self._claiming.doubt = True
         log.warning("claim_failed", worker=self._standing.worker.id, error=message.error)
         self.ctx.after(RETRY_AFTER_S, Wake(), key="retry")
 
@@ -150,23 +152,28 @@ class Dispatcher(Actor[Dispatching]):
 
     def _claim(self, kinds: Iterable[bool]) -> None:
         for calls in sorted(kinds):
-            free = self._standing.calls_free if calls else len(self._standing.free_slots())
-            if free > 0:
+            if (free := self._free(calls)) > 0:
                 self._claim_into(min(free, BATCH_MAX), calls)
             else:
                 self._standing.full.add(calls)
+
+    def _free(self, calls: bool) -> int:
+        """For how many runs there is room; of the room for those that wait for slots, half is left for what is handed over."""
+        if not calls:
+            return len(self._standing.free_slots())
+        free = self._standing.calls_free - self._claiming.handing_over
+        return (free + 1) // 2 if True in self._claiming.held_up else free
 
     def _claim_into(self, free: int, calls: bool) -> None:
         lease_left_s = self._standing.lease.deadline - self._standing.boottime_s()
         if lease_left_s < self._margin_s:
             self.ctx.after(RETRY_AFTER_S, Wake(calls), key=f"lease {calls}")
             return
-        # In doubt, one claim at a time: what the other one takes meanwhile would look as if nobody carried it.
-        if calls in self._under_way or (self._doubt and self._under_way):
-            self._asked_meanwhile.add(calls)  # what woke us may have come too late for the claim under way
+        if self._claiming.must_wait(calls):
+            self._claiming.asked.add(calls)  # what woke us may have come too late for the claim under way
             return
-        self._under_way.add(calls)
-        self._asked_meanwhile.discard(calls)
+        self._claiming.under_way[calls] = free
+        self._claiming.asked.discard(calls)
         lease = self._standing.lease
         self.ctx.pipe(
             self._ask_store(self._standing.worker.id, free, calls),
@@ -178,9 +185,9 @@ class Dispatcher(Actor[Dispatching]):
 
     async def _ask_store(self, worker: str, free: int, calls: bool) -> Taken:
         taken = await self._store.claim(worker, limit=free, now=self._standing.now(), calls=calls)
-        if self._doubt:
+        if self._claiming.doubt and self._claiming.is_alone(calls):
             self._give_back(await self._held(worker), worker, taken.claimed)
-            self._doubt = False
+            self._claiming.doubt = False
         return taken
 
     async def _held(self, worker: str) -> list[Run]:

@@ -24,8 +24,9 @@ from etlplus.actors.messages import (
     TickFailed,
     Wake,
 )
-from etlplus.actors.newsroom import Newsroom
+from etlplus.actors.newsroom import Newsroom, Stirred
 from etlplus.actors.standing import Standing
+from etlplus.actors.watchers import SCHEDULES
 from etlplus.jobs.model import Run, RunState
 from etlplus.runtime import Actor
 from etlplus.store.contract import LeaseStore
@@ -64,9 +65,12 @@ class Scheduler(Actor[Scheduling]):
     @Ticked.handler
     def ticked(self, message: Ticked) -> None:
         self._under_way = False
+        if message.job_ids:
+            self._newsroom.tell(Stirred(SCHEDULES, message.job_ids))
         if message.runs:
             self._newsroom.tell(*message.runs)
-            self.ctx.ref(DISPATCHER).offer(Wake())
+        if wake := Wake.of(message.runs):
+            self.ctx.ref(DISPATCHER).offer(wake)
         if cancel := tuple(run.id for run in message.runs if run.state is RunState.RUNNING):
             self.ctx.ref(DISPATCHER).offer(CancelHere(cancel))
         self._sleep(self._wait_s(message))
@@ -92,8 +96,9 @@ class Scheduler(Actor[Scheduling]):
             self.ctx.pipe(self._tick(), lambda ticked: ticked, lambda error: TickFailed(str(error)))
 
     async def _tick(self) -> Ticked:
-        runs = await self._store.tick(now=self._standing.now())
-        return Ticked(tuple(runs), (await self._store.queued_hint()).due_at)
+        decided: list[str] = []
+        runs = await self._store.tick(now=self._standing.now(), tell=decided.extend)
+        return Ticked(tuple(runs), tuple(decided), (await self._store.queued_hint()).due_at)
 
 
 class RescueDuty(Actor[Rescuing]):

@@ -7,13 +7,15 @@ talk in circles without importing in circles.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
 import msgspec
 
 from etlplus.actors.watchers import Subscription
 from etlplus.engines.contract import Lease
-from etlplus.jobs.model import Run
+from etlplus.jobs.kinds import calls_function
+from etlplus.jobs.model import Run, RunState
 from etlplus.runtime import Ask, Name, Tell
 from etlplus.store.contract import Beat, Claimed, Horizon
 
@@ -173,6 +175,12 @@ class Wake(Tell[Dispatching]):
 
     calls: bool | None = None
 
+    @staticmethod
+    def of(runs: Iterable[Run]) -> Wake | None:
+        """For runs that were made or made a transition; None if none of them can be claimed."""
+        kinds = {calls_function(run.labels) for run in runs if run.state is RunState.QUEUED}
+        return Wake(None if len(kinds) > 1 else kinds.pop()) if kinds else None
+
 
 class Freed(Tell[Dispatching]):
     """Slots under a limit are free; runs may have waited for them."""
@@ -223,6 +231,16 @@ class Deaf(Tell[Ringing]):
     error: str
 
 
+class RingOn(Tell[Ringing]):
+    """Ring for other nodes again."""
+
+
+class NotRung(Tell[Ringing]):
+    """The store did not take what was pulled, or its answer could not be passed on."""
+
+    error: str
+
+
 class Test(Tell[Ringing]):
     """Find out whether bells arrive."""
 
@@ -249,6 +267,16 @@ class Parted(Tell[Corresponding]):
     error: str
 
 
+class Inspecting:
+    """Address of the inspector."""
+
+
+class Blinded(Tell[Inspecting]):
+    """A task that looks at a board is gone."""
+
+    error: str
+
+
 class Scheduling:
     """Address of the scheduler."""
 
@@ -258,9 +286,12 @@ class Tick(Tell[Scheduling]):
 
 
 class Ticked(Tell[Scheduling]):
-    """The store made or changed these runs; the next thing is due at ``due_at``, if it knows of any."""
+    """The store made or changed these runs, and decided the schedules of these jobs; the next thing is due at ``due_at``, if it
+    knows of any.
+    """
 
     runs: tuple[Run, ...]
+    job_ids: tuple[str, ...]
     due_at: datetime | None
 
 
@@ -318,6 +349,7 @@ HEARTBEAT = Name[Beating]("heartbeat")
 COMPLETER = Name[Completing]("completer")
 BELLMAN = Name[Ringing]("bellman")
 CORRESPONDENT = Name[Corresponding]("correspondent")
+INSPECTOR = Name[Inspecting]("inspector")
 CREW = Name[Crewing]("crew")
 SCRIBE = Name[Scribing]("scribe")
 DISPATCHER = Name[Dispatching]("dispatcher")

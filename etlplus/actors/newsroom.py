@@ -11,11 +11,13 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
 from datetime import datetime
+from itertools import islice
 
 import msgspec
 import trio
 
-from etlplus.actors.watchers import Watchers
+from etlplus.actors.news import News
+from etlplus.actors.watchers import BOARDS, Watchers
 from etlplus.jobs.logs import LogLine
 from etlplus.jobs.model import Run
 from etlplus.jobs.outcome import Progress
@@ -57,7 +59,14 @@ class Lines(msgspec.Struct, frozen=True):
     lines: tuple[LogLine, ...]
 
 
-Item = Run | RunView | Advance | Lines
+class Stirred(msgspec.Struct, frozen=True, array_like=True):
+    """Something on a board is not as it was; of schedules, those of the jobs with these ids."""
+
+    topic: str
+    ids: tuple[str, ...] = ()
+
+
+Item = Run | RunView | Advance | Lines | Stirred
 
 
 class Tray:
@@ -94,12 +103,45 @@ class Tray:
         await self._some.wait()
 
 
+class Stir:
+    """That a board should be looked at, and of which ids, in order, each once."""
+
+    def __init__(self) -> None:
+        self._ids: dict[str, None] = {}
+        self._some = trio.Event()
+
+    def add(self, ids: Iterable[str]) -> None:
+        """Have it looked at."""
+        self._ids.update(dict.fromkeys(ids))
+        self._some.set()
+
+    def take(self, most: int) -> list[str]:
+        """Up to ``most`` of the ids; somebody looks now."""
+        taken = list(islice(self._ids, most))
+        for each in taken:
+            del self._ids[each]
+        if not self._ids:
+            self.clear()
+        return taken
+
+    def clear(self) -> None:
+        """Nothing is to be looked at any more."""
+        self._ids.clear()
+        if self._some.is_set():
+            self._some = trio.Event()
+
+    async def wait(self) -> None:
+        """Return once there is something to look at."""
+        await self._some.wait()
+
+
 class Newsroom:
     """See the module.
 
     Attributes:
         last: The number of the newest piece of news.
         progress: The newest progress of every run in hand.
+        stirs: For each board, whether it should be looked at.
         attends: Whether this node follows what others publish, or is about to, since somebody watches here.
         audience: Whether another node follows what this one publishes.
     """
@@ -110,10 +152,12 @@ class Newsroom:
         self.here, self.abroad = Tray(HERE_MAX), Tray(ABROAD_MAX)
         self.last = 0
         self.progress: dict[str, Progress] = {}
+        self.stirs = {topic: Stir() for topic in sorted(BOARDS)}
         self.attends = self.audience = False
         self._attended, self._heeded = trio.Event(), trio.Event()
         self._unattended = False
         self._versions: OrderedDict[str, int] = OrderedDict()
+        self._encode = msgspec.json.Encoder().encode
 
     def tell(self, *items: Item) -> None:
         """Something happened on this node."""
@@ -150,6 +194,11 @@ class Newsroom:
     def next_number(self) -> int:
         self.last += 1
         return self.last
+
+    def give(self, topics: tuple[str, ...], news: News) -> None:
+        """Encode a piece of news once, and hand it to everybody who hears one of these topics."""
+        if self.watchers.follow(topics):
+            self.watchers.tell(topics, self._encode(news))
 
     def is_new(self, run: Run | RunView) -> bool:
         """Whether nothing as new was told of the run; from now on it was."""

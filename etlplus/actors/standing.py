@@ -16,6 +16,7 @@ from typing import Protocol
 import trio
 
 from etlplus.actors.carriage import Carriage, Fence
+from etlplus.actors.claiming import Claiming
 from etlplus.actors.clock import SharedClock
 from etlplus.engines.contract import Lease
 from etlplus.jobs.model import Worker
@@ -60,6 +61,7 @@ class Standing:
     boottime_s: Callable[[], float]
     new_worker: Callable[[], Worker]
     calls_max: int = 0
+    claiming: Claiming = field(default_factory=Claiming)
     clock: SharedClock | None = None
     boarding: deque[Carriage] = field(default_factory=lambda: deque[Carriage]())
     aboard: dict[Fence, Carriage] = field(default_factory=lambda: dict[Fence, Carriage]())

@@ -11,19 +11,29 @@ from collections.abc import Iterable
 
 import trio
 
+QUEUES, SCHEDULES, WORKERS = "queues", "schedules", "workers"
+BOARDS = frozenset({QUEUES, SCHEDULES, WORKERS})
+"""Topics of what stands somewhere and is looked at, unlike what happens to runs and is told by whoever does it."""
+
 
 class Subscription:
     """One watcher: the topics it follows and the news it has not fetched yet, as encoded bytes.
 
-    When ``news`` has ended: the watcher ``lagged``, or news were ``missed`` before they could be told to anybody.
+    It hears of a board from the moment on in which it is let in, which is that of the snapshot that it gets. When ``news`` has
+    ended: the watcher ``lagged``, or news were ``missed`` before they could be told to anybody.
     """
 
     def __init__(self, watcher: int, topics: Iterable[str], *, capacity: int, position: int) -> None:
         self.watcher = watcher
         self.topics = frozenset(topics)
+        self.hears = self.topics - BOARDS
         self.position = position
         self.lagged = self.missed = False
         self._send, self.news = trio.open_memory_channel[bytes](capacity)
+
+    def let_in(self, topic: str) -> None:
+        """Hear of a board from now on."""
+        self.hears |= {topic}
 
     def offer(self, encoded: bytes) -> bool:
         """Queue one piece of news; False when there is no room or nobody listens, and the watcher is let go."""
@@ -49,7 +59,7 @@ class Watchers:
     def __init__(self) -> None:
         self._by_id: dict[int, Subscription] = {}
         self._last = 0
-        self._some = trio.Event()
+        self._another = trio.Event()
         self.let_go = 0
 
     def __len__(self) -> int:
@@ -60,14 +70,19 @@ class Watchers:
         self._last += 1
         subscription = Subscription(self._last, topics, capacity=capacity, position=position)
         self._by_id[self._last] = subscription
-        self._some.set()
+        self._another.set()
+        self._another = trio.Event()
         return subscription
 
     async def wait_some(self) -> None:
         """Return once anybody watches."""
         while not self._by_id:
-            self._some = trio.Event()
-            await self._some.wait()
+            await self._another.wait()
+
+    async def wait_followed(self, topic: str) -> None:
+        """Return once anybody follows this topic."""
+        while not self.follow((topic,)):
+            await self._another.wait()
 
     def remove(self, watcher: int) -> None:
         """Forget a watcher; doing it twice is fine, since it may leave in the moment it is let go."""
@@ -86,9 +101,9 @@ class Watchers:
             self.remove(watcher)
 
     def tell(self, topics: Iterable[str], encoded: bytes) -> None:
-        """Give one piece of news to everybody who follows one of its topics."""
+        """Give one piece of news to everybody who hears one of its topics."""
         wanted = frozenset(topics)
-        for subscription in [each for each in self._by_id.values() if each.topics & wanted]:
+        for subscription in [each for each in self._by_id.values() if each.hears & wanted]:
             if not subscription.offer(encoded):
                 del self._by_id[subscription.watcher]
                 self.let_go += subscription.lagged

@@ -19,6 +19,7 @@ from prometheus_client import CollectorRegistry
 
 import etlplus
 from etlplus.actors.bellman import Earshot
+from etlplus.actors.boards import Board, boards
 from etlplus.actors.clock import SharedClock
 from etlplus.actors.messages import BROADCASTER, DISPATCHER, POOL
 from etlplus.actors.newsroom import Newsroom
@@ -123,13 +124,15 @@ async def _keep_house(
             standing = _standing(settings, slots, functions, shared)
             newsroom, watch, earshot = Newsroom(standing.now), StoreWatch(standing.now()), Earshot()
             jobs = await _store_jobs(store, functions, standing)
-            dead = await _predecessors(store, url)
-            tree = staff(store, workshop, standing, newsroom, settings, dead=dead, watch=watch, earshot=earshot)
+            dead, seen = await _predecessors(store, url), boards(store, newsroom)
+            tree = staff(
+                store, workshop, standing, newsroom, settings, dead=dead, watch=watch, earshot=earshot, seen=seen
+            )
             budget_s = settings.shutdown.drain_s + STOP_MARGIN_S
             async with open_system(
                 tree, name="etlplus", drain=budget_s, on_crash=log_crash, on_dead_letter=log_dead_letter
             ) as system:
-                house = _furnish(settings, data_dir, store, workshop, standing, newsroom, earshot, system)
+                house = _furnish(settings, data_dir, store, workshop, standing, newsroom, seen, earshot, system)
                 for job in jobs:
                     house.known_jobs.put(job.name, job)
                 _measure(house, system, lateness, watch)
@@ -217,6 +220,7 @@ def _furnish(
     workshop: Workshop,
     standing: Standing,
     newsroom: Newsroom,
+    seen: Sequence[Board],
     earshot: Earshot,
     system: System,
 ) -> House:
@@ -226,6 +230,7 @@ def _furnish(
         workshop=workshop,
         standing=standing,
         newsroom=newsroom,
+        boards=seen,
         earshot=earshot,
         broadcaster=system.ref(BROADCASTER),
         dispatcher=system.ref(DISPATCHER),

@@ -14,6 +14,7 @@ from typing import Any
 import structlog
 
 from etlplus.actors.bellman import Bellman, Earshot
+from etlplus.actors.boards import Board
 from etlplus.actors.broadcaster import Broadcaster
 from etlplus.actors.bulletins import Press
 from etlplus.actors.carriage import Executing
@@ -24,6 +25,7 @@ from etlplus.actors.crew import Crew
 from etlplus.actors.dispatcher import Dispatcher
 from etlplus.actors.duties import RescueDuty, Scheduler
 from etlplus.actors.heartbeat import Heartbeat
+from etlplus.actors.inspector import Inspector
 from etlplus.actors.messages import (
     BELLMAN,
     BROADCASTER,
@@ -32,6 +34,7 @@ from etlplus.actors.messages import (
     CREW,
     DISPATCHER,
     HEARTBEAT,
+    INSPECTOR,
     POOL,
     RESCUE,
     RETENTION,
@@ -138,6 +141,7 @@ def staff(
     rhythm: Rhythm = Rhythm(),
     watch: StoreWatch | None = None,
     earshot: Earshot | None = None,
+    seen: Sequence[Board] = (),
 ) -> Supervisor:
     """
     The tree, in start order; it stops in exactly the reverse.
@@ -153,6 +157,7 @@ def staff(
         child(BROADCASTER, lambda: Broadcaster(newsroom)),
         child(BELLMAN, lambda: Bellman(store, earshot)),
         child(CORRESPONDENT, lambda: Correspondent(store, standing, newsroom, press)),
+        child(INSPECTOR, lambda: Inspector(seen)),
         child(HEARTBEAT, lambda: Heartbeat(store, standing, newsroom, beat_s=lease.beat_s, expiry_s=lease.expiry_s)),
         child(COMPLETER, lambda: Completer(store, standing, newsroom), shutdown=STOP_MARGIN_S),
         child(SCRIBE, lambda: Scribe(standing)),

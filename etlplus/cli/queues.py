@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from etlplus.cli.arguments import add_group
 from etlplus.cli.daemon_command import add_daemon_command
+from etlplus.cli.live import live_queues
 
 if TYPE_CHECKING:
     from etlplus.cli.arguments import Commands
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 def add_to(commands: Commands) -> None:
     """Teach the command line these commands."""
     group = add_group(commands, "queues", "list, make, pause, open and drain queues in the running daemon")
-    add_daemon_command(group, "list", "list all queues, with how much waits in each", _list)
+    listing = add_daemon_command(group, "list", "list all queues, with how much waits in each", _list)
+    listing.add_argument("--follow", action="store_true", help="show every queue as it changes, until interrupted")
     for name, summary, act in (
         ("show", "show one queue", _show),
         ("pause", "give out no more runs; new ones come in and wait", _pause),
@@ -60,6 +62,8 @@ _HEAD = ("NAME", "MODE", "SLOTS", "QUEUED", "SCHEDULED", "RUNNING", "OLDEST")
 async def _list(client: Client, chosen: argparse.Namespace) -> int:
     from etlplus.cli.connection import columns, show
 
+    if chosen.follow:
+        return await live_queues(client, chosen)
     page = await client.queues.list()
     show(page, as_json=chosen.json, text=columns(_HEAD, map(_row, page.items)))
     return 0

@@ -1,5 +1,5 @@
 """
-Following runs live: news over a monitoring connection that is made again when it is lost.
+Following live what happens: news over a monitoring connection that is made again when it is lost.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ import msgspec
 import trio
 from trio_websocket import ConnectionClosed
 
-from etlplus.actors.news import LogNews, News, ProgressNews, RunNews, Snapshot
+from etlplus.actors.news import News, RunNews, Snapshot
+from etlplus.actors.watchers import BOARDS
 from etlplus.client.wire import Wire
 from etlplus.errors import EtlplusError, NotFound, Unavailable
 
@@ -32,7 +33,7 @@ class RefusedNews(msgspec.Struct, frozen=True, tag="error", tag_field="type"):
     detail: str
 
 
-_Incoming = RunNews | ProgressNews | LogNews | Snapshot | OtherNews | RefusedNews
+_Incoming = News | OtherNews | RefusedNews
 _decode = msgspec.json.Decoder[_Incoming](_Incoming).decode
 _Sender = trio.MemorySendChannel[News | EtlplusError]
 
@@ -97,7 +98,7 @@ class _Held:
 
     def news_of(self, incoming: _Incoming) -> list[News]:
         """The news in a message; a snapshot counts as one piece for each run that is newer than what is held, and for whoever
-        follows a log also as one itself.
+        follows a log or a board also as one itself.
 
         Raises:
             NotFound, EtlplusError: the daemon refuses to tell.
@@ -106,14 +107,14 @@ class _Held:
         match incoming:
             case Snapshot(n=n, runs=runs):
                 found = [RunNews(n, run.created_at, run) for run in sorted(runs, key=lambda run: run.id)]
-                if any(topic.startswith("log:") for topic in self.topics):
+                if any(topic.startswith("log:") or topic in BOARDS for topic in self.topics):
                     found = [*found, incoming]  # what was written meanwhile nobody may have told
             case RefusedNews(code, detail):
                 raise NotFound(detail) if code == "not_found" else EtlplusError(detail, code=code)
-            case RunNews() | ProgressNews() | LogNews():
-                found = [incoming]
-            case _:
+            case OtherNews():
                 pass
+            case _:
+                found = [incoming]
         return [told for told in found if self._is_new(told)]
 
     def _is_new(self, told: News) -> bool:

@@ -4,6 +4,11 @@ Queues and limits, over HTTP.
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
+
+from etlplus.actors.news import News
+from etlplus.actors.watchers import QUEUES
+from etlplus.client.following import follow
 from etlplus.client.wire import Wire, path_of
 from etlplus.jobs.queues import Limit, LimitDraft, Queue, QueueCounts, QueueDraft
 from etlplus.service.views import Page
@@ -35,6 +40,10 @@ class ClientQueues:
 
     async def drain(self, queue: str) -> Queue:
         return await self._wire.act(Queue, path_of("queues", queue, "drain"))
+
+    def follow(self) -> AsyncGenerator[News]:
+        """How queues and limits stand, as a snapshot, and then what changes; see ``ClientRuns.follow``."""
+        return follow(self._wire, QUEUES)
 
 
 class ClientLimits:

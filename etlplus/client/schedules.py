@@ -4,8 +4,12 @@ Schedules, over HTTP.
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
 from datetime import datetime
 
+from etlplus.actors.news import News
+from etlplus.actors.watchers import SCHEDULES
+from etlplus.client.following import follow
 from etlplus.client.wire import Wire, path_of
 from etlplus.jobs.schedules import Schedule
 from etlplus.jobs.ticks import Tick
@@ -29,6 +33,10 @@ class ClientSchedules:
     async def ticks(self, job: str, *, limit: int = 50, cursor: str | None = None) -> Page[Tick]:
         query = {"limit": limit, "cursor": cursor}
         return await self._wire.ask(Page[Tick], "GET", path_of("jobs", job, "schedule", "ticks"), query=query)
+
+    def follow(self) -> AsyncGenerator[News]:
+        """How schedules stand, as a snapshot, and then what is decided and edited; see ``ClientRuns.follow``."""
+        return follow(self._wire, SCHEDULES)
 
     async def pause(self, job: str) -> JobView:
         return await self._wire.act(JobView, path_of("jobs", job, "schedule", "pause"))

@@ -4,6 +4,11 @@ The service itself, over HTTP.
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
+
+from etlplus.actors.news import News
+from etlplus.actors.watchers import WORKERS
+from etlplus.client.following import follow
 from etlplus.client.wire import Wire
 from etlplus.service.views import HealthView, StatusView
 
@@ -19,3 +24,7 @@ class ClientSystem:
 
     async def status(self) -> StatusView:
         return await self._wire.ask(StatusView, "GET", "/api/monitor/status")
+
+    def follow(self) -> AsyncGenerator[News]:
+        """The workers that live, as a snapshot, and then who comes and goes; see ``ClientRuns.follow``."""
+        return follow(self._wire, WORKERS)

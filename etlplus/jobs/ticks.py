@@ -16,6 +16,9 @@ from etlplus.jobs.schedule import Fired
 SCHEDULED = "schedule"
 """The cause of runs that a schedule made."""
 
+LATELY = 3
+"""So many lines of a schedule's ledger are shown with it: what one tick decided is seldom more."""
+
 
 class TickOutcome(StrEnum):
     """What came of nominal times: a run, or nothing for one of the causes of ``passing.Passing``."""

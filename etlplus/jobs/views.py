@@ -1,17 +1,21 @@
 """
-A run as others see it: without the store's internals, with the newest progress of the attempt in hand.
+Runs, schedules and workers as others see them: without the store's internals; a run with the newest progress of the attempt
+in hand, a schedule with what was decided last.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
 import msgspec
 
 from etlplus.jobs.kinds import CALLS
-from etlplus.jobs.model import Run
+from etlplus.jobs.model import Job, Run, Worker
 from etlplus.jobs.outcome import Figures, Progress, RunError
+from etlplus.jobs.schedules import describe
+from etlplus.jobs.ticks import Tick
 from etlplus.jobs.unique import IDEMPOTENT
 
 FINISHED = frozenset({"succeeded", "failed", "cancelled", "skipped"})
@@ -62,3 +66,41 @@ def run_view(run: Run, progress: Progress | None = None) -> RunView:
     labels = tuple(label for label in run.labels if not label.startswith(CALLS))
     key = None if run.unique_key is None or run.unique_key.startswith(IDEMPOTENT) else run.unique_key
     return msgspec.structs.replace(view, progress=progress, labels=labels, unique_key=key)
+
+
+class ScheduleView(msgspec.Struct, frozen=True):
+    """The schedule of a job: in words, when it is due next (null while paused, or when nothing is due any more), and the newest
+    lines of its ledger, the newest first. With a ``fault``, it cannot be used.
+    """
+
+    job_id: str
+    job_name: str
+    job_version: int
+    description: str
+    paused: bool
+    next_at: datetime | None
+    fault: str | None
+    ticks: list[Tick]
+
+
+def schedule_view(job: Job, ticks: Iterable[Tick]) -> ScheduleView:
+    """What a person sees of the schedule of a job."""
+    description = describe(job.schedule) if job.schedule is not None else ""
+    return ScheduleView(job.id, job.name, job.version, description, job.paused, job.next_at, job.fault, list(ticks))
+
+
+class WorkerView(msgspec.Struct, frozen=True):
+    """A worker that lives: the machine it is on, its process there, and how many runs it may carry in processes at once."""
+
+    id: str
+    node: str
+    pid: int
+    started_at: datetime
+    slots: int
+    labels: tuple[str, ...]
+
+
+def worker_view(worker: Worker) -> WorkerView:
+    """What a person sees of a worker."""
+    labels = tuple(label for label in worker.labels if not label.startswith(CALLS))
+    return WorkerView(worker.id, worker.node, worker.pid, worker.started_at, worker.slots, labels)

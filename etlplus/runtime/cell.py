@@ -12,6 +12,7 @@ policies, refusal, taps and faults exchange these; while they are not used, they
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from random import Random
 from typing import Any, Literal
 
@@ -100,7 +101,7 @@ class Cell:
     """
 
     __slots__ = (
-        "_accepting", "_latest", "_puts", "_send", "_watchers", "capacity", "deliver", "draining", "dropped", "exit",
+        "_accepting", "_latest", "_puts", "_room", "_send", "_watchers", "capacity", "deliver", "draining", "dropped", "exit",
         "handled", "handlers", "in_hand", "life", "path", "plain_handlers", "receive", "refuses", "rejected", "sent",
         "shed", "shown", "status", "stopped", "surroundings", "system", "take", "undelivered", "waits_for", "wrappers",
     )  # fmt: skip
@@ -128,17 +129,18 @@ class Cell:
         self.deliver: Callable[[Any], None] = self._send.send_nowait
         self._accepting: Callable[[Any], None] | None = None
         self._latest: dict[type, Latest] = {}
+        self._room: trio.lowlevel.ParkingLot | None = None
         self._watchers: list[Callable[[Exit], None]] = []
         if overflow == "drop_oldest":
             self.deliver = self._deliver_over_the_oldest
         elif overflow == "keep_latest":
-            self.deliver = self._deliver_latest
+            self.deliver, self._room = self._deliver_latest, trio.lowlevel.ParkingLot()
 
     @property
     def queued(self) -> int:
         """Messages that wait: in both lanes, and those of senders who wait for room."""
         mailbox = self.receive.statistics()
-        return mailbox.current_buffer_used + mailbox.tasks_waiting_send + self._own_queued
+        return mailbox.current_buffer_used + mailbox.tasks_waiting_send + len(self._room or ()) + self._own_queued
 
     @property
     def _own_queued(self) -> int:
@@ -151,6 +153,9 @@ class Cell:
 
     async def wait_for_room(self, message: Any) -> None:
         """Queue a message once there is room. Who gives up, or is refused meanwhile, is counted as rejected."""
+        if self._room is not None:
+            await self._wait_for_a_place(message, self._room)
+            return
         if self._puts is None:
             self._puts = self._send.clone()  # an end of its own: closing it refuses those who wait, and nobody else
         try:
@@ -160,6 +165,21 @@ class Cell:
         except BaseException:
             self.rejected += 1
             raise
+
+    async def _wait_for_a_place(self, message: Any, room: trio.lowlevel.ParkingLot) -> None:
+        """In a mailbox that keeps the latest. Whoever is called looks anew: there may be a place of its type by now.
+
+        One is called for each message that is taken out, and whatever he finds leaves one in: so none waits beside free room.
+        """
+        while True:
+            try:
+                await room.park()
+            except BaseException:
+                self.rejected += 1
+                raise
+            with suppress(trio.WouldBlock):
+                self.deliver(message)
+                return
 
     def tell_own(self, own: Own) -> None:
         """Queue what a life tells itself."""
@@ -200,6 +220,8 @@ class Cell:
     def taken_latest(self, latest: Latest) -> Any:
         """The newest message of its type; the next one finds no place of that type any more."""
         del self._latest[_kind_of(latest.item)]
+        if self._room is not None:
+            self._room.unpark()
         return latest.item
 
     def unwrap(self, wrapper: Wrapper) -> None:
@@ -246,6 +268,8 @@ class Cell:
             self.rejected += self._puts.statistics().tasks_waiting_send
             self._puts.close()
             self._puts = None
+        if self._room is not None:
+            self._room.unpark_all()  # what each of them delivers is refused
 
     def close(self, why: Exit) -> list[Any]:
         """End the identity: asks in the mailbox fail, watchers hear of it. Returns the tells left there, in order.

@@ -267,8 +267,12 @@ def refuse_cycle(asker: Cell, target: Cell) -> None:
 
 
 async def _wait_for_room(cell: Cell, message: Any, within: float) -> None:
-    deadline = trio.current_time() + within
+    began = trio.current_time()
+    deadline = began + within
     asker = handling.get()
+    if deadline != deadline:
+        cell.rejected += 1
+        raise ValueError("a put waits for so many seconds, not for nan")
     if asker is not None:
         deadline = min(deadline, asker.deadline)
     if asker is not None and trio.lowlevel.current_task() is asker.task:
@@ -287,4 +291,4 @@ async def _wait_for_room(cell: Cell, message: Any, within: float) -> None:
     finally:
         if asker is not None:
             asker.cell.waits_for = None
-    raise AskTimeout(f"no room in the mailbox of {cell.path} within {within} s")
+    raise AskTimeout(f"no room in the mailbox of {cell.path} within {max(deadline - began, 0):.3g} s")

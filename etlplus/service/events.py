@@ -1,8 +1,8 @@
 """
 The events facet: a snapshot, then news as it happens.
 
-The watcher is entered before the snapshot is read, so nothing falls between the two; news that the snapshot holds already
-comes again, and its version says so. When news were missed before they could be told, on this node or on the way from
+The watcher is entered before the snapshot is read, so nothing falls between the two; news of a run that the snapshot holds
+already comes again, and its version says so. When news were missed before they could be told, on this node or on the way from
 another, a new snapshot comes in their place.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import msgspec
 import trio
@@ -17,16 +18,26 @@ import trio
 from etlplus.actors.messages import Unwatch, Watch
 from etlplus.actors.news import Snapshot
 from etlplus.actors.newsroom import ALL_RUNS
-from etlplus.actors.watchers import Subscription
+from etlplus.actors.watchers import BOARDS, QUEUES, SCHEDULES, WORKERS, Subscription
 from etlplus.errors import Invalid, Problem
 from etlplus.jobs.model import LIVE_STATES, Run
 from etlplus.jobs.views import RunView, run_view
 from etlplus.service.facet import Facet, refuse_broken
+from etlplus.service.permissions import Permission
 from etlplus.store.contract import RunFilter
 
 SNAPSHOT_MAX = 200
 ATTENDED_WITHIN_S = 2.0
 """What happens on other nodes before, a later snapshot tells."""
+NEEDED: dict[str, Permission] = {
+    ALL_RUNS: "runs:read",
+    "run:": "runs:read",
+    "log:": "logs:read",
+    QUEUES: "queues:read",
+    SCHEDULES: "jobs:read",
+    WORKERS: "system:read",
+}
+"""The permission for each topic; whoever watches anything may read runs."""
 _encode = msgspec.json.Encoder().encode
 
 
@@ -38,7 +49,7 @@ class LocalFeed:
         self._topics = topics
         self._capacity = capacity
         self._subscription: Subscription | None = None
-        self.snapshot: list[RunView] = []
+        self.snapshot = Snapshot(0, topics, [])
 
     @property
     def node(self) -> str:
@@ -61,7 +72,11 @@ class LocalFeed:
         house = self._facet.house
         self._subscription = await house.broadcaster.ask(Watch(self._topics, self._capacity))
         await house.newsroom.wait_attended(ATTENDED_WITHIN_S)
-        self.snapshot = await self._facet.views_of(self._topics)
+        runs, found = await self._facet.views_of(self._topics), dict[str, Any]()
+        for board in house.boards:
+            if board.topic in self._topics:
+                found |= await board.look(self._subscription)
+        self.snapshot = Snapshot(self.position, self._topics, runs, **found)
 
     def end(self) -> None:
         """Leave; whoever is told something later finds the watcher gone."""
@@ -82,7 +97,7 @@ class LocalFeed:
             if not self._subscription.missed:
                 raise StopAsyncIteration from None
         await self.begin()
-        return _encode(Snapshot(self.position, self._topics, self.snapshot))
+        return _encode(self.snapshot)
 
 
 class EventsFacet(Facet):
@@ -93,9 +108,7 @@ class EventsFacet(Facet):
         self.who.must("runs:read")
         refuse_broken(topics, "/topics")
         for topic in topics:
-            _refuse_unknown(topic)
-            if topic.startswith("log:"):
-                self.who.must("logs:read")
+            self.who.must(_needed(topic))
         feed = LocalFeed(self, topics, capacity)
         try:
             await feed.begin()
@@ -111,13 +124,20 @@ class EventsFacet(Facet):
     async def _runs_of(self, topics: tuple[str, ...]) -> list[Run]:
         """The named runs; for the topic of all, the newest unfinished ones and then the newest of all."""
         if ALL_RUNS not in topics:
-            return [await self.house.store.run(topic.partition(":")[2]) for topic in topics]
+            return [await self.house.store.run(topic.partition(":")[2]) for topic in topics if topic not in BOARDS]
         live = await self.house.store.runs(RunFilter(states=tuple(LIVE_STATES)), limit=SNAPSHOT_MAX)
         newest = await self.house.store.runs(limit=SNAPSHOT_MAX - len(live)) if len(live) < SNAPSHOT_MAX else []
         return list({run.id: run for run in [*newest, *live]}.values())
 
 
-def _refuse_unknown(topic: str) -> None:
-    if topic != ALL_RUNS and not topic.startswith(("run:", "log:")):
-        accepted = "runs, run:ID, log:ID"
-        raise Invalid("there is no such topic", [Problem(f"topic is {topic!r}", "/topics", suggestion=accepted)])
+def _needed(topic: str) -> Permission:
+    """What whoever follows a topic has to be allowed.
+
+    Raises:
+        Invalid: there is no such topic.
+    """
+    kind, colon, _ = topic.partition(":")
+    if needed := NEEDED.get(kind + colon):
+        return needed
+    accepted = ", ".join(each + "ID" * each.endswith(":") for each in NEEDED)
+    raise Invalid("there is no such topic", [Problem(f"topic is {topic!r}", "/topics", suggestion=accepted)])

@@ -17,10 +17,11 @@ import msgspec
 from msgspec import structs
 
 from etlplus.actors.messages import CancelHere, Wake
+from etlplus.actors.newsroom import Stirred
+from etlplus.actors.watchers import SCHEDULES
 from etlplus.errors import Invalid, NotFound, Problem
 from etlplus.jobs.checks import check_texts
 from etlplus.jobs.ids import is_id
-from etlplus.jobs.kinds import calls_function
 from etlplus.jobs.model import Job, Run, RunState
 from etlplus.pipeline.complaints import problem_of
 from etlplus.service.house import House
@@ -75,11 +76,16 @@ class Facet:
         problem = Problem(f"there is no queue {queue!r}", "/queue", "unknown_queue", suggestion=", ".join(names))
         raise Invalid("the question is not accepted", [problem], code="unknown_queue")
 
+    def announce_schedule(self, *versions: Job) -> None:
+        """Tell the watchers that a job was made, changed or forgotten, if one of these versions of it has a schedule."""
+        if any(job.schedule is not None or job.fault is not None for job in versions):
+            self.house.newsroom.tell(Stirred(SCHEDULES, (versions[0].id,)))
+
     def announce(self, runs: Sequence[Run]) -> None:
         """Tell the watchers and the dispatcher that these runs were made or made a transition; those in hand are to be ended."""
         self.house.newsroom.tell(*runs)
-        kinds = {calls_function(run.labels) for run in runs}
-        self.house.dispatcher.offer(Wake(kinds.pop() if len(kinds) == 1 else None))
+        if wake := Wake.of(runs):
+            self.house.dispatcher.offer(wake)
         if unwanted := tuple(run.id for run in runs if run.cancel_requested and run.state is RunState.RUNNING):
             self.house.dispatcher.offer(CancelHere(unwanted))
 

@@ -6,7 +6,7 @@ Made once by whoever opens the service; facets only read it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -14,6 +14,7 @@ from pathlib import Path
 import prometheus_client
 
 from etlplus.actors.bellman import Earshot
+from etlplus.actors.boards import Board
 from etlplus.actors.messages import Broadcasting, Dispatching, PoolKeeping
 from etlplus.actors.newsroom import Newsroom
 from etlplus.actors.standing import Standing
@@ -48,6 +49,7 @@ class House:
     workshop: Workshop
     standing: Standing
     newsroom: Newsroom
+    boards: Sequence[Board]
     earshot: Earshot
     broadcaster: Ref[Broadcasting]
     dispatcher: Ref[Dispatching]

@@ -19,7 +19,9 @@ class JobsFacet(Facet):
         self.who.must("jobs:write")
         draft = checked(draft, JobDraft)
         await self._refuse_problems(draft)
-        return job_view(await self.house.store.save_job(draft, now=self.house.now()))
+        saved = await self.house.store.save_job(draft, now=self.house.now())
+        self.announce_schedule(saved)
+        return job_view(saved)
 
     async def list(self, *, limit: int = 50, cursor: str | None = None) -> Page[JobView]:
         self.who.must("jobs:read")
@@ -39,12 +41,14 @@ class JobsFacet(Facet):
         saved = await self.house.store.save_job(
             draft, now=self.house.now(), job_id=found.id, expected_version=expected_version, tell=self.announce
         )
+        self.announce_schedule(found, saved)
         return job_view(saved)
 
     async def delete(self, job: str, *, expected_version: int) -> None:
         self.who.must("jobs:write")
         found = await self.find_job(job)
         await self.house.store.delete_job(found.id, now=self.house.now(), expected_version=expected_version)
+        self.announce_schedule(found)
 
     async def check(self, draft: JobDraft) -> builtins.list[Problem]:
         self.who.must("jobs:read")

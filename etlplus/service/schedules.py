@@ -65,6 +65,7 @@ class SchedulesFacet(Facet):
                 )
             except Stale:
                 continue  # somebody changed the job in between, which says nothing about pausing it
+            self.announce_schedule(saved)
             return job_view(saved)
 
 

@@ -1,5 +1,5 @@
 """
-Bells: how nodes on one store wake each other, without words. Who hears one looks into the store.
+Bells: how nodes on one store wake each other. None says more than where to look: who hears one looks into the store.
 
 What is done through a store pulls bells; they are kept until somebody rings them, so that many units of work in a short time
 ring once. A bell that is lost costs time and nothing else, since every node also looks of itself.
@@ -13,6 +13,7 @@ from enum import StrEnum
 
 import trio
 
+from etlplus.jobs.kinds import calls_function
 from etlplus.jobs.model import Run, RunState
 
 SOON_S = 1.0
@@ -23,7 +24,11 @@ class Bell(StrEnum):
     """What has happened, and who should look."""
 
     WORK = "work"
-    """Something can be claimed that could not be before: dispatchers."""
+    """Something can be claimed that could not be before, of either kind of runs: dispatchers."""
+    CALLS = "calls"
+    """The same, and it is runs that call functions of the program."""
+    PROCESSES = "processes"
+    """The same, and it is runs that need a process, as all others do."""
     ROOM = "room"
     """Slots under a limit are free: dispatchers whose runs wait for some."""
     PLANS = "plans"
@@ -37,6 +42,10 @@ class Bell(StrEnum):
 
 
 EVERYBODYS = frozenset(Bell) - {Bell.TEST}
+WORK_OF: dict[Bell, bool | None] = {Bell.WORK: None, Bell.CALLS: True, Bell.PROCESSES: False}
+"""The bells for work, and whether the runs of which each tells call functions; None: some may, and some may not."""
+AT_FIRST = EVERYBODYS - WORK_OF.keys() | {Bell.WORK}
+"""What is said to whoever begins to hear: all there is."""
 
 
 class Pulled:
@@ -58,11 +67,12 @@ class Pulled:
             self.pull(*bells)
 
     def take(self) -> frozenset[Bell]:
-        """What is to be rung now; whoever cannot do it pulls it again."""
+        """What is to be rung now, for both kinds of work one bell; whoever cannot do it pulls it again."""
         bells, self._bells = frozenset(self._bells), set()
         if bells:
             self._some = trio.Event()
-        return bells
+        works = bells & WORK_OF.keys()
+        return bells - works | {Bell.WORK} if len(works) > 1 else bells
 
     async def wait(self) -> None:
         """Return once there is something to be rung."""
@@ -71,7 +81,7 @@ class Pulled:
 
 def _bell_of(run: Run, soon: datetime) -> Bell | None:
     if run.state is RunState.QUEUED:
-        return Bell.WORK
+        return Bell.CALLS if calls_function(run.labels) else Bell.PROCESSES
     if run.state is RunState.SCHEDULED and run.run_at < soon:
         return Bell.PLANS
     if run.state is RunState.RUNNING and run.cancel_requested:

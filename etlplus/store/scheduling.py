@@ -90,7 +90,12 @@ def saved_over(present: Job, saved: Job, around: Around, new_id: Callable[[], st
 
 def concerns_schedule(entry: Entry) -> bool:
     """Whether a run of a schedule ends with this transition, so that others may go on or the job may be paused."""
-    return entry.run.cause == SCHEDULED and entry.run.state.is_final
+    return ends_turn(entry.run)
+
+
+def ends_turn(run: Run) -> bool:
+    """Whether others of its schedule may have waited for this run, and go on now."""
+    return run.cause == SCHEDULED and run.state.is_final
 
 
 def counts_failures(run: Run, job: Job) -> bool:

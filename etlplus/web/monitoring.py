@@ -16,7 +16,6 @@ import structlog
 import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection, WebSocketRequest
 
-from etlplus.actors.news import Snapshot
 from etlplus.errors import EtlplusError, Unauthenticated
 from etlplus.service.contract import Contract, Feed
 from etlplus.service.permissions import Principal
@@ -50,7 +49,7 @@ class Refused(msgspec.Struct, frozen=True, tag="error", tag_field="type"):
 
 
 class Subscribe(msgspec.Struct, frozen=True, tag="subscribe", tag_field="type", forbid_unknown_fields=True):
-    """Follow these topics instead of what was followed before: ``runs``, or ``run:ID``."""
+    """Follow these topics instead of what was followed before; see ``contract.Events``."""
 
     topics: tuple[str, ...] = ("runs",)
 
@@ -182,7 +181,7 @@ class _Watcher:
         try:
             async with AsyncExitStack() as stack:
                 feed = await stack.enter_async_context(self._service.events.watch(topics))
-                await self._send(_encode(Snapshot(feed.position, topics, feed.snapshot)))
+                await self._send(_encode(feed.snapshot))
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._forward, feed)
                     await self._changed.wait()

@@ -288,6 +288,35 @@ async def test_a_wake_for_one_kind_of_runs_is_one_claim(autojump_clock: MockCloc
         assert (await succeeded(store), claims) == (1, [False])
 
 
+async def test_a_bell_for_one_kind_of_runs_is_one_claim(autojump_clock: MockClock) -> None:
+    """Whoever hears that runs have come that call functions, or others, looks for those; for both if it was both."""
+    async with slow_house(calls_max=1) as (store, _, claims), trio.open_nursery() as nursery:
+        nursery.start_soon(store.hear, lambda bell: None)  # with two who hear, the staff hears what it rings itself
+        load, call = await a_job(store), await store.save_job(JobDraft(name="call", python="call"), now=virtual_now())
+        for jobs, found in (([load], [False]), ([call], [True]), ([load, call], [False, True])):
+            await trio.sleep(10)
+            claims.clear()
+            await store.enqueue([NewRun(job_id=job.id) for job in jobs], now=virtual_now())
+            await trio.sleep(10)
+            assert sorted(set(claims)) == found
+        assert await succeeded(store) == 4
+        nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("calls", [False, True])
+async def test_a_run_that_comes_due_is_one_claim(autojump_clock: MockClock, calls: bool) -> None:
+    """Of its kind."""
+    async with slow_house(slots=2, calls_max=2) as (store, _, claims):
+        draft = JobDraft(name="call", python="call") if calls else JobDraft(name="load", pipeline={})
+        job = await store.save_job(draft, now=virtual_now())
+        await trio.sleep(10)
+        claims.clear()
+        soon = virtual_now() + timedelta(seconds=0.5)
+        await store.enqueue([NewRun(job_id=job.id, run_at=soon)], now=virtual_now())
+        await trio.sleep(10)
+        assert (await succeeded(store), claims) == (1, [calls])
+
+
 async def test_room_that_was_wanted_is_filled_as_soon_as_it_is_made(autojump_clock: MockClock) -> None:
     """With more in the queue than slots, each end of a run makes room for the next, and nobody has to wake anybody."""
     async with slow_house(slots=2) as (store, system, _):

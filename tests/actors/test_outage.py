@@ -41,9 +41,11 @@ from etlplus.errors import StoreUnavailable
 from etlplus.jobs.kinds import CALLS
 from etlplus.jobs.model import JobDraft, NewRun, RunState
 from etlplus.jobs.outcome import Figures, Result, Succeeded
+from etlplus.jobs.schedules import IntervalSchedule
 from etlplus.jobs.views import RunView
 from etlplus.runtime import Crash, Name, System, Tell, Unhandled, open_system
 from etlplus.settings import Settings
+from etlplus.store.bells import Bell
 from etlplus.store.sqlite.body import SqliteStore, open_sqlite
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
@@ -84,12 +86,15 @@ async def works_a_while(work: Work, lease: Lease, reports: Reports) -> Result:
 
 
 class Fickle:
-    """The real store, except while it is ``away``, and that it ``loses`` so many answers to acknowledgements."""
+    """The real store, except while it is ``away``, that it ``loses`` so many answers to acknowledgements, and that rings end in
+    ``errors``, while there are any.
+    """
 
     def __init__(self, store: SqliteStore) -> None:
         self._store = store
         self.away = False
         self.refused = self.loses = 0
+        self.errors: list[Exception] = []
 
     def __getattr__(self, name: str) -> Any:
         call = getattr(self._store, name)
@@ -100,6 +105,8 @@ class Fickle:
             if self.away:
                 self.refused += 1
                 raise StoreUnavailable("away")
+            if name == "ring" and self.errors:
+                raise self.errors.pop()
             answer = await call(*args, **kwargs)
             if name == "acknowledge" and self.loses:
                 self.loses -= 1
@@ -184,6 +191,44 @@ async def test_an_end_whose_answer_was_lost_is_told_to_watchers(autojump_clock: 
                 states = [(await next_run(watcher)).state for _ in range(2)]
         assert (states, standing.stale_results) == ([RunState.RUNNING, RunState.SUCCEEDED], 0)
         assert ((await body.counts()).stale_results, (await body.run(run.id)).version) == (0, 3)
+
+
+async def test_a_run_that_goes_on_with_an_end_whose_answer_was_lost_is_told_to_watchers(
+    autojump_clock: MockClock,
+) -> None:
+    """It had waited for that end in its schedule: they hear that it is in the queue, and it begins at once."""
+    async with open_sqlite(None, Random(1)) as body:
+        store = Fickle(body)
+        draft = replace(drafts()[0], schedule=IntervalSchedule(every_s=3, overlap="queue_one"))
+        async with employed(store, []) as (system, _):
+            watcher = await system.ref(BROADCASTER).ask(Watch((ALL_RUNS,), 100))
+            await body.save_job(draft, now=virtual_now())
+            store.loses, seen = 1, dict[str, list[RunState]]()
+            with trio.fail_after(BACK_S):
+                while RunState.SUCCEEDED not in [states[-1] for states in list(seen.values())[1:]]:
+                    run = await next_run(watcher)
+                    seen.setdefault(run.id, []).append(run.state)
+        assert store.loses == 0
+        assert list(seen.values())[1] == [RunState.BLOCKED, RunState.QUEUED, RunState.RUNNING, RunState.SUCCEEDED]
+
+
+async def test_a_ring_that_fails_is_tried_again_whatever_it_says(autojump_clock: MockClock) -> None:
+    """An outage, or what nobody thought of: what was pulled is kept, heard in the end, and nobody crashes."""
+    crashes, heard = list[Crash](), list[Bell]()
+    async with open_sqlite(None, Random(1)) as body:
+        store = Fickle(body)
+        async with employed(store, crashes), trio.open_nursery() as nursery:
+            for _ in range(
+                2
+            ):  # where only one hears, nothing is rung but the test, and the staff gives up now and then
+                nursery.start_soon(body.hear, heard.append)
+            await trio.sleep(1)
+            heard.clear()
+            store.errors = [StoreUnavailable("away"), ValueError("odd"), KeyError("odd")]
+            store.pull(Bell.HEED)
+            await trio.sleep(BACK_S)
+            assert (heard.count(Bell.HEED), store.errors, crashes) == (2, [], [])
+            nursery.cancel_scope.cancel()
 
 
 async def next_run(watcher: Subscription) -> RunView:

@@ -33,7 +33,7 @@ class Watcher:
         self._news = aiter(feed)
         self.runs: dict[str, RunView] = {}
         self.versions: dict[str, list[int]] = {}
-        self._see(feed.snapshot)
+        self._see(feed.snapshot.runs)
 
     async def next(self, *kinds: type[Any]) -> Any:
         """The next piece of news of one of these kinds."""

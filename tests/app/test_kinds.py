@@ -38,7 +38,7 @@ async def opened(folder: Path, *functions: Any, calls_max: int = 500, drain_s: f
 async def ended(service: Service, run_id: str) -> Run:
     with trio.fail_after(END_WITHIN_S):
         async with service.events.watch((f"run:{run_id}",)) as feed:
-            if not feed.snapshot[0].finished:
+            if not feed.snapshot.runs[0].finished:
                 async for encoded in feed:
                     if b'"finished":true' in encoded or (await service.house.store.run(run_id)).state.is_final:
                         break

@@ -126,7 +126,7 @@ def test_several_mappings_may_be_taken_over(tmp_path):
     assert read_document(written(tmp_path, "x.yaml", text)).content["c"] == {"x": 1, "z": 3}
 
 
-def test_a_job_that_does_nothing_is_told_as_a_job(tmp_path: Path) -> None:
+def test_a_job_that_does_nothing_is_told_as_a_job(tmp_path) -> None:
     """Its fields are not those of a pipeline; what it lacks is what it does."""
     file = tmp_path / "idle.yaml"
     file.write_text("name: idle\npriority: 3\ncommnd: {argv: [x]}\n")

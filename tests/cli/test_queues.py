@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from pathlib import Path
 
@@ -53,3 +54,25 @@ def test_a_limit_has_slots_a_rate_or_both(shell: Shell) -> None:
         refused = shell("limits", "set", "crm", *wrong)
         assert refused.returncode == Exit.INVALID, refused.stderr
     assert "100/1m" in shell("limits", "set", "crm", "--rate", "quick").stderr
+
+
+def test_queues_can_be_followed_live(shell: Shell) -> None:
+    """How they stand, and then one line for each that changes, until interrupted; with --json, what the daemon told."""
+    shell.said("queues", "set", "live", "--slots", "2")
+    with shell.open("queues", "--follow") as plain, shell.open("queues", "list", "--follow", "--json") as machine:
+        assert plain.stdout is not None
+        assert machine.stdout is not None
+        said = [next(plain.stdout).split(maxsplit=2) for _ in range(2)]
+        assert [words[:2] for words in said] == [["default", "open"], ["live", "open"]]
+        assert said[1][2].strip() == "queued 0  scheduled 0  running 0 (up to 2 at once)"
+        snapshot = json.loads(next(machine.stdout))
+        assert (snapshot["type"], snapshot["topics"], snapshot["runs"]) == ("snapshot", ["queues"], [])
+        shell.said("queues", "pause", "live")
+        assert next(plain.stdout).split()[:2] == ["live", "paused"]
+        told = json.loads(next(machine.stdout))
+        assert (told["type"], [each["queue"]["mode"] for each in told["queues"]]) == ("queues", ["paused"])
+        shell.said("queues", "delete", "live")
+        assert next(plain.stdout).split() == ["live", "gone"]
+        for following in (plain, machine):
+            following.send_signal(signal.SIGINT)
+            assert following.wait(timeout=20) == Exit.INTERRUPTED

@@ -171,6 +171,31 @@ async def test_drop_oldest_makes_room_and_tells_the_asker_that_was_dropped(autoj
     assert (snapshot.dropped, snapshot.unaccounted) == (4, 0)
 
 
+async def test_a_put_waits_for_a_number_of_seconds_and_says_for_how_many(autojump_clock: MockClock) -> None:
+    """No longer than whoever asks its sender, and never for nan; what was not sent is counted as that."""
+    log: list[str] = []
+    heard: list[str] = []
+
+    async def put(me: Notebook) -> None:
+        try:
+            await me.ctx.ref(B).put(Note("x"), within=9)
+        except AskTimeout as error:
+            heard.append(str(error))
+
+    async with open_system(Supervisor(notebook(A, log), notebook(B, log, mailbox=Mailbox(1)))) as system:
+        ref = system.ref(B)
+        ref.tell(Do(nap(20)))
+        await trio.testing.wait_all_tasks_blocked()
+        ref.tell(Note("queued"))
+        with pytest.raises(ValueError, match="not for nan"):
+            await ref.put(Note("x"), within=float("nan"))
+        with pytest.raises(AskTimeout):
+            await system.ref(A).ask(Get(put), within=2)
+        await trio.sleep(1)
+        assert heard == ["no room in the mailbox of supervisor/b within 2 s"]
+        assert [each.unaccounted for each in system.tree().actors] == [0, 0]
+
+
 async def test_keep_latest_keeps_one_of_each_type_at_its_place(autojump_clock: MockClock) -> None:
     """A newer one takes the place of the older of its type, asks included; once handled, the next waits anew."""
     log: list[str] = []
@@ -206,6 +231,62 @@ async def test_what_is_dropped_across_a_crash_is_still_one_of_each_type(autojump
         ref.tell(Note("new"))
         await trio.sleep(2)
     assert log == ["start a", "start a", "new", "stop a"]
+
+
+async def test_keep_latest_keeps_one_of_those_that_waited_for_room(autojump_clock: MockClock) -> None:
+    """A put that finds room meets what came of its type meanwhile, be it told or put: the last to come is left."""
+    log: list[str] = []
+    async with open_system(Supervisor(notebook(A, log, mailbox=Mailbox(2, keep_latest)))) as system:
+        ref = system.ref(A)
+        ref.tell(Do(nap(1)))
+        await trio.testing.wait_all_tasks_blocked()
+        ref.tell(Do(nap(1)))
+        slow = ref.request(Slow(1))
+        async with trio.open_nursery() as nursery:
+            for text in ("first", "second"):
+                nursery.start_soon(ref.put, Note(text))
+                await trio.testing.wait_all_tasks_blocked()
+            full = system.tree().actors[0]
+            await trio.sleep(1)  # one message is taken out, and there is room for the first
+            await trio.testing.wait_all_tasks_blocked()
+            ref.tell(Note("told"))
+            room_for_one = system.tree().actors[0]
+        await slow
+        await trio.testing.wait_all_tasks_blocked()
+        snapshot = system.tree().actors[0]
+    assert (full.queued, full.unaccounted) == (4, 0)
+    assert (room_for_one.queued, room_for_one.dropped, room_for_one.unaccounted) == (3, 1, 0)
+    assert log == ["start a", "second", "stop a"]
+    assert (snapshot.dropped, snapshot.rejected, snapshot.queued, snapshot.unaccounted) == (2, 0, 0, 0)
+
+
+async def test_whoever_waits_for_room_among_the_latest_gives_up_or_is_refused(autojump_clock: MockClock) -> None:
+    """After a while, when cancelled, or when the actor stops; each is counted once."""
+    log: list[str] = []
+    async with open_system(Supervisor(notebook(A, log, mailbox=Mailbox(1, keep_latest), shutdown=60))) as system:
+        ref = system.ref(A)
+        ref.tell(Do(nap(20)))
+        await trio.testing.wait_all_tasks_blocked()
+        ref.tell(Do(nap(1)))
+        with pytest.raises(AskTimeout):
+            await ref.put(Note("late"), within=1)
+        with trio.move_on_after(1) as limit:
+            await ref.put(Note("cancelled"))
+        assert limit.cancelled_caught
+        assert system.tree().actors[0].rejected == 2
+        async with trio.open_nursery() as nursery:
+
+            async def put() -> None:
+                with pytest.raises(ActorStopped):
+                    await ref.put(Note("refused"), within=60)
+
+            nursery.start_soon(put)
+            await trio.testing.wait_all_tasks_blocked()
+            system.stop()
+        await ref.wait_stopped()
+        snapshot = system.tree().actors[0]
+    assert log == ["start a", "stop a"]
+    assert (snapshot.rejected, snapshot.queued, snapshot.unaccounted) == (3, 0, 0)
 
 
 async def test_timers_take_nobodys_place_in_the_mailbox(autojump_clock: MockClock) -> None:

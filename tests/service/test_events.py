@@ -49,7 +49,7 @@ async def test_news_that_had_no_room_become_a_snapshot(settings: Settings) -> No
             service.house.newsroom.tell(*[await service.house.store.run(run.id)] * (HERE_MAX + 1))
             told = await next_told(feed)
             assert isinstance(told, Snapshot)
-            assert ([each.id for each in told.runs], feed.snapshot) == ([run.id], told.runs)
+            assert ([each.id for each in told.runs], feed.snapshot) == ([run.id], told)
             await service.runs.cancel(run.id)
             assert (await next_told(feed)).run.state == "cancelled"
             assert not feed.lagged

@@ -102,6 +102,8 @@ async def schedule(store: Store) -> None:
             await told(store, claimed, BROKEN, seconds=seconds + 1)
     await store.tick(now=at(4000))
     assert await store.ticks(job.id)
+    assert (await store.scheduled())[0].ticks
+    assert await store.scheduled([job.id])
 
 
 async def lose_patience(store: Store) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
+import asyncpg
 import pytest
 import trio
 import trio.testing
@@ -15,16 +17,17 @@ from etlplus.jobs.letters import LetterFilter
 from etlplus.jobs.outcome import Failed, Returned, RunError
 from etlplus.jobs.queues import HOUSE, LimitDraft, LimitUse, QueueDraft, QueueMode
 from etlplus.jobs.schedules import IntervalSchedule
-from etlplus.store.bells import EVERYBODYS, Bell
+from etlplus.store.bells import AT_FIRST, WORK_OF, Bell
 from etlplus.store.contract import Store
 from etlplus.store.opening import open_store
 from etlplus.store.pooling import Pooling
-from etlplus.store.postgres.bridge import open_bridge
+from etlplus.store.postgres.bridge import Bridge, open_bridge
 from etlplus.testing.stores import DONE, NOW, a_claim, a_job, a_worker, at, some_runs, told
 
 HANG_S = 20.0
 """Far more than anything here takes."""
 WORK, ROOM = frozenset({Bell.WORK}), frozenset({Bell.ROOM})
+CALLS, PROCESSES = frozenset({Bell.CALLS}), frozenset({Bell.PROCESSES})
 PLANS, HEED = frozenset({Bell.PLANS}), frozenset({Bell.HEED})
 NOTHING: frozenset[Bell] = frozenset()
 
@@ -36,21 +39,33 @@ async def test_runs_that_come_into_a_queue_ring_for_work(store: Store) -> None:
     await a_worker(store, "lost", expires_s=30)
     await some_runs(store, job, 50)
     await some_runs(store, job, 50)
-    assert await store.ring() == WORK
+    assert await store.ring() == PROCESSES
     assert await store.ring() == NOTHING
     (claimed,) = await a_claim(store)
     await told(store, claimed, Returned("drain"))
-    assert await store.ring() == WORK
+    assert await store.ring() == PROCESSES
     (broken, lost) = await a_claim(store, limit=2)
     await told(store, broken, Failed(RunError("x", "x")))
     assert await store.ring() == NOTHING
     await store.replay(LetterFilter(), now=at(2))
-    assert await store.ring() == WORK
+    assert await store.ring() == PROCESSES
     await store.rescue(now=at(2), dead=[lost.run.worker_id or ""])
     assert await store.ring() == WORK
     await some_runs(store, job, run_at=at(60))
     assert await store.ring() == NOTHING
     await store.tick(now=at(61))
+    assert await store.ring() == PROCESSES
+
+
+async def test_a_ring_for_work_says_of_which_kind_the_runs_are(store: Store) -> None:
+    """Those that call functions, the others, or some of each; then it is one ring, as when nobody knows."""
+    load, call = await a_job(store), await a_job(store, name="call", pipeline=None, python="call")
+    for jobs, rung in (([load], PROCESSES), ([call], CALLS), ([load, call], WORK), ([call, load], WORK)):
+        for job in jobs:
+            await some_runs(store, job)
+        assert await store.ring() == rung
+    await some_runs(store, call)
+    store.pull(Bell.WORK)
     assert await store.ring() == WORK
 
 
@@ -61,14 +76,16 @@ async def test_a_run_that_waited_its_turn_rings_for_work(store: Store) -> None:
     (second,) = await store.tick(now=at(120))
     await store.ring()
     cancelled, released = await store.cancel(first.id, now=at(121))
-    assert (cancelled.id, released.id, await store.ring()) == (first.id, second.id, WORK)
+    assert (cancelled.id, released.id, await store.ring()) == (first.id, second.id, PROCESSES)
     await a_worker(store, expires_s=600)
     (claimed,) = await a_claim(store, seconds=122)
     (third,) = await store.tick(now=at(180))
     await store.ring()
     settled = await told(store, claimed, DONE, seconds=183)
     assert settled.released is not None
-    assert (settled.released.id, await store.ring()) == (third.id, WORK)
+    assert (settled.released.id, await store.ring()) == (third.id, PROCESSES)
+    again = await told(store, claimed, DONE, seconds=184)
+    assert (again.released, await store.ring()) == (settled.released, PROCESSES | ROOM), "no answer, perhaps"
 
 
 async def test_slots_that_become_free_ring_for_whoever_waits_for_one(store: Store) -> None:
@@ -156,7 +173,7 @@ async def hearing(store: Store) -> AsyncGenerator[Ear]:
     ear = Ear()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(store.hear, ear)
-        await ear.wait_for(max(EVERYBODYS))
+        await ear.wait_for(max(AT_FIRST))
         yield ear
         nursery.cancel_scope.cancel()
 
@@ -203,8 +220,50 @@ async def test_a_node_hears_what_others_ring_and_not_itself(new_database: Callab
             assert first.bells == []
 
 
+OLD_RING = "SELECT pg_notify(channel, '') FROM unnest($1::text[]) AS channel"
+"""How nodes ring that know of one kind of work only."""
+
+
+async def test_nodes_of_the_version_before_hear_and_are_heard(new_database: Callable[[], str]) -> None:
+    """They know one bell for work, without words: they hear it whatever is said beside it, and when they ring it, or somebody
+    says what nobody here knows, runs of both kinds may have come.
+    """
+    address = new_database()
+    async with open_store(address) as store, open_bridge(address, "etlplus") as old, hearing(store) as ear:
+        await old.run(lambda db: db.execute(OLD_RING, ["etlplus_work"]))
+        assert await ear.wait_for(Bell.WORK) == [Bell.WORK]
+        await old.run(lambda db: db.execute("SELECT pg_notify('etlplus_work', 'dreams')"))
+        assert await ear.wait_for(Bell.WORK) == [Bell.WORK]
+        heard = Ear()
+        async with trio.open_nursery() as nursery:
+            await nursery.start(hear_as_before, old, address, heard)
+            for bell in WORK_OF:
+                store.pull(bell)
+                await store.ring()
+                assert await heard.wait_for(Bell.WORK) == [Bell.WORK]
+            nursery.cancel_scope.cancel()
+
+
+async def hear_as_before(bridge: Bridge, address: str, ear: Ear, task_status: trio.TaskStatus[None]) -> None:
+    """What a node of the version before hears on the channel for work."""
+
+    async def listen() -> None:
+        db = await asyncpg.connect(address)
+        try:
+            await db.add_listener("etlplus_work", lambda *_: ear(Bell.WORK))
+            ear(Bell.TEST)
+            await asyncio.Event().wait()
+        finally:
+            db.terminate()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(bridge.stay, listen)
+        await ear.wait_for(Bell.TEST)
+        task_status.started()
+
+
 async def test_who_is_alone_rings_for_nobody(new_database: Callable[[], str]) -> None:
-    """But for its own test; from the first beat that finds company on, everything is heard."""
+    """But for its own test; from the first beat that finds company on, everything is heard, also what was rung before."""
     address = new_database()
     async with open_store(address) as one, open_store(address) as two, hearing(one) as own, hearing(two) as ear:
         await a_worker(one, "one")
@@ -215,9 +274,32 @@ async def test_who_is_alone_rings_for_nobody(new_database: Callable[[], str]) ->
         assert await own.wait_for(Bell.TEST) == [Bell.TEST]
         await a_worker(two, "two")
         assert (await one.beat("one", now=NOW, expires_at=at(20))).company
+        assert await one.ring() == WORK
+        await ear.wait_for(Bell.WORK)
         one.pull(Bell.PLANS)
         await one.ring()
         assert await ear.wait_for(Bell.PLANS) == [Bell.PLANS]
+
+
+async def test_what_was_rung_for_nobody_is_rung_when_somebody_is_there(new_database: Callable[[], str]) -> None:
+    """Between the moment in which another joins and that in which the one who was alone learns of it, nothing gets lost; and it
+    is rung once.
+    """
+    address = new_database()
+    async with open_store(address) as one, open_store(address) as two, hearing(two) as ear:
+        job = await a_job(one)
+        await a_worker(one, "one")
+        await one.beat("one", now=NOW, expires_at=at(20))
+        await a_worker(two, "two")
+        await some_runs(one, job)
+        assert await one.ring() == PROCESSES
+        await one.beat("one", now=NOW, expires_at=at(20))
+        with trio.fail_after(HANG_S):
+            await one.wait_pulled()
+        assert await one.ring() == PROCESSES
+        assert await ear.wait_for(Bell.PROCESSES) == [Bell.PROCESSES]
+        await one.beat("one", now=NOW, expires_at=at(20))
+        assert await one.ring() == NOTHING
 
 
 async def test_hearing_ends_when_its_connection_is_cut(new_database: Callable[[], str]) -> None:
@@ -227,7 +309,7 @@ async def test_hearing_ends_when_its_connection_is_cut(new_database: Callable[[]
         ear = Ear()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(raises_unavailable, store.hear, ear)
-            await ear.wait_for(max(EVERYBODYS))
+            await ear.wait_for(max(AT_FIRST))
             await outside.run(lambda db: db.execute(CUT_LISTENERS))
         async with hearing(store) as ear:
             store.pull(Bell.TEST)
@@ -251,11 +333,11 @@ async def test_after_a_bell_a_claim_looks_past_nothing(new_database: Callable[[]
         async with hearing(two) as ear:
             await some_runs(one, job, seconds=5)
             await one.ring()
-            await ear.wait_for(Bell.WORK)
+            await ear.wait_for(Bell.PROCESSES)
             assert len(await a_claim(two, seconds=5)) == 1
             await some_runs(one, job, seconds=1)
             await one.ring()
-            await ear.wait_for(Bell.WORK)
+            await ear.wait_for(Bell.PROCESSES)
             assert len(await a_claim(two, seconds=5.1)) == 1
 
 

@@ -9,10 +9,10 @@ import trio
 
 from etlplus.jobs.model import Job, NewRun
 from etlplus.jobs.queues import HOUSE, LimitDraft, LimitUse, QueueDraft
-from etlplus.store.contract import Store
+from etlplus.store.contract import Outcome, Store
 from etlplus.store.opening import open_store
 from etlplus.store.postgres.bridge import Bridge, Db, open_bridge
-from etlplus.testing.stores import NOW, a_job, a_worker, some_runs
+from etlplus.testing.stores import DONE, NOW, a_claim, a_job, a_worker, some_runs
 
 HANG_S = 30.0
 SLOT = "SELECT FROM limit_slot WHERE key = 'customer/1' FOR UPDATE"
@@ -92,6 +92,33 @@ async def test_who_finds_free_slots_locked_looks_again_soon(new_database: Callab
         assert some.next_at is not None
         rest = await store.claim("w", limit=9, now=some.next_at)
         assert (len(rest.claimed), rest.next_at) == (1, None)
+
+
+@pytest.mark.slow
+async def test_who_hands_slots_over_waits_for_no_rescue(new_database: Callable[[], str]) -> None:
+    """A rescue has locked the worker and wants its lines, which end here: the outcomes are settled, and nothing is taken."""
+    address = new_database()
+    async with open_store(address) as store, open_bridge(address, "etlplus") as other:
+        await store.save_limit(LimitDraft(name=HOUSE, slots=1), now=NOW)
+        await a_worker(store)
+        await some_runs(store, await a_job(store), 2)
+        (held,) = await a_claim(store)
+        outcome = Outcome(run_id=held.run.id, attempt=held.run.attempt, worker_id="w", result=DONE)
+        locked, handed = trio.Event(), trio.Event()
+
+        async def rescue(db: Db) -> None:
+            await db.execute("SELECT FROM worker FOR UPDATE")
+            locked.set()
+            while not handed.is_set():
+                await db.execute("SELECT pg_sleep(0.01)")
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(in_a_unit, other, rescue)
+            await locked.wait()
+            with trio.fail_after(HANG_S):
+                answer = await store.hand_over([outcome], worker_id="w", limit=1, now=NOW)
+            handed.set()
+        assert ([each.applied for each in answer.settled], answer.taken.claimed) == ([True], [])
 
 
 @pytest.mark.slow

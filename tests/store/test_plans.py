@@ -50,17 +50,22 @@ ONE = ["0000001"]
 KEYS = [f"k/{number}" for number in range(1, 65)]
 LANES = list(range(4, 68))
 MARKS = [[1, 2, 3], [BOTTOM[0]] * 3, [BOTTOM[1]] * 3]
+END = [ONE, [1], [1], ["failed"], [3], ["{}"], ["[]"], [None], ["x"]]
 HOT: dict[str, tuple[str, list[Any], Lane, int]] = {
     "claim": (claims.TAKE, ["w", NOW, [1], [200], [BOTTOM[0]], [BOTTOM[1]], [False]], Lane.CLAIM, 5000),
     "heads": (claims.CANDIDATES, [[1, 2], [200, 200], [BOTTOM[0]] * 2, [BOTTOM[1]] * 2], Lane.CLAIM, 200),
     "look": (claims.LOOK_AND_TAKE, ["w", at(600), 64, False, *MARKS, 200], Lane.CLAIM, 200),
     "look and take": (claims.LOOK_AND_TAKE, ["w", NOW, 64, True, *MARKS, 50], Lane.CLAIM, 2500),
+    "look at one kind": (claims.LANES, ["w", at(600), 64, True, *MARKS], Lane.CLAIM, 50),
     "turn": (claims.TURN_LANES, [LANES, [None] * 64, NOW], Lane.CLAIM, 2000),
     "slots": (claims.LOCK_SLOTS, [["k1"], [10], 200], Lane.CLAIM, 200),
     "buckets": (claims.LOCK_BUCKETS, [KEYS], Lane.CLAIM, 500),
     "tokens": (claims.SET_BUCKETS, [KEYS, ["k"] * 64, ["{}"] * 64, [1] * 64, [NOW] * 64, [NOW] * 64], Lane.CLAIM, 1000),
+    "next due": (schedules.NEXT_DUE, [200], Lane.GENERAL, 500),
+    "some schedules": (schedules.SCHEDULED_JOBS, [["j1", "j2"], 200], Lane.GENERAL, 100),
     "schedules": (schedules.JOBS_DUE, [at(60), 500], Lane.GENERAL, 500),
-    "finish": (runs.FINISH, [ONE, [1], [1], ["failed"], [3], ["{}"], ["[]"], [None], ["x"], NOW, 1], Lane.SETTLE, 200),
+    "finish": (runs.FINISH, [NOW, *END, 1], Lane.SETTLE, 200),
+    "hand over": (claims.HAND_OVER, ["w", NOW, True, 50, *MARKS, *END, 1], Lane.SETTLE, 200),
     "free": (runs.FREE_SLOTS, [["r7", "r8"]], Lane.SETTLE, 100),
     "held": (claims.HELD_RUNS, [ONE], Lane.SETTLE, 100),
     "held by workers": (claims.HELD_BY_WORKERS, [["w4"], 500], Lane.GENERAL, 2000),
@@ -71,7 +76,8 @@ HOT: dict[str, tuple[str, list[Any], Lane, int]] = {
 }
 """Statement, values, connection, and how many pages it may touch."""
 BIG = ("run_live", "limit_slot", "limit_bucket", "lane", "job")
-WALK = "SELECT count(*) FROM run_live WHERE doc::text <> $1"
+Call = tuple[str, list[Any], Lane]
+WALK: Call = ("SELECT count(*) FROM run_live WHERE doc::text <> $1", [""], Lane.GENERAL)
 """The yardstick: one look at every run."""
 SHARE_MAX = 0.15
 ROUNDS_MIN = 3
@@ -115,20 +121,22 @@ async def explained(bridge: Bridge, name: str) -> dict[str, Any]:
     return (await carried_out(bridge, statement, values, lane))["Plan"]
 
 
-async def slow_ones(bridge: Bridge, statements: dict[str, tuple[str, list[Any], Lane]]) -> dict[str, float]:
+async def slow_ones(
+    bridge: Bridge, statements: dict[str, Call], yardstick: Call = WALK, share_max: float = SHARE_MAX
+) -> dict[str, float]:
     """
-    Those that take more than their share of a walk, each with the share that it takes.
+    Those that take more than their share of the yardstick's time, each with the share that it takes.
 
-    The walk and the statements take turns, and the best time of each counts: another's load can only add to a time.
+    The yardstick and the statements take turns, and the best time of each counts: another's load can only add to a time.
     Whatever seems slow is therefore tried again, until it is found quick or its rounds are over.
     """
-    best_ms = dict.fromkeys([WALK, *statements], inf)
+    best_ms = dict.fromkeys(["", *statements], inf)
     slow = dict.fromkeys(statements, inf)
     for number in range(1, ROUNDS_MAX + 1):
-        for name, call in {WALK: (WALK, [""], Lane.GENERAL), **{name: statements[name] for name in slow}}.items():
+        for name, call in {"": yardstick, **{name: statements[name] for name in slow}}.items():
             best_ms[name] = min(best_ms[name], (await carried_out(bridge, *call))["Execution Time"])
-        shares = {name: best_ms[name] / best_ms[WALK] for name in slow}
-        slow = {name: share for name, share in shares.items() if share > SHARE_MAX or number < ROUNDS_MIN}
+        shares = {name: best_ms[name] / best_ms[""] for name in slow}
+        slow = {name: share for name, share in shares.items() if share > share_max or number < ROUNDS_MIN}
     return slow
 
 

@@ -30,6 +30,7 @@ from etlplus.store.postgres.bridge import Db, open_bridge
 from etlplus.store.postgres.definitions import Definitions as PostgresDefinitions
 from etlplus.store.sqlite import cancelling as sqlite_cancelling
 from etlplus.store.sqlite import ledger as sqlite_ledger
+from etlplus.store.sqlite import repeats as sqlite_repeats
 from etlplus.store.sqlite import schema as sqlite_schema
 from etlplus.store.sqlite import ticking as sqlite_ticking
 from etlplus.store.sqlite import turns as sqlite_turns
@@ -560,6 +561,7 @@ LOOKS = (
     sqlite_ticking.UNFINISHED,
     sqlite_ticking.HINT,
     sqlite_turns.NEXT_IN_TURN,
+    sqlite_repeats.IN_TURN,
     sqlite_cancelling.OF_SCHEDULE,
 )
 

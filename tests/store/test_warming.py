@@ -15,7 +15,11 @@ from etlplus.store.postgres.sql import claims, runs
 from etlplus.testing.stores import a_claim, a_job, a_worker, some_runs
 
 PREPARED = "SELECT statement FROM pg_prepared_statements"
-HOT = {Lane.GENERAL: {runs.PUT_PLAIN_RUNS}, Lane.CLAIM: {claims.LOOK_AND_TAKE}, Lane.SETTLE: {runs.FINISH}}
+HOT = {
+    Lane.GENERAL: {runs.PUT_PLAIN_RUNS},
+    Lane.CLAIM: {claims.LOOK_AND_TAKE},
+    Lane.SETTLE: {runs.FINISH, claims.HAND_OVER},
+}
 
 
 @pytest.mark.parametrize("lane", HOT)

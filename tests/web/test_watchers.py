@@ -242,3 +242,39 @@ async def test_a_listener_that_crashes_starts_again_on_the_same_socket(
         assert (await house.http.get("/api/health")).status_code == 200
         assert (await asked(socket, type="ping"))["type"] == "pong"
     assert calls == 4 + 2
+
+
+BOARDS = {"queues": ["queues", "limits"], "schedules": ["schedules"], "workers": ["workers"]}
+
+
+@pytest.mark.parametrize("topic", BOARDS)
+async def test_boards_are_watched_like_runs(house: House, topic: str) -> None:
+    """A snapshot of what was asked for and of nothing else, then what changes."""
+    async with watching(house) as socket:
+        snapshot = await asked(socket, type="subscribe", topics=[topic])
+        assert snapshot["type"] == "snapshot"
+        assert [name for board in BOARDS.values() for name in board if name in snapshot] == BOARDS[topic]
+        if topic == "queues":
+            await house.service.queues.pause("default")
+            told = await heard(socket)
+            assert [each["queue"]["mode"] for each in told["queues"]] == ["paused"]
+            assert told["n"] > snapshot["n"]
+
+
+@pytest.mark.parametrize(
+    ("topic", "needed"), [("queues", "queues:read"), ("schedules", "jobs:read"), ("workers", "system:read")]
+)
+async def test_a_board_is_shown_to_those_who_may_read_it(
+    house: House, monkeypatch: pytest.MonkeyPatch, topic: str, needed: str
+) -> None:
+    """Others are told what they lack, and the connection goes on."""
+
+    async def authenticate(self: object, token: str) -> Principal:
+        return Principal("m", "meter", "meter", frozenset({"runs:read"}))
+
+    monkeypatch.setattr("etlplus.service.identity.IdentityFacet.authenticate", authenticate)
+    async with watching(house) as socket:
+        refused = await asked(socket, type="subscribe", topics=["runs", topic])
+        assert (refused["type"], refused["code"]) == ("error", "forbidden")
+        assert needed in refused["detail"]
+        assert (await asked(socket, type="subscribe", topics=["runs"]))["type"] == "snapshot"

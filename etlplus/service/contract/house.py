@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
+from etlplus.actors.news import Snapshot
 from etlplus.jobs.receipts import Answer, Once, Receipt
-from etlplus.jobs.views import RunView
 from etlplus.service.permissions import Principal
 from etlplus.service.views import Grant, HealthView, StatusView, UserView
 
@@ -74,8 +74,9 @@ class Feed(Protocol):
     """A watcher's end: a snapshot, then every later event as it happens, already encoded as JSON bytes.
 
     Each event carries its position and, for runs, the run's version: drop an event whose version is not larger than the one
-    you hold. When events were missed before they could be told, a ``snapshot`` comes in their place, as at the beginning: it
-    replaces what you hold. A watcher that falls ``capacity`` events behind is let go: iteration ends and ``lagged`` is True.
+    you hold. Of queues, schedules and workers, whatever comes later is newer. When events were missed before they could be
+    told, a ``snapshot`` comes in their place, as at the beginning: it replaces what you hold. A watcher that falls ``capacity``
+    events behind is let go: iteration ends and ``lagged`` is True.
     """
 
     @property
@@ -85,7 +86,7 @@ class Feed(Protocol):
     @property
     def position(self) -> int: ...
     @property
-    def snapshot(self) -> list[RunView]: ...
+    def snapshot(self) -> Snapshot: ...
     @property
     def lagged(self) -> bool: ...
 
@@ -96,5 +97,7 @@ class Events(Protocol):
     """News as it happens."""
 
     def watch(self, topics: tuple[str, ...] = ("runs",), *, capacity: int = 256) -> AbstractAsyncContextManager[Feed]:
-        """Follow topics: ``runs`` (all), ``run:ID`` (one) or ``log:ID`` (what its attempts write). (runs:read)"""
+        """Follow topics: ``runs`` (all), ``run:ID`` (one), ``log:ID`` (what its attempts write; also logs:read), ``queues``
+        (with the limits; also queues:read), ``schedules`` (also jobs:read) or ``workers`` (also system:read). (runs:read)
+        """
         ...

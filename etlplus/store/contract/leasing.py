@@ -4,7 +4,7 @@ The lease half: what workers do.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -15,6 +15,7 @@ from etlplus.jobs.model import (
 )
 from etlplus.store.contract.records import (
     Beat,
+    HandedOver,
     Hint,
     Outcome,
     Settled,
@@ -75,6 +76,19 @@ class LeaseStore(Protocol):
         """
         ...
 
+    async def hand_over(
+        self, outcomes: Sequence[Outcome], *, worker_id: str, limit: int, now: datetime, calls: bool = False
+    ) -> HandedOver:
+        """Acknowledge, and in the same unit claim for the slots that this frees, up to ``limit`` runs: they pass from one run
+        to the next without being free in between.
+
+        Only if that wrongs nobody, since no other run waits for them: those that wait are in one lane, without a limit key or a
+        rate. A store may hand over less than a claim would take, and a worker without a lease gets nothing; what is free
+        afterwards is told as ``freed``. A store may also settle the first of many only, so that their heirs are carried while
+        it settles the others: those that are not answered are to be told again.
+        """
+        ...
+
     async def rescue(self, *, now: datetime, dead: Sequence[str] = (), limit: int = 500) -> list[Run]:
         """Take the runs of lost workers back: those known to be ``dead``, or if none is named, those whose lease is over at
         ``now``. After an outage every lease looks old, so who knows of some that are dead must not harm the others.
@@ -90,13 +104,15 @@ class LeaseStore(Protocol):
         """Forget a worker that stops in order; what it still holds goes back to the queue at once, uncounted."""
         ...
 
-    async def tick(self, *, now: datetime, limit: int = 500) -> list[Run]:
+    async def tick(
+        self, *, now: datetime, limit: int = 500, tell: Callable[[Sequence[str]], None] | None = None
+    ) -> list[Run]:
         """Do what is due: scheduled runs become queued, those that have waited too long fail, schedules are decided.
 
         What each schedule does is what ``etlplus.jobs.schedule.decide`` says: runs that are made or cancelled, lines in the
         tick ledger, and the next time, in one unit. Of any number of nodes ticking at once, one decides about a nominal time.
         At most ``limit`` schedules and waiting runs are looked at; ``queued_hint`` tells whether more is due. A job that cannot
-        be read is set aside, and holds up no other.
+        be read is set aside, and holds up no other. ``tell`` is called with the ids of the jobs whose schedules were decided.
         """
         ...
 

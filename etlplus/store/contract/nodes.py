@@ -31,8 +31,8 @@ class NodeStore(Protocol):
 
     async def ring(self) -> frozenset[Bell]:
         """Ring what was pulled, each bell once, for every node that hears; answers what that was. A node does not hear its
-        own bells, but for the test. While the last beat of its worker was answered without company, there is nobody to hear
-        the others, and they need not be rung.
+        own bells, but for the test. While the last beat of its worker was answered without company, nobody is known to hear
+        the others, and they need not be rung before one is answered with company.
 
         Raises:
             StoreUnavailable: nobody heard; what was pulled is kept for the next time.
@@ -40,7 +40,7 @@ class NodeStore(Protocol):
         ...
 
     async def hear(self, heard: Callable[[Bell], None]) -> None:
-        """Call ``heard`` for every bell, until cancelled. It begins with every bell there is but the test, as soon as none
+        """Call ``heard`` for every bell, until cancelled. It begins with all that there may be to look at, as soon as none
         can be missed any more: nobody knows what was rung before.
 
         Raises:

@@ -4,6 +4,7 @@ The read half: what people and programs look at.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -24,6 +25,7 @@ from etlplus.jobs.ticks import Tick
 from etlplus.store.contract.records import (
     Counts,
     RunFilter,
+    Scheduled,
 )
 
 
@@ -93,6 +95,12 @@ class ReadStore(Protocol):
     async def ticks(self, job_id: str, *, limit: int = 100, after: tuple[datetime, str] | None = None) -> list[Tick]:
         """A page of the tick ledger of a job, newest nominal time first; empty for an unknown job. ``after`` are the
         ``nominal_at`` and the ``outcome`` of the last line seen.
+        """
+        ...
+
+    async def scheduled(self, job_ids: Sequence[str] | None = None, *, limit: int = 200) -> list[Scheduled]:
+        """Jobs that have a schedule, or one that cannot be used: those of these ids; or if none are given, those due next,
+        in order, and then those that are not due, by name. Each comes with the last few lines of its ledger.
         """
         ...
 

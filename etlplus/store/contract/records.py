@@ -15,6 +15,7 @@ from etlplus.jobs.model import (
     RunState,
 )
 from etlplus.jobs.outcome import Result
+from etlplus.jobs.ticks import Tick
 
 
 class RunFilter(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,6 +35,13 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     jobs: int
     workers: int
     stale_results: int
+
+
+class Scheduled(msgspec.Struct, frozen=True):
+    """A job with a schedule, and the newest lines of its ledger, the newest first."""
+
+    job: Job
+    ticks: Sequence[Tick]
 
 
 class Claimed(msgspec.Struct, frozen=True, gc=False):
@@ -69,7 +77,7 @@ class Settled(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What became of an outcome. Not ``applied``: a stale result; then ``run`` is None and nothing was changed.
 
     ``released`` is a run that had waited for this one and goes on now. ``freed``: slots under a limit are free now. Of an outcome
-    that is told again ``run`` is as it is by now, and slots may have become free.
+    that is told again ``run`` is as it is by now, ``released`` may have waited for it, and slots may have become free.
     """
 
     run_id: str
@@ -78,6 +86,13 @@ class Settled(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     run: Run | None = None
     released: Run | None = None
     freed: bool = False
+
+
+class HandedOver(msgspec.Struct, frozen=True):
+    """What became of the first outcomes, in order, and which runs got the slots that they held."""
+
+    settled: list[Settled]
+    taken: Taken
 
 
 class Beat(msgspec.Struct, frozen=True):

@@ -24,20 +24,23 @@ from etlplus.jobs.queues import Limit, LimitDraft, Queue, QueueCounts, QueueDraf
 from etlplus.jobs.receipts import Answer, Once, Receipt
 from etlplus.jobs.retention import Keep, Tidied
 from etlplus.jobs.ticks import Tick
-from etlplus.store.bells import Bell, Pulled
+from etlplus.store.bells import WORK_OF, Bell, Pulled
 from etlplus.store.contract import (
     Beat,
     Bulletin,
     Bulletins,
     Counts,
+    HandedOver,
     Hint,
     Horizon,
     Outcome,
     RunFilter,
+    Scheduled,
     Settled,
     Statistics,
     Taken,
 )
+from etlplus.store.kept import Kept
 from etlplus.store.pooling import LaneFigures, Pooling
 from etlplus.store.postgres import (
     accounts,
@@ -60,7 +63,7 @@ from etlplus.store.postgres import (
     working,
 )
 from etlplus.store.postgres.bridge import Bridge, Db, Lane, Unit, open_bridge
-from etlplus.store.postgres.claiming import Claims
+from etlplus.store.postgres.claiming import Claims, Wish
 from etlplus.store.postgres.gathering import Gathering
 from etlplus.store.postgres.listening import Bells
 from etlplus.store.postgres.marks import Marks
@@ -79,13 +82,14 @@ class PostgresStore:
 
     def __init__(self, bridge: Bridge, rng: Random, bells: Bells) -> None:
         self._bridge = bridge
-        self._bells, self._pulled, self._alone = bells, Pulled(), False
+        self._bells, self._pulled = bells, Pulled()
+        self._alone, self._unheard = False, set[Bell]()
         self._ids, self._shard = Ids(rng), rng.randrange(SHARDS)
         self._marks = Marks()
         self._known = definitions.Definitions()
         self._gathering = Gathering(bridge, self._ids, self._stirred)
         self._claims = Claims(bridge, self._known, self._marks)
-        self._settlements = Settlements(bridge, self._known, rng, self._shard)
+        self._settlements = Settlements(bridge, self._known, self._claims, rng, self._shard)
         self._once: Once | None = None
 
     def once(self, request: Once) -> PostgresStore:
@@ -254,6 +258,9 @@ class PostgresStore:
     async def ticks(self, job_id: str, *, limit: int = 100, after: tuple[datetime, str] | None = None) -> list[Tick]:
         return await self._look(lambda db: ledger.ticks(db, job_id, limit, after))
 
+    async def scheduled(self, job_ids: Sequence[str] | None = None, *, limit: int = 200) -> list[Scheduled]:
+        return await self._look(lambda db: ledger.scheduled(db, job_ids, limit))
+
     async def queues(self) -> list[QueueCounts]:
         return await self._look(queues.queues)
 
@@ -273,18 +280,28 @@ class PostgresStore:
         return await self._bridge.run(lambda db: db.fetchval(sql.TIME), Lane.BEAT, atomic=False)
 
     async def join(self, worker: Worker, *, now: datetime) -> None:
-        self._alone = False
+        self._meet(company=True)
         await self._bridge.run(lambda db: working.join(db, worker), Lane.BEAT, atomic=False)
 
     async def beat(self, worker_id: str, *, now: datetime, expires_at: datetime, attends: bool = False) -> Beat:
         answer = await self._bridge.run(
             lambda db: working.beat(db, worker_id, now, expires_at, attends), Lane.BEAT, atomic=False
         )
-        self._alone = answer.alive and not answer.company
+        self._meet(company=answer.company or not answer.alive)
         return answer
 
+    def _meet(self, *, company: bool) -> None:
+        """Learn whether there are others. They may have begun to hear before that, so they are rung what was rung for nobody."""
+        self._alone = not company
+        if company and self._unheard:
+            self._pulled.pull(*self._unheard)
+            self._unheard.clear()
+
     async def claim(self, worker_id: str, *, limit: int, now: datetime, calls: bool = False) -> Taken:
-        taken, lines = await self._claims.claim(worker_id, limit, now, calls)
+        return await self._whole(*await self._claims.claim(worker_id, limit, now, calls), now)
+
+    async def _whole(self, taken: Taken, lines: list[Kept], now: datetime) -> Taken:
+        """What of it can be carried out, remembered; the rest is set aside."""
         if not all(each.job.is_whole for each in taken.claimed):
             set_aside = partial(aside.set_aside, taken=taken, lines=lines, now=now)
             taken, lines = await self._bridge.run(set_aside, Lane.CLAIM)
@@ -301,10 +318,22 @@ class PostgresStore:
 
     async def acknowledge(self, outcomes: Sequence[Outcome], *, now: datetime) -> list[Settled]:
         settled = await self._settlements.acknowledge(outcomes, now)
+        self._settled(settled, now)
+        return settled
+
+    async def hand_over(
+        self, outcomes: Sequence[Outcome], *, worker_id: str, limit: int, now: datetime, calls: bool = False
+    ) -> HandedOver:
+        settled, haul = await self._settlements.hand_over(outcomes, Wish(worker_id, limit, calls), now)
+        self._settled(settled, now)
+        if haul is None:
+            return HandedOver(settled, Taken([]))
+        return HandedOver(settled, await self._whole(Taken(haul.claimed), haul.lines, now))
+
+    def _settled(self, settled: Sequence[Settled], now: datetime) -> None:
         self._stirred([run for each in settled for run in (each.run, each.released) if run is not None], now)
         if any(each.freed for each in settled):
             self._pulled.pull(Bell.ROOM)
-        return settled
 
     async def rescue(self, *, now: datetime, dead: Sequence[str] = (), limit: int = 500) -> list[Run]:
         rescued = await self._bridge.run(lambda db: self._settlements.rescue(db, now, dead, limit))
@@ -319,9 +348,15 @@ class PostgresStore:
         await self.ring()  # whoever leaves has nobody to ring later
         return returned
 
-    async def tick(self, *, now: datetime, limit: int = 500) -> list[Run]:
-        due = await self._bridge.run(lambda db: ticking.tick(db, self._known, self._ids, now, limit, self._shard))
+    async def tick(
+        self, *, now: datetime, limit: int = 500, tell: Callable[[Sequence[str]], None] | None = None
+    ) -> list[Run]:
+        due, decided = await self._bridge.run(
+            lambda db: ticking.tick(db, self._known, self._ids, now, limit, self._shard)
+        )
         self._stirred(due, now)
+        if tell is not None:
+            tell(decided)
         return due
 
     async def queued_hint(self) -> Hint:
@@ -335,8 +370,10 @@ class PostgresStore:
 
     async def ring(self) -> frozenset[Bell]:
         bells = self._pulled.take()
+        heard = bells & {Bell.TEST} if self._alone else bells
+        self._unheard |= bells - heard
         try:
-            if heard := bells & {Bell.TEST} if self._alone else bells:
+            if heard:
                 await self._bells.ring(heard)
         except BaseException:
             self._pulled.pull(*bells)
@@ -355,7 +392,7 @@ class PostgresStore:
 
     async def hear(self, heard: Callable[[Bell], None]) -> None:
         def hearing(bell: Bell) -> None:
-            if bell is Bell.WORK:
+            if bell in WORK_OF:
                 self._marks.stir()  # others may have queued what the next claim would look past
             heard(bell)
 

@@ -66,6 +66,19 @@ class Haul(NamedTuple):
     next_at: datetime | None
     more: bool = False
 
+    @property
+    def claimed(self) -> list[Claimed]:
+        """The same, as the worker sees it."""
+        return [Claimed(line.present, job) for line, job in zip(self.lines, self.jobs, strict=True)]
+
+
+class Wish(NamedTuple):
+    """Who wants the slots of runs that end, for how many others, and of which kind."""
+
+    worker_id: str
+    limit: int
+    calls: bool
+
 
 class LaneRow(msgspec.Struct, kw_only=True, gc=False):
     """What a look tells of a lane: the slots of what it counts against, and whether that has a rate. Its ``id`` is zero if there
@@ -103,11 +116,17 @@ class Claims:
         self._definitions = definitions
         self._marks = marks
         self._plain: set[int] = set()
+        self._passing_max: int | None = None
+
+    @property
+    def passing_max(self) -> int | None:
+        """How many slots should pass at a time, by the limits that the last claim saw; None if it saw none."""
+        return self._passing_max
 
     async def claim(self, worker_id: str, limit: int, now: datetime, calls: bool) -> tuple[Taken, list[Kept]]:
         """What was taken, best rank first: as the worker sees it, and as the store keeps it."""
         began_s, begun = trio.current_time(), self._marks.begin(now)
-        marks = columns([(number, *self._marks.of(number)) for number in self._plain]) or [[], [], []]
+        marks = self._marked()
         look, haul = await self._bridge.run(
             lambda db: self._look_and_take(db, worker_id, limit, now, calls, marks), Connection.CLAIM, atomic=False
         )
@@ -115,8 +134,31 @@ class Claims:
         if haul is None:
             haul = await self._bridge.run(lambda db: self._choose(db, worker_id, look, limit, now), Connection.CLAIM)
         self._marks.passed(haul.passed, begun, trio.current_time() - began_s)
-        claimed = [Claimed(line.present, job) for line, job in zip(haul.lines, haul.jobs, strict=True)]
-        return Taken(claimed, haul.next_at, haul.held_up or look.keyed, haul.more), haul.lines
+        return Taken(haul.claimed, haul.next_at, haul.held_up or look.keyed, haul.more), haul.lines
+
+    async def hand_over(self, wish: Wish, ends: Sequence[Any], shard: int, now: datetime) -> tuple[Any, Haul]:
+        """End runs, and take those that get their slots; a single statement.
+
+        Args:
+            ends: The ends of runs, as columns.
+
+        Returns:
+            What the statement tells of the ends, and what was taken.
+        """
+        began_s, begun = trio.current_time(), self._marks.begin(now)
+        values = (wish.worker_id, now, wish.calls, wish.limit, *self._marked(), *ends, shard)
+
+        async def end_and_take(db: Db) -> tuple[Any, Haul]:
+            head, *rows = await db.fetch(sql.HAND_OVER, *values)
+            return head, await self._haul(db, rows, held_up=True, moments=())
+
+        head, haul = await self._bridge.run(end_and_take, Connection.SETTLE, atomic=False)
+        self._marks.passed(haul.passed, begun, trio.current_time() - began_s)
+        return head, haul
+
+    def _marked(self) -> list[Any]:
+        """Where to begin in each lane without a key that is known, as columns."""
+        return columns([(number, *self._marks.of(number)) for number in self._plain]) or [[], [], []]
 
     async def _look_and_take(
         self, db: Db, worker_id: str, limit: int, now: datetime, calls: bool, marks: Sequence[Any]
@@ -131,11 +173,13 @@ class Claims:
             return look, None
         if (wanted := head["wanted"]) is None:  # nothing counts here
             return look, await self._haul(db, rows, False, [look.next_at])
+        slots = min(caps(look.lanes).values())
+        self._passing_max = slots if slots < sql.HALVED_FROM else (slots + 1) // 2
         bound, locked, free = head["bound"], head["locked"], head["free"]
         skipped = free is not None and locked < min(wanted, free)
         held_up = locked < wanted or wanted == bound < limit
         haul = await self._haul(db, rows, held_up, [look.next_at, now + AGAIN_AFTER if skipped else None])
-        return look, haul._replace(more=locked == bound < min(caps(look.lanes).values()))
+        return look, haul._replace(more=locked == bound < slots)
 
     async def _choose(self, db: Db, worker_id: str, look: Look, limit: int, now: datetime) -> Haul:
         """Take runs from several lanes, strictly by rank, as long as their keys have slots and tokens."""

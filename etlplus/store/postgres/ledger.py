@@ -12,9 +12,10 @@ import msgspec
 
 from etlplus.jobs.model import Job
 from etlplus.jobs.retention import Keep, ledger_begin, lines_kept
-from etlplus.jobs.ticks import Tick
+from etlplus.jobs.ticks import LATELY, Tick
+from etlplus.store.contract import Scheduled
 from etlplus.store.postgres.bridge import Db
-from etlplus.store.postgres.records import columns, encode
+from etlplus.store.postgres.records import columns, encode, many_jobs
 from etlplus.store.postgres.sql import schedules as sql
 
 
@@ -48,6 +49,18 @@ def _columns(ticks: Sequence[Tick]) -> list[list[Any]]:
 async def ticks(db: Db, job_id: str, limit: int, after: tuple[datetime, str] | None) -> list[Tick]:
     at, outcome = after or (None, None)
     return [msgspec.convert(dict(row), Tick) for row in await db.fetch(sql.TICKS, job_id, at, outcome, limit)]
+
+
+async def scheduled(db: Db, job_ids: Sequence[str] | None, limit: int) -> list[Scheduled]:
+    if job_ids is not None:
+        jobs = await many_jobs(db, sql.SCHEDULED_JOBS, job_ids, limit)
+    else:
+        jobs = await many_jobs(db, sql.NEXT_DUE, limit)
+        jobs += await many_jobs(db, sql.NOT_DUE, limit - len(jobs)) if len(jobs) < limit else []
+    lately: dict[str, list[Tick]] = {job.id: [] for job in jobs}
+    for row in await db.fetch(sql.LATELY, list(lately), LATELY):
+        lately[row["job_id"]].append(msgspec.convert(dict(row), Tick))
+    return [Scheduled(job, lately[job.id]) for job in jobs]
 
 
 def _row(each: Tick) -> tuple[Any, ...]:

@@ -49,7 +49,11 @@ class Finished(NamedTuple):
 
 async def finish(db: Db, entries: Sequence[Entry], shard: int, now: datetime) -> Finished:
     """Write the ends of runs whose lines are as ``Entry.kept`` says, the others are left alone; a single statement."""
-    row = await db.fetchrow(sql.FINISH, *columns([_finished(each) for each in entries]), now, shard)
+    return told_of(entries, await db.fetchrow(sql.FINISH, now, *ends(entries), shard))
+
+
+def told_of(entries: Sequence[Entry], row: Any) -> Finished:
+    """What a statement that ends runs tells."""
     gone = {each.run.id for each in entries} if row["gone"] is None else set(row["gone"])
     return Finished(gone, set(row["freed"]))
 
@@ -66,7 +70,12 @@ async def open_lanes(db: Db, keys: Iterable[str], lanes: Sequence[int], now: dat
         await db.execute(sql.OPEN_LANES, of_limits, lanes, now)
 
 
-def _finished(each: Entry) -> tuple[Any, ...]:
+def ends(entries: Sequence[Entry]) -> list[Any]:
+    """The ends of runs, as the columns that a statement wants."""
+    return columns([_end(each) for each in entries])
+
+
+def _end(each: Entry) -> tuple[Any, ...]:
     assert each.kept is not None
     attempt, revision = each.kept.attempt, each.kept.revision
     return (

@@ -4,7 +4,7 @@ Outcomes that are told again on PostgreSQL, since the answer to the first time w
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from etlplus.jobs import transitions
@@ -12,8 +12,10 @@ from etlplus.jobs.model import Run
 from etlplus.store.contract import Outcome
 from etlplus.store.postgres.bridge import Db
 from etlplus.store.postgres.reads import run
-from etlplus.store.postgres.records import attempt
+from etlplus.store.postgres.records import attempt, kept
 from etlplus.store.postgres.sql import runs as sql
+from etlplus.store.postgres.sql import schedules
+from etlplus.store.scheduling import ends_turn
 
 
 async def told_before(db: Db, outcomes: Mapping[int, Outcome], now: datetime) -> dict[int, Run]:
@@ -28,3 +30,9 @@ async def told_before(db: Db, outcomes: Mapping[int, Outcome], now: datetime) ->
         if before is not None and before.ended == transitions.ended(before, outcome.result, now).ended:
             found[number] = await run(db, outcome.run_id)
     return found
+
+
+async def gone_on(db: Db, ended: Iterable[Run]) -> list[Run]:
+    """Of each schedule of which one of these runs has ended before, a run that goes on by now, and may have waited for it."""
+    jobs = sorted({each.job_id for each in ended if ends_turn(each)})
+    return [kept(row).present for row in await db.fetch(schedules.IN_TURN, jobs)] if jobs else []

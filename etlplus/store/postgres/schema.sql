@@ -45,9 +45,9 @@ CREATE TABLE lane (
     limit_name text COLLATE "C", limit_key text COLLATE "C" NOT NULL, open bool NOT NULL, opened_at timestamptz NOT NULL,
     ready_at timestamptz, UNIQUE (queue, labels, limit_key)
 ) WITH (fillfactor = 50);
-CREATE INDEX lane_open ON lane (opened_at, id) WHERE open AND limit_key <> '';
-CREATE INDEX lane_ready ON lane (ready_at, id) WHERE ready_at IS NOT NULL;
-CREATE INDEX lane_plain ON lane (id) WHERE limit_key = '';
+CREATE INDEX lane_open ON lane ((labels LIKE '!%'), opened_at, id) WHERE open AND limit_key <> '';
+CREATE INDEX lane_ready ON lane ((labels LIKE '!%'), ready_at, id) WHERE ready_at IS NOT NULL;
+CREATE INDEX lane_plain ON lane ((labels LIKE '!%'), id) WHERE limit_key = '';
 CREATE INDEX lane_of_key ON lane (limit_key) WHERE limit_key <> '';
 
 -- Unfinished runs, and the workers that carry them.

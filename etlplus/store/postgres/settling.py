@@ -21,10 +21,11 @@ from etlplus.jobs.outcome import Returned, Succeeded
 from etlplus.store.contract import Claimed, Outcome, Settled
 from etlplus.store.kept import Entry, Kept, closing
 from etlplus.store.postgres.bridge import Bridge, Db, Lane
+from etlplus.store.postgres.claiming import Claims, Haul, Wish
 from etlplus.store.postgres.definitions import Definitions
-from etlplus.store.postgres.recording import finish, open_lanes, record
+from etlplus.store.postgres.recording import ends, finish, open_lanes, record, told_of
 from etlplus.store.postgres.records import kept
-from etlplus.store.postgres.repeats import told_before
+from etlplus.store.postgres.repeats import gone_on, told_before
 from etlplus.store.postgres.sql import bulletins, claims, schedules
 from etlplus.store.postgres.sql import runs as sql
 from etlplus.store.postgres.turns import take_turns
@@ -37,9 +38,10 @@ ALL = 2**31 - 1
 class Settlements:
     """The settlements of one process, with what it remembers of its claims."""
 
-    def __init__(self, bridge: Bridge, definitions: Definitions, rng: Random, shard: int) -> None:
+    def __init__(self, bridge: Bridge, definitions: Definitions, claims: Claims, rng: Random, shard: int) -> None:
         self._bridge = bridge
         self._definitions = definitions
+        self._claims = claims
         self._rng = rng
         self._shard = shard
         self._carried: dict[str, tuple[Kept, Job]] = {}
@@ -53,8 +55,7 @@ class Settlements:
 
     async def acknowledge(self, outcomes: Sequence[Outcome], now: datetime) -> list[Settled]:
         remembered, applied = self._remembered(outcomes, now), dict[int, Entry]()
-        alone = len(remembered) == len(outcomes) and not any(_concerns_others(each) for each in remembered.values())
-        if remembered and alone:
+        if _all_plain(outcomes, remembered):
             # A single statement is a transaction of its own.
             write = partial(self._finish, entries=remembered, now=now)
             applied = await self._bridge.run(write, Lane.SETTLE, atomic=False)
@@ -66,6 +67,27 @@ class Settlements:
             applied |= settled
         of_job = {run.job_id: run for run in released}
         return [_settled(each, applied.get(at), before.get(at), of_job) for at, each in enumerate(outcomes)]
+
+    async def hand_over(
+        self, outcomes: Sequence[Outcome], wish: Wish, now: datetime
+    ) -> tuple[list[Settled], Haul | None]:
+        """The same for the first outcomes; and what was taken for the slots that this frees, if one statement could do both."""
+        outcomes = outcomes[: self._claims.passing_max]
+        carried = {each.run_id: self._carried[each.run_id] for each in outcomes if each.run_id in self._carried}
+        remembered = self._remembered(outcomes, now)
+        if not _all_plain(outcomes, remembered):
+            self._carried |= carried
+            return await self.acknowledge(outcomes, now), None
+        entries = list(remembered.values())
+        told, haul = await self._claims.hand_over(wish, ends(entries), self._shard, now)
+        gone, freed = told_of(entries, told)
+        late = [each for each in outcomes if each.run_id not in gone]
+        others = iter(await self.acknowledge(late, now) if late else [])
+        settled = [
+            _settled(each, entry, None, {}, freed=bool(freed)) if each.run_id in gone else next(others)
+            for each, entry in zip(outcomes, entries, strict=True)
+        ]
+        return settled, haul
 
     async def _settle(
         self, db: Db, outcomes: dict[int, Outcome], remembered: dict[int, Entry], now: datetime
@@ -79,7 +101,8 @@ class Settlements:
         before = await told_before(db, again, now)
         if stale := len(again) - len(before):
             await db.execute(sql.ADD_STALE, self._shard, stale)
-        return applied, before, await take_turns(db, self._definitions, applied.values(), self._shard, now)
+        released = await take_turns(db, self._definitions, applied.values(), self._shard, now)
+        return applied, before, released + await gone_on(db, before.values())
 
     async def _finish(self, db: Db, entries: dict[int, Entry], now: datetime) -> dict[int, Entry]:
         """Write what is remembered; those whose lines were not as remembered are missing from the answer."""
@@ -147,23 +170,32 @@ class Settlements:
         return returned
 
 
+def _all_plain(outcomes: Sequence[Outcome], remembered: Mapping[int, Entry]) -> bool:
+    """Whether what is remembered of all these is all there is to write."""
+    return 0 < len(remembered) == len(outcomes) and not any(_concerns_others(each) for each in remembered.values())
+
+
 def _concerns_others(entry: Entry) -> bool:
     """Whether more has to be written than the end of the run itself: jobs that wait for it, lanes that open."""
     return concerns_schedule(entry) or bool(entry.run.limit_key)
 
 
-def _settled(outcome: Outcome, entry: Entry | None, before: Run | None, released: dict[str, Run]) -> Settled:
+def _settled(
+    outcome: Outcome, entry: Entry | None, before: Run | None, released: dict[str, Run], *, freed: bool = True
+) -> Settled:
     """What became of an outcome, now or before; of each job, the first outcome tells of the run that goes on."""
     if entry is None:
-        told = before is not None
-        return Settled(run_id=outcome.run_id, attempt=outcome.attempt, applied=told, run=before, freed=told)
+        told, next_one = before is not None, released.pop(before.job_id, None) if before is not None else None
+        return Settled(
+            run_id=outcome.run_id, attempt=outcome.attempt, applied=told, run=before, released=next_one, freed=told
+        )
     return Settled(
         run_id=outcome.run_id,
         attempt=outcome.attempt,
         applied=True,
         run=entry.run,
         released=released.pop(entry.run.job_id, None),
-        freed=entry.frees,
+        freed=freed and entry.frees,
     )
 
 

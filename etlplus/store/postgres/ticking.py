@@ -33,7 +33,10 @@ from etlplus.store.postgres.turns import take_turns
 from etlplus.store.scheduling import UNFINISHED_MAX, Around, Planned, planned, saved_over
 
 
-async def tick(db: Db, known: Definitions, ids: Ids, now: datetime, limit: int, shard: int) -> list[Run]:
+async def tick(
+    db: Db, known: Definitions, ids: Ids, now: datetime, limit: int, shard: int
+) -> tuple[list[Run], list[str]]:
+    """The runs that were made or changed, and the jobs whose schedules were decided."""
     jobs = await _due(db, now, limit)
     there = await db.fetchrow(schedules.AROUND_TICK, now)
     given_up = await _impatient(db, now, limit - len(jobs)) if there["impatient"] else []
@@ -47,7 +50,7 @@ async def tick(db: Db, known: Definitions, ids: Ids, now: datetime, limit: int, 
         moved += await _made(db, plans, new, now)
     if there["due"]:
         moved += await _come_due(db, now, max(limit - len(jobs) - len(given_up), 0), shard)
-    return moved
+    return moved, [job.id for job in jobs]
 
 
 async def _due(db: Db, now: datetime, limit: int) -> list[Job]:

@@ -37,4 +37,5 @@ async def _claim(db: Db) -> None:
 
 
 async def _end(db: Db) -> None:
-    await db.fetchrow(runs.FINISH, *[_NONE] * 9, _LONG_AGO, 0)
+    await db.fetchrow(runs.FINISH, _LONG_AGO, *[_NONE] * 9, 0)
+    await db.fetch(claims.HAND_OVER, _NOBODY, _LONG_AGO, False, 0, *[_NONE] * 12, 0)

@@ -25,16 +25,18 @@ from etlplus.jobs.queues import Limit, LimitDraft, Queue, QueueCounts, QueueDraf
 from etlplus.jobs.receipts import Answer, Once, Receipt
 from etlplus.jobs.retention import Keep, Tidied
 from etlplus.jobs.ticks import Tick
-from etlplus.store.bells import EVERYBODYS, Bell, Pulled
+from etlplus.store.bells import AT_FIRST, EVERYBODYS, Bell, Pulled
 from etlplus.store.contract import (
     Beat,
     Bulletin,
     Bulletins,
     Counts,
+    HandedOver,
     Hint,
     Horizon,
     Outcome,
     RunFilter,
+    Scheduled,
     Settled,
     Statistics,
     Taken,
@@ -60,9 +62,9 @@ from etlplus.store.sqlite import (
     tidying,
     working,
 )
-from etlplus.store.sqlite.claiming import claim
+from etlplus.store.sqlite.claiming import claim, may_hand_over
 from etlplus.store.sqlite.readers import InlineReaders, Readers, ThreadReaders
-from etlplus.store.sqlite.settling import Settlements
+from etlplus.store.sqlite.settling import Settlements, passed_on
 from etlplus.store.sqlite.writer import InlineWriter, Writer, open_thread_writer
 
 T = TypeVar("T")
@@ -247,6 +249,9 @@ class SqliteStore:
     async def ticks(self, job_id: str, *, limit: int = 100, after: tuple[datetime, str] | None = None) -> list[Tick]:
         return await self._read(lambda db: ledger.ticks(db, job_id, limit, after))
 
+    async def scheduled(self, job_ids: Sequence[str] | None = None, *, limit: int = 200) -> list[Scheduled]:
+        return await self._read(lambda db: ledger.scheduled(db, job_ids, limit))
+
     async def queues(self) -> list[QueueCounts]:
         return await self._read(queues.queues)
 
@@ -272,15 +277,17 @@ class SqliteStore:
         return await self._write(lambda db: working.beat(db, worker_id, now, expires_at))
 
     async def claim(self, worker_id: str, *, limit: int, now: datetime, calls: bool = False) -> Taken:
-        def unit(db: sqlite3.Connection) -> tuple[Taken, list[Kept]]:
-            haul = claim(db, worker_id, limit, now, calls)
-            jobs = self._definitions.of(db, [line.run for line in haul.lines])
-            claimed, lines, some_aside = aside.set_aside(db, haul.lines, jobs, now)
-            return Taken(claimed, now if some_aside else haul.next_at, haul.held_up), lines
-
-        taken, lines = await self._write(unit)
+        taken, lines = await self._write(lambda db: self._claim(db, worker_id, limit, now, calls))
         self._settlements.remember(lines)
         return taken
+
+    def _claim(
+        self, db: sqlite3.Connection, worker_id: str, limit: int, now: datetime, calls: bool
+    ) -> tuple[Taken, list[Kept]]:
+        haul = claim(db, worker_id, limit, now, calls)
+        jobs = self._definitions.of(db, [line.run for line in haul.lines])
+        claimed, lines, some_aside = aside.set_aside(db, haul.lines, jobs, now)
+        return Taken(claimed, now if some_aside else haul.next_at, haul.held_up), lines
 
     async def freeze(self, run_id: str, attempt: int, bounds: Mapping[str, Any], *, now: datetime) -> bool:
         return await self._write(lambda db: working.freeze(db, run_id, attempt, bounds))
@@ -292,10 +299,28 @@ class SqliteStore:
 
     async def acknowledge(self, outcomes: Sequence[Outcome], *, now: datetime) -> list[Settled]:
         settled = await self._write(lambda db: self._settlements.acknowledge(db, outcomes, now))
+        self._settled(settled, now)
+        return settled
+
+    async def hand_over(
+        self, outcomes: Sequence[Outcome], *, worker_id: str, limit: int, now: datetime, calls: bool = False
+    ) -> HandedOver:
+        def unit(db: sqlite3.Connection) -> tuple[list[Settled], Taken, list[Kept]]:
+            settled = self._settlements.acknowledge(db, outcomes, now)
+            if not may_hand_over(db, worker_id, now):
+                return settled, Taken([]), []
+            taken, lines = self._claim(db, worker_id, limit, now, calls)
+            return passed_on(settled, len(taken.claimed)), taken, lines
+
+        settled, taken, lines = await self._write(unit)
+        self._settlements.remember(lines)
+        self._settled(settled, now)
+        return HandedOver(settled, taken)
+
+    def _settled(self, settled: Sequence[Settled], now: datetime) -> None:
         self._pulled.pull_for([run for each in settled for run in (each.run, each.released) if run is not None], now)
         if any(each.freed for each in settled):
             self._pulled.pull(Bell.ROOM)
-        return settled
 
     async def rescue(self, *, now: datetime, dead: Sequence[str] = (), limit: int = 500) -> list[Run]:
         rescued = await self._moved(lambda db: self._settlements.rescue(db, now, dead, limit), now)
@@ -308,8 +333,14 @@ class SqliteStore:
         await self.ring()  # whoever leaves has nobody to ring later
         return returned
 
-    async def tick(self, *, now: datetime, limit: int = 500) -> list[Run]:
-        return await self._moved(lambda db: ticking.tick(db, self._definitions, self._ids, now, limit), now)
+    async def tick(
+        self, *, now: datetime, limit: int = 500, tell: Callable[[Sequence[str]], None] | None = None
+    ) -> list[Run]:
+        runs, decided = await self._write(lambda db: ticking.tick(db, self._definitions, self._ids, now, limit))
+        self._pulled.pull_for(runs, now)
+        if tell is not None:
+            tell(decided)
+        return runs
 
     async def queued_hint(self) -> Hint:
         return await self._read(ticking.queued_hint)
@@ -347,7 +378,7 @@ class SqliteStore:
     async def hear(self, heard: Callable[[Bell], None]) -> None:
         self._hearers.append(heard)
         try:
-            for bell in sorted(EVERYBODYS):
+            for bell in sorted(AT_FIRST):
                 heard(bell)
             await trio.sleep_forever()
         finally:

@@ -47,8 +47,14 @@ _PLAIN = _LANES.format(
 )
 _KEYED = _LANES.format(condition="lane.limit_key <> '' AND lane.open ORDER BY lane.opened_at, lane.id")
 _READY = _LANES.format(condition="lane.ready_at <= ? AND NOT lane.open ORDER BY lane.ready_at, lane.id")
+_LANES_THAT_WAIT = """
+    SELECT count(*) FROM lane JOIN queue ON queue.name = lane.queue
+    WHERE lane.limit_key <> '' OR (
+        queue.mode <> 'paused' AND EXISTS (SELECT 1 FROM run_live WHERE state = 'queued' AND lane = lane.id)
+    )
+"""
 _HOUSE = "SELECT slots, rate IS NOT NULL FROM limit_rule WHERE name = '*'"
-_NEXT = "SELECT min(ready_at) FROM lane WHERE ready_at > ?"
+_NEXT = "SELECT min(ready_at) FROM lane WHERE (labels LIKE '!%') = ? AND ready_at > ?"
 _ANY_KEYED = "SELECT 1 FROM lane WHERE limit_key <> '' LIMIT 1"
 _FREE = "SELECT slot FROM limit_slot WHERE key = ? AND slot <= ? AND run_id IS NULL ORDER BY slot LIMIT ?"
 _EXCESS = "SELECT count(*) FROM limit_slot WHERE key = ? AND slot > ? AND run_id IS NOT NULL"
@@ -90,11 +96,17 @@ def claim(db: Db, worker_id: str, limit: int, now: datetime, calls: bool) -> Hau
     if me is None:
         raise Conflict("the worker has not joined, or its lease is over", code="lease_lost")
     lanes = _lanes(db, set(filter(None, me[0].split(","))), calls, now)
-    (next_at,) = db.execute(_NEXT, (now.timestamp(),)).fetchone()
+    (next_at,) = db.execute(_NEXT, (calls, now.timestamp())).fetchone()
     buckets = buckets_of(db, paced(lanes), now)
     lines, held_up = _take(db, worker_id, lanes, limit, now, buckets)
     waiting = [moment(at) for at in (next_at, *_turn(db, lanes, buckets, now)) if at is not None]
     return Haul(lines, next_token(lanes, buckets, waiting), bool(held_up or db.execute(_ANY_KEYED).fetchone()))
+
+
+def may_hand_over(db: Db, worker_id: str, now: datetime) -> bool:
+    """Whether slots may go from one run to the next: the worker has a lease, and runs wait in one lane at most, without a key."""
+    me = db.execute(_ME, (worker_id, now.timestamp())).fetchone()
+    return me is not None and db.execute(_LANES_THAT_WAIT).fetchone()[0] <= 1 and not db.execute(_ANY_KEYED).fetchone()
 
 
 def _turn(db: Db, lanes: Sequence[Lane], buckets: Mapping[str, Bucket], now: datetime) -> list[float | None]:

@@ -4,14 +4,15 @@ The tick ledger on SQLite.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
 from etlplus.jobs.reasons import Reason
 from etlplus.jobs.retention import Keep, ledger_begin, lines_kept
-from etlplus.jobs.ticks import Tick, TickOutcome
-from etlplus.store.sqlite.records import Db, moment
+from etlplus.jobs.ticks import LATELY, Tick, TickOutcome
+from etlplus.store.contract import Scheduled
+from etlplus.store.sqlite.records import Db, encode, many_jobs, moment
 
 _PUT = """
     INSERT INTO tick VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
@@ -22,6 +23,15 @@ _TICKS = """
     SELECT job_id, nominal_at, outcome, last_at, amount, reason, run_id, decided_at FROM tick
     WHERE job_id = :job AND (:at IS NULL OR (nominal_at, outcome) < (:at, :outcome))
     ORDER BY nominal_at DESC, outcome DESC LIMIT :limit
+"""
+_NEXT_DUE = "SELECT doc FROM job WHERE next_at IS NOT NULL AND fault IS NULL ORDER BY next_at, id LIMIT ?"
+_OF_JOBS = """
+    SELECT doc FROM job
+    WHERE id IN (SELECT value FROM json_each(?)) AND CAST(doc AS TEXT) ->> 'schedule' IS NOT NULL ORDER BY id LIMIT ?
+"""
+_NOT_DUE = """
+    SELECT doc FROM job WHERE (next_at IS NULL OR fault IS NOT NULL) AND CAST(doc AS TEXT) ->> 'schedule' IS NOT NULL
+    ORDER BY name LIMIT ?
 """
 _SURPLUS = "SELECT decided_at FROM tick ORDER BY decided_at DESC LIMIT 1 OFFSET ?"
 FORGET = """
@@ -44,6 +54,15 @@ def ticks(db: Db, job_id: str, limit: int, after: tuple[datetime, str] | None) -
     at, outcome = (after[0].timestamp(), after[1]) if after else (None, None)
     values = {"job": job_id, "at": at, "outcome": outcome, "limit": limit}
     return [_tick(row) for row in db.execute(_TICKS, values).fetchall()]
+
+
+def scheduled(db: Db, job_ids: Sequence[str] | None, limit: int) -> list[Scheduled]:
+    if job_ids is not None:
+        jobs = many_jobs(db, _OF_JOBS, encode(job_ids), limit)
+    else:
+        jobs = many_jobs(db, _NEXT_DUE, limit)
+        jobs += many_jobs(db, _NOT_DUE, limit - len(jobs))
+    return [Scheduled(job, ticks(db, job.id, LATELY, None)) for job in jobs]
 
 
 def forget(db: Db, keep: Keep, now: datetime, limit: int) -> int:

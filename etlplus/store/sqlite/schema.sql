@@ -36,9 +36,9 @@ CREATE TABLE limit_bucket (key TEXT PRIMARY KEY, limit_name TEXT NOT NULL, rate 
 CREATE TABLE lane (id INTEGER PRIMARY KEY, queue TEXT NOT NULL, labels TEXT NOT NULL, limit_name TEXT,
     limit_key TEXT NOT NULL, open INTEGER NOT NULL, opened_at REAL NOT NULL, ready_at REAL,
     UNIQUE (queue, labels, limit_key));
-CREATE INDEX lane_open ON lane (opened_at, id) WHERE open AND limit_key <> '';
-CREATE INDEX lane_ready ON lane (ready_at, id) WHERE ready_at IS NOT NULL;
-CREATE INDEX lane_plain ON lane (id) WHERE limit_key = '';
+CREATE INDEX lane_open ON lane ((labels LIKE '!%'), opened_at, id) WHERE open AND limit_key <> '';
+CREATE INDEX lane_ready ON lane ((labels LIKE '!%'), ready_at, id) WHERE ready_at IS NOT NULL;
+CREATE INDEX lane_plain ON lane ((labels LIKE '!%'), id) WHERE limit_key = '';
 CREATE INDEX lane_of_key ON lane (limit_key) WHERE limit_key <> '';
 
 -- Unfinished runs, and the workers that carry them.

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from random import Random
 
+from msgspec.structs import replace
+
 from etlplus.jobs import transitions
 from etlplus.jobs.model import Run, RunState
 from etlplus.jobs.outcome import Returned, Succeeded
@@ -20,7 +22,7 @@ from etlplus.store.sqlite.definitions import Definitions
 from etlplus.store.sqlite.enqueueing import line_of
 from etlplus.store.sqlite.recording import finish, free, record
 from etlplus.store.sqlite.records import KEPT, Db, kept
-from etlplus.store.sqlite.repeats import told_before
+from etlplus.store.sqlite.repeats import gone_on, told_before
 from etlplus.store.sqlite.turns import take_turns
 
 CARRIED_MAX = 20_000
@@ -54,7 +56,8 @@ class Settlements:
         before = {at: told for at, each in again.items() if (told := told_before(db, each, now))}
         if stale := len(again) - len(before):
             db.execute(_STALE, (stale,))
-        released = {run.job_id: run for run in take_turns(db, self._definitions, applied.values(), now)}
+        going_on = take_turns(db, self._definitions, applied.values(), now) + gone_on(db, before.values())
+        released = {run.job_id: run for run in going_on}
         return [_settled(each, applied.get(at), before.get(at), released) for at, each in enumerate(outcomes)]
 
     def _remembered(self, db: Db, outcomes: Sequence[Outcome], now: datetime) -> dict[int, Entry]:
@@ -106,11 +109,20 @@ class Settlements:
         return returned
 
 
+def passed_on(settled: Sequence[Settled], taken: int) -> list[Settled]:
+    """What is told after so many runs were taken for the slots that ended runs had: if all went to others, none is free."""
+    if taken < sum(each.freed for each in settled):
+        return list(settled)
+    return [replace(each, freed=False) for each in settled]
+
+
 def _settled(outcome: Outcome, entry: Entry | None, before: Run | None, released: dict[str, Run]) -> Settled:
     """What became of an outcome, now or before; of each job, the first outcome tells of the run that goes on."""
     if entry is None:
-        told = before is not None
-        return Settled(run_id=outcome.run_id, attempt=outcome.attempt, applied=told, run=before, freed=told)
+        told, next_one = before is not None, released.pop(before.job_id, None) if before is not None else None
+        return Settled(
+            run_id=outcome.run_id, attempt=outcome.attempt, applied=told, run=before, released=next_one, freed=told
+        )
     return Settled(
         run_id=outcome.run_id,
         attempt=outcome.attempt,

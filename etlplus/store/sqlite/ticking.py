@@ -43,7 +43,8 @@ HINT = """
 """
 
 
-def tick(db: Db, known: Definitions, ids: Ids, now: datetime, limit: int) -> list[Run]:
+def tick(db: Db, known: Definitions, ids: Ids, now: datetime, limit: int) -> tuple[list[Run], list[str]]:
+    """The runs that were made or changed, and the jobs whose schedules were decided."""
     late = [kept(row) for row in db.execute(_IMPATIENT, (now.timestamp(), limit)).fetchall()]
     given_up = [entry(line, transitions.time_out(line.present, now)) for line in late]
     moved = record(db, given_up, now) + take_turns(db, known, given_up, now)
@@ -54,7 +55,8 @@ def tick(db: Db, known: Definitions, ids: Ids, now: datetime, limit: int) -> lis
         moved += _write_all(db, plans, now)
         definitions.move_on(db, [plan.job for plan in plans])
     lines = [kept(row) for row in db.execute(_DUE, (now.timestamp(), max(limit - len(moved), 0))).fetchall()]
-    return moved + record(db, [entry(line, transitions.come_due(line.present, now)) for line in lines], now)
+    moved += record(db, [entry(line, transitions.come_due(line.present, now)) for line in lines], now)
+    return moved, [job.id for job in jobs]
 
 
 def _due(db: Db, now: datetime, limit: int) -> list[Job]:

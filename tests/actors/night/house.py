@@ -155,6 +155,9 @@ class Line:
             answer = await call(*args, **kwargs)
             if name == "claim":
                 self._house.look_at_claim(answer, kwargs["now"])
+            elif name == "hand_over":
+                self._house.look_at_claim(answer.taken, kwargs["now"])
+                self._house.seen["handed over"] += bool(answer.taken.claimed)
             await self._bring_back(starts)
             return answer
 

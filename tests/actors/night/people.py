@@ -44,6 +44,9 @@ WISHES = (
     "paced",
     "unique",
 )
+CROWD = ("call",) * len(WISHES)
+CROWDED = {"*": 3}
+"""Where all want the same, they get their slots from each other."""
 TOGETHER = 4
 """So many wishes are made in one call."""
 
@@ -56,24 +59,25 @@ class People:
         cancelled: Those that they asked to be cancelled.
     """
 
-    def __init__(self, house: House, rng: Random) -> None:
+    def __init__(self, house: House, rng: Random, *, crowd: bool) -> None:
         self.accepted: set[str] = set()
         self.cancelled: set[str] = set()
         self.timed: Job
         self._house = house
         self._store = house.new_seat()
         self._rng = rng
+        self._crowd = crowd
         self._jobs: dict[str, str] = {}
 
     async def settle_in(self, beats: int) -> None:
         """Define jobs, queues and limits."""
         now = virtual_now()
-        self._house.caps.update(CAPS)
+        self._house.caps.update(CAPS | CROWDED if self._crowd else CAPS)
         self._house.rates["paced"] = PACE
         if self._rng.random() < 0.25:
             self._house.rates["*"] = HOUSE_PACE
         for name, key in {HOUSE: "*", "scarce": "scarce", "keyed": "keyed/a", "paced": "paced"}.items():
-            draft = LimitDraft(name=name, slots=CAPS[key], rate=self._house.rates.get(key))
+            draft = LimitDraft(name=name, slots=self._house.caps[key], rate=self._house.rates.get(key))
             await self._store.save_limit(draft, now=now)
         await self._store.save_queue(QueueDraft(name="narrow", slots=CAPS["/narrow"]), now=now)
         for draft in (
@@ -111,7 +115,8 @@ class People:
 
     async def _wish(self, rounds: int) -> None:
         for _ in range(rounds):
-            wishes = [self._new_wish(name) for name in self._rng.sample(WISHES, len(WISHES))]
+            names = CROWD if self._crowd else self._rng.sample(WISHES, len(WISHES))
+            wishes = [self._new_wish(name) for name in names]
             for first in range(0, len(wishes), TOGETHER):
                 runs = await self._store.enqueue(wishes[first : first + TOGETHER], now=virtual_now())
                 self._house.seen["held by another"] += len(runs) - len({run.id for run in runs} - self.accepted)

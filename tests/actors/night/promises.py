@@ -28,7 +28,7 @@ SEEN_IN_A_HUNDRED = {
     "killed at work": 50, "heard no bells": 50, "long outage": 3,
     # what came of it
     "zombie refused": 5, "stale result": 20, "handed back": 10, "waited for a limit": 100, "held by another": 20, "replayed": 5,
-    "waited for a token": 100, "right by a wrong machine": 50,
+    "waited for a token": 100, "right by a wrong machine": 50, "handed over": 10,
     Happening.RESCUED: 50, Happening.RETURNED: 50, Happening.RETRIED: 50, Happening.FAILED: 10,
     Happening.CANCELLED: 20, Happening.CANCEL_REQUESTED: 20,
     TickOutcome.FIRED: 100, TickOutcome.COALESCED: 5, TickOutcome.MISSED: 5, TickOutcome.OVERLAP: 5,

@@ -13,7 +13,7 @@ from typing import Protocol
 
 import trio
 
-from etlplus.store.bells import EVERYBODYS, Bell, Pulled
+from etlplus.store.bells import AT_FIRST, EVERYBODYS, Bell, Pulled
 from etlplus.store.sqlite.body import SqliteStore
 
 from .times import virtual_now
@@ -51,7 +51,7 @@ class Seat(SqliteStore):
     async def hear(self, heard: Hearer) -> None:
         self._house.hearers[heard] = self
         try:
-            for bell in sorted(EVERYBODYS):
+            for bell in sorted(AT_FIRST):
                 heard(bell)
             await trio.sleep_forever()
         finally:

@@ -31,6 +31,8 @@ LONGEST_S = 3600.0
 """Whoever is not done by then never will be."""
 LARGE_EVERY = 50
 """Every so many nights is a long one."""
+CROWD_EVERY = 8
+"""In every so many nights all people want the same."""
 
 
 class World:
@@ -42,10 +44,11 @@ class World:
         left_behind: What is still held though nobody is at work any more.
     """
 
-    def __init__(self, house: House, rng: Random, rounds: int = 1) -> None:
+    def __init__(self, house: House, rng: Random, rounds: int = 1, *, crowd: bool = False) -> None:
         self.house = house
         self.rng = rng
         self.rounds = rounds
+        self.crowd = crowd
         self.destination = Destination()
         self.crashes: list[Crash] = []
         self.unaccounted = self.stale_results = 0
@@ -64,7 +67,7 @@ class World:
         """Let it happen until no run is unfinished."""
         nodes = [Node(self, number) for number in range(NODES)]
         troubles = Troubles(self.house, nodes, self.rng)
-        self.people = People(self.house, self.rng)
+        self.people = People(self.house, self.rng, crowd=self.crowd)
         self.house.tells_time = self.rng.random() < 0.75
         await self.people.settle_in(self.beats)
         with trio.fail_after(LONGEST_S):
@@ -120,7 +123,8 @@ def play(seed: int) -> World:
     """Play one seed to its end, with Trio's own choices seeded too."""
     rng = Random(seed)
     with deterministic(seed), garbage_at_the_end(), open_house(Random(rng.random())) as house:
-        world = World(house, rng, rounds=4 if seed % LARGE_EVERY == LARGE_EVERY - 1 else 1)
+        rounds = 4 if seed % LARGE_EVERY == LARGE_EVERY - 1 else 1
+        world = World(house, rng, rounds, crowd=seed % CROWD_EVERY == CROWD_EVERY - 1)
         try:
             trio.run(world.play, clock=JumpingClock())
         except BaseException as error:

@@ -39,5 +39,6 @@ HORIZON = """
 
 # The bells are no part of any unit, and what a crash of the server forgets of them nobody misses.
 NOTIFY = """
-    SELECT set_config('synchronous_commit', 'off', true), pg_notify(channel, '') FROM unnest($1::text[]) AS channel
+    SELECT set_config('synchronous_commit', 'off', true), pg_notify(channel, word)
+    FROM unnest($1::text[], $2::text[]) AS bell (channel, word)
 """

@@ -5,7 +5,7 @@ Statements of workers: joining, beating, claiming, and what is held.
 from __future__ import annotations
 
 from etlplus.jobs.queues import HOUSE, queue_key
-from etlplus.store.postgres.sql.runs import KEPT, NO_CLAIM
+from etlplus.store.postgres.sql.runs import KEPT, NO_CLAIM, gone
 
 PUT_WORKER = """
     INSERT INTO worker (id, node, pid, boot_id, started_at, beat_at, expires_at, slots, labels)
@@ -33,7 +33,7 @@ FORGET_WORKERS = """
     WHERE id = ANY($1) AND NOT EXISTS (SELECT FROM run_live WHERE worker_id = worker.id AND state = 'running')
 """
 HALVED_FROM = 32
-"""Of so many slots or more one claim takes half, so that others can be claimed while the outcomes of those are written."""
+"""Of so many slots or more one call takes or passes half, so that some can be carried while others are written."""
 
 LOCK_WORKER = "SELECT id FROM worker WHERE id = $1 FOR UPDATE"
 
@@ -47,7 +47,7 @@ LANES = """
         lane.queue_slots, lane.head_at, lane.head_id,
         limit_rule.slots AS key_slots, limit_rule.rate IS NOT NULL AS key_paced,
         house.slots AS house_slots, house.rate IS NOT NULL AS house_paced,
-        (SELECT min(ready_at) FROM lane WHERE ready_at > $2) AS next_at,
+        (SELECT min(ready_at) FROM lane WHERE ready_at > $2 AND (labels LIKE '!%') = $4) AS next_at,
         EXISTS (SELECT FROM lane WHERE limit_key <> '') AS keyed
     FROM worker AS me
     LEFT JOIN limit_rule AS house ON house.name = '*'
@@ -158,6 +158,75 @@ LOOK_AND_TAKE = f"""
         NULL::timestamptz AS rank_at, NULL::json AS doc, {NO_CLAIM}
     FROM (SELECT) AS always LEFT JOIN limits ON true
     UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, id, lane, rank_at, {KEPT} FROM taken
+"""
+# Runs end, and their slots go to those that are next in line, without being free in between. Only if that wrongs nobody: one lane
+# alone has runs that wait, without a key or a rate; and only if all that end hold slots of just the keys that count now, and no
+# run holds one above its limit. Otherwise their slots are free, and somebody claims them. A worker that is being rescued is not
+# waited for, as the rescue would wait for the lines that end here.
+#
+# The first line tells what ``FINISH`` tells; the others are the runs that were taken.
+HAND_OVER = f"""
+    WITH {gone(8, "$2")}, waiting AS MATERIALIZED (
+        SELECT lane.id, lane.labels, lane.queue, queue.slots AS queue_slots, head.rank_at AS head_at, head.id AS head_id
+        FROM lane JOIN queue ON queue.name = lane.queue
+        LEFT JOIN unnest($5::bigint[], $6::timestamptz[], $7::text[]) AS mark (lane, rank_at, id) ON mark.lane = lane.id
+        CROSS JOIN LATERAL (
+            SELECT rank_at, run_live.id FROM run_live
+            WHERE state = 'queued' AND run_live.lane = lane.id
+                AND (rank_at, run_live.id) >= (coalesce(mark.rank_at, '-infinity'), coalesce(mark.id, ''))
+            ORDER BY rank_at, run_live.id LIMIT 1
+        ) AS head
+        WHERE lane.limit_key = '' AND queue.mode <> 'paused'
+    ), me AS MATERIALIZED (
+        SELECT id, labels FROM worker WHERE id = $1 AND expires_at > $2 FOR KEY SHARE SKIP LOCKED
+    ), one AS MATERIALIZED (
+        SELECT waiting.id, queue, queue_slots, house.slots AS house_slots, head_at, head_id
+        FROM waiting JOIN me ON string_to_array(waiting.labels, ',') <@ me.labels
+        LEFT JOIN limit_rule AS house ON house.name = '*'
+        WHERE (SELECT count(*) FROM waiting) = 1 AND (waiting.labels LIKE '!%') = $3 AND house.rate IS NULL
+            AND NOT EXISTS (SELECT FROM lane WHERE limit_key <> '')
+    ), cap AS MATERIALIZED (
+        SELECT each.key, each.slots, (
+            SELECT count(run_id) FROM limit_slot WHERE limit_slot.key = each.key AND slot > each.slots
+        ) AS excess
+        FROM one CROSS JOIN LATERAL (
+            VALUES ('{HOUSE}', house_slots), ('{queue_key("")}' || queue, queue_slots)
+        ) AS each (key, slots)
+        WHERE each.slots IS NOT NULL
+    ), held AS MATERIALIZED (
+        SELECT slot.key, slot.slot, slot.run_id, cap.key IS NOT NULL AS counts, dense_rank() OVER (ORDER BY gone.id) AS place
+        FROM gone JOIN limit_slot AS slot ON slot.run_id = gone.id
+        LEFT JOIN cap ON cap.key = slot.key AND slot.slot <= cap.slots
+    ), fit AS MATERIALIZED (
+        SELECT CASE
+            WHEN bool_and(counts) AND count(*) = (SELECT count(*) FROM gone) * (SELECT count(*) FROM cap)
+                AND (SELECT coalesce(sum(excess), 0) FROM cap) = 0
+            THEN least($4, (SELECT count(*) FROM gone)) ELSE 0
+        END AS amount FROM held
+    ), picked AS MATERIALIZED (
+        SELECT best.id, best.rank_at FROM one CROSS JOIN LATERAL (
+            SELECT id, rank_at FROM run_live
+            WHERE state = 'queued' AND lane = one.id AND (rank_at, run_live.id) >= (one.head_at, one.head_id)
+            ORDER BY rank_at, run_live.id LIMIT (SELECT amount FROM fit)
+            FOR UPDATE SKIP LOCKED
+        ) AS best
+    ), heirs AS MATERIALIZED (
+        SELECT array_agg(id ORDER BY rank_at, id) AS ids FROM picked
+    ), passed AS (
+        UPDATE limit_slot SET run_id = (SELECT ids FROM heirs)[held.place] FROM held
+        WHERE limit_slot.key = held.key AND limit_slot.slot = held.slot AND limit_slot.run_id = held.run_id
+        RETURNING limit_slot.key, limit_slot.run_id
+    ), taken AS (
+        UPDATE run_live AS live SET
+            state = 'running', worker_id = $1, attempt = live.attempt + 1, claimed_at = $2, slotted = true
+        FROM picked WHERE live.id = picked.id
+        RETURNING live.id, lane, live.rank_at, {KEPT}
+    )
+    SELECT
+        (SELECT CASE WHEN count(*) < cardinality($8) THEN coalesce(array_agg(id), '{{}}') END FROM gone) AS gone,
+        ARRAY(SELECT DISTINCT key FROM passed WHERE run_id IS NULL) AS freed,
+        NULL AS id, NULL::bigint AS lane, NULL::timestamptz AS rank_at, NULL::json AS doc, {NO_CLAIM}
+    UNION ALL SELECT NULL, NULL, id, lane, rank_at, {KEPT} FROM taken
 """
 # Free slots, taken out of the others' sight until this unit ends. ``excess`` are holders above a limit that was lowered;
 # ``seen`` are free, but some of them others may have locked.

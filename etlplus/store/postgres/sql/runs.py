@@ -87,34 +87,45 @@ PUT_PLAIN_RUNS = """
     RETURNING id
 """
 
-# The line must be as it was when the transition was decided, or nothing happens to it; unless all went, those that did are
-# named. Their slots are free; so are named the keys that had any.
-FINISH = """
-    WITH gone AS (
+# What ends: ``gone`` names the lines that did. The line must be as it was when the transition was decided, or nothing happens to
+# it.
+_GONE = """
+    gone AS (
         DELETE FROM run_live AS live
-        USING unnest(
-            $1::text[], $2::int[], $3::int[], $4::text[], $5::int[], $6::json[], $7::json[], $8::json[], $9::text[]
-        ) AS change (id, attempt, revision, state, version, doc, events, ended, code)
+        USING unnest({changes}) AS change (id, attempt, revision, state, version, doc, events, ended, code)
         WHERE live.id = change.id AND live.attempt = change.attempt AND live.revision = change.revision
         RETURNING
             live.id, live.job_id, live.queue, live.slotted, change.state, change.version, change.doc, change.events,
             change.ended, change.code
-    ), freed AS (
-        UPDATE limit_slot SET run_id = NULL FROM gone WHERE gone.slotted AND limit_slot.run_id = gone.id
-        RETURNING limit_slot.key
     ), lettered AS (
         INSERT INTO dead_letter (run_id, job_id, queue, code, failed_at)
-        SELECT id, job_id, queue, code, $10 FROM gone WHERE code IS NOT NULL
+        SELECT id, job_id, queue, code, {now} FROM gone WHERE code IS NOT NULL
     ), finished AS (
         INSERT INTO run (id, job_id, state, queue, doc) SELECT id, job_id, state, queue, doc FROM gone
     ), told AS (
         INSERT INTO run_event (run_id, version, doc, attempt) SELECT id, version, events, ended FROM gone
     ), tallied AS (
-        INSERT INTO tally (name, shard, amount) SELECT state, $11, count(*) FROM gone GROUP BY state ORDER BY state
+        INSERT INTO tally (name, shard, amount) SELECT state, {shard}, count(*) FROM gone GROUP BY state ORDER BY state
         ON CONFLICT (name, shard) DO UPDATE SET amount = tally.amount + excluded.amount
     )
+"""
+
+
+def gone(first: int, now: str) -> str:
+    """The clauses that end runs, by the parameters from ``first`` on: nine columns of changes and the shard of the tallies."""
+    kinds = ("text", "int", "int", "text", "int", "json", "json", "json", "text")
+    changes = ", ".join(f"${number}::{kind}[]" for number, kind in enumerate(kinds, first))
+    return _GONE.format(changes=changes, now=now, shard=f"${first + len(kinds)}")
+
+
+# Unless all went, those that did are named. Their slots are free; so are named the keys that had any.
+FINISH = f"""
+    WITH {gone(2, "$1")}, freed AS (
+        UPDATE limit_slot SET run_id = NULL FROM gone WHERE gone.slotted AND limit_slot.run_id = gone.id
+        RETURNING limit_slot.key
+    )
     SELECT
-        CASE WHEN count(*) < cardinality($1) THEN coalesce(array_agg(id), '{}') END AS gone,
+        CASE WHEN count(*) < cardinality($2) THEN coalesce(array_agg(id), '{{}}') END AS gone,
         ARRAY(SELECT DISTINCT key FROM freed) AS freed
     FROM gone
 """

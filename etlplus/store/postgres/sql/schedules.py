@@ -61,6 +61,17 @@ TICKS = """
     WHERE job_id = $1 AND ($2::timestamptz IS NULL OR (nominal_at, outcome) < ($2, $3::text))
     ORDER BY nominal_at DESC, outcome DESC LIMIT $4
 """
+NEXT_DUE = "SELECT doc FROM job WHERE next_at IS NOT NULL AND fault IS NULL ORDER BY next_at, id LIMIT $1"
+SCHEDULED_JOBS = "SELECT doc FROM job WHERE id = ANY($1) AND doc ->> 'schedule' IS NOT NULL ORDER BY id LIMIT $2"
+NOT_DUE = """
+    SELECT doc FROM job WHERE (next_at IS NULL OR fault IS NOT NULL) AND doc ->> 'schedule' IS NOT NULL ORDER BY name LIMIT $1
+"""
+LATELY = """
+    SELECT lately.* FROM unnest($1::text[]) AS job (id) CROSS JOIN LATERAL (
+        SELECT job_id, nominal_at, outcome, last_at, amount AS count, reason, run_id, decided_at FROM tick
+        WHERE job_id = job.id ORDER BY nominal_at DESC, outcome DESC LIMIT $2
+    ) AS lately
+"""
 SURPLUS_AT = "SELECT decided_at FROM tick ORDER BY decided_at DESC OFFSET $1 LIMIT 1"
 FORGET_TICKS = """
     WITH old AS MATERIALIZED (
@@ -94,6 +105,14 @@ NEXT_IN_TURN = f"""
             WHERE other.job_id = ended.job_id AND other.of_schedule AND other.state <> 'blocked'
         )
         ORDER BY id LIMIT 1 FOR UPDATE
+    ) AS waiting
+"""
+# Of schedules of which a run has ended, the first run that was let go on, if nobody has it in hand yet.
+IN_TURN = f"""
+    SELECT {KEPT} FROM unnest($1::text[]) AS ended (job_id) CROSS JOIN LATERAL (
+        SELECT {KEPT} FROM run_live
+        WHERE run_live.job_id = ended.job_id AND of_schedule AND state IN ('queued', 'scheduled')
+        ORDER BY id LIMIT 1
     ) AS waiting
 """
 JOB_THAT_COUNTS = "SELECT failures, doc FROM job WHERE id = $1 AND (failures > 0 OR $2)"
