@@ -17,13 +17,17 @@ import msgspec
 
 from etlplus.errors import Invalid, Problem
 from etlplus.jobs.model import JobDraft
+from etlplus.jobs.texts import escaped
 from etlplus.pipeline.complaints import problem_of
 from etlplus.pipeline.document import Positions, place, read
+from etlplus.pipeline.plan import Pipeline
 from etlplus.settings.places import broken
 from etlplus.settings.places import positions as toml_positions
 
 KINDS = frozenset({"pipeline", "python", "command"})
 """A document with one of these keys is a whole job."""
+OF_A_JOB = frozenset(JobDraft.__struct_fields__) - {"name"}
+OF_A_PLAN = frozenset(Pipeline.__struct_fields__) - {"name"}
 
 
 class Document(msgspec.Struct, frozen=True):
@@ -54,6 +58,8 @@ class Document(msgspec.Struct, frozen=True):
     @property
     def is_job(self) -> bool:
         """Whether the file holds a whole job; otherwise it is a pipeline."""
+        if OF_A_PLAN.isdisjoint(self.content):
+            return not OF_A_JOB.isdisjoint(self.content)
         return not KINDS.isdisjoint(self.content)
 
     def draft(self, **changes: Any) -> JobDraft:
@@ -99,4 +105,6 @@ def _toml(text: str, file: Path) -> tuple[object, Positions]:
         content = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise _unreadable(broken(file, error)) from error
-    return msgspec.to_builtins(content), {"/" + "/".join(path): place for path, place in toml_positions(text).items()}
+    return msgspec.to_builtins(content), {
+        "".join(f"/{escaped(part)}" for part in path): place for path, place in toml_positions(text).items()
+    }

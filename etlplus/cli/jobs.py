@@ -51,8 +51,13 @@ def _text(job: JobView) -> str:
     return (
         f"{job.name} ({job.id}), version {job.version}\n"
         f"  queue {job.queue}, priority {job.priority}, up to {job.retry.attempts_max} attempts\n"
-        f"  schedule: {schedule}{', paused' if job.paused else ''}; next run: {job.next_at or 'when asked for'}"
+        f"  schedule: {schedule}{', paused' if job.paused else ''}; next run: {next_run(job)}"
     )
+
+
+def next_run(job: JobView) -> str:
+    """When the schedule of a job makes its next run, for people."""
+    return f"{job.next_at:%Y-%m-%d %H:%M:%SZ}" if job.next_at else "when asked for"
 
 
 def _list(chosen: argparse.Namespace) -> int:

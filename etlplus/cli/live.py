@@ -26,6 +26,8 @@ async def live(client: Client, chosen: argparse.Namespace) -> int:
     from etlplus.actors.news import RunNews
 
     job = (await client.jobs.get(chosen.job)).id if chosen.job else None
+    if chosen.queue:
+        await client.queues.get(chosen.queue)  # which says so if there is none
     wanted = {name: getattr(chosen, name) for name in ("queue", "state")} | {"job_id": job}
     async with aclosing(client.runs.follow()) as news:
         async for told in news:

@@ -67,9 +67,10 @@ def _bar(share: float) -> str:
 
 
 def summary(run: RunView) -> str:
-    """How a run ended, in a few lines: the balance, each sink with its guarantee, each broken rule, the error."""
+    """How a run ended, in a few lines: the error, and of a load the balance, each sink with its guarantee, each broken rule."""
     head = f"run {run.id} of {run.job_name} {run.state} (attempt {run.attempt} of {run.attempts_max})"
-    return "\n".join([head, *_error_lines(run), *(_figure_lines(run.figures) if run.figures else [])])
+    figures = run.figures if run.figures and (run.figures.sinks or run.figures.rows_read) else None
+    return "\n".join([head, *_error_lines(run), *(_figure_lines(figures) if figures else [])])
 
 
 def _error_lines(run: RunView) -> list[str]:

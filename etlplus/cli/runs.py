@@ -11,7 +11,7 @@ from etlplus.cli.arguments import add_group
 from etlplus.cli.daemon_command import add_daemon_command
 from etlplus.cli.live import live
 from etlplus.cli.logs import add_logs_to
-from etlplus.cli.starting import add_start, to_the_end
+from etlplus.cli.starting import STATES, add_start, to_the_end
 
 if TYPE_CHECKING:
     from etlplus.cli.arguments import Commands
@@ -40,7 +40,7 @@ def _add_list(group: Commands) -> None:
     listing = add_daemon_command(group, "list", "list runs, newest first", _list)
     listing.add_argument("--job", help="only runs of this job")
     listing.add_argument("--queue", help="only runs in this queue")
-    listing.add_argument("--state", help="only runs in this state, for example failed")
+    listing.add_argument("--state", choices=STATES, metavar="STATE", help="only runs in this state, for example failed")
     listing.add_argument("--limit", type=int, default=50, help="how many at most (50)")
     listing.add_argument("--follow", action="store_true", help="show every run as it changes, until interrupted")
 

@@ -127,9 +127,10 @@ async def _pause(client: Client, chosen: argparse.Namespace) -> int:
 
 async def _resume(client: Client, chosen: argparse.Namespace) -> int:
     from etlplus.cli.connection import show
+    from etlplus.cli.jobs import next_run
 
     job = await client.schedules.resume(chosen.job)
-    show(job, as_json=chosen.json, text=f"{job.name} makes runs again; next run: {job.next_at or 'when asked for'}")
+    show(job, as_json=chosen.json, text=f"{job.name} makes runs again; next run: {next_run(job)}")
     return 0
 
 
@@ -137,12 +138,16 @@ def _schedule(chosen: argparse.Namespace) -> CronSchedule:
     import msgspec
 
     from etlplus.jobs.schedules import CronSchedule
+    from etlplus.pipeline.complaints import problem_of
 
     said = {"cron": chosen.cron, "zone": chosen.zone or "UTC", "gap": chosen.gap, "repeat": chosen.repeat}
+    value = said | {"exclude": {"weekdays": chosen.exclude}}
     try:
-        return msgspec.convert(said | {"exclude": {"weekdays": chosen.exclude}}, CronSchedule)
+        return msgspec.convert(value, CronSchedule)
     except msgspec.ValidationError as error:
-        raise _refused(Problem(str(error).partition(" - at `$")[0])) from error
+        found = problem_of(error, value, CronSchedule)
+        accepted = f"accepted: {found.suggestion}" if found.suggestion else None
+        raise _refused(Problem(f"{found.pointer[1:]}: {found.message}", suggestion=accepted)) from error
 
 
 def _refused(problem: Problem) -> Invalid:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 UNFINISHED = ("scheduled", "blocked", "queued", "running")
 STATES = (*UNFINISHED, "succeeded", "failed", "cancelled", "skipped")
 CONFLICTS = ("existing", "reject", "replace")
+TOLD_MAX = 20
+"""So many wrong lines of a file are told at a time."""
 KEY_ONLY = ("on_conflict", "period", "states")
 _LINES = """\
 each line is a run as JSON, with the fields that the API takes; all are made, or none:
@@ -116,33 +118,53 @@ async def _start_many(client: Client, chosen: argparse.Namespace) -> int:
 
 def _read(file: Path) -> tuple[list[int], list[RunWish]]:
     """The wishes of a file, with the line of each; lines without anything are left out."""
-    import msgspec
-
-    from etlplus.service.wishes import RunWish
-
     try:
         text = sys.stdin.read() if str(file) == "-" else file.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise Invalid("The file cannot be used.", [Problem(f"cannot be read: {error}", file=str(file))]) from error
     lines = [(number, line) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
-    wishes: list[RunWish] = []
-    for number, line in lines:
-        try:
-            wishes.append(msgspec.json.decode(line, type=RunWish))
-        except msgspec.DecodeError as error:
-            raise Invalid("The file cannot be used.", [Problem(str(error), file=str(file), line=number)]) from error
-    return [number for number, _ in lines], wishes
+    if not lines:
+        accepted = "a line of JSON for each run"
+        raise Invalid("The file cannot be used.", [Problem("it is empty", file=str(file), suggestion=accepted)])
+    read = [_wish(line) for _, line in lines]
+    wrong = [(number, each) for (number, _), each in zip(lines, read, strict=True) if isinstance(each, Problem)]
+    if wrong:
+        told = [_at_line(problem, problem.pointer[1:], file, number) for number, problem in wrong[:TOLD_MAX]]
+        raise Invalid("The file cannot be used.", told)
+    return [number for number, _ in lines], [each for each in read if not isinstance(each, Problem)]
+
+
+def _wish(line: str) -> RunWish | Problem:
+    """What a line wishes for, or what is wrong with it."""
+    import msgspec
+
+    from etlplus.pipeline.complaints import problem_of
+    from etlplus.service.wishes import RunWish
+
+    try:
+        value = msgspec.json.decode(line)
+    except msgspec.DecodeError as error:
+        return Problem(str(error))
+    try:
+        return msgspec.convert(value, RunWish)
+    except msgspec.ValidationError as error:
+        return problem_of(error, value, RunWish)
 
 
 def _placed(problem: Problem, file: Path, places: list[int]) -> Problem:
     """A problem with a run, by the line that asks for it."""
-    import msgspec
-
     runs, number, field = [*problem.pointer[1:].split("/", 2), "", ""][:3]
     if runs != "runs" or not number.isdecimal():
         return problem
+    return _at_line(problem, field, file, places[int(number)])
+
+
+def _at_line(problem: Problem, field: str, file: Path, line: int) -> Problem:
+    """A problem with a field of the run that a line asks for."""
+    import msgspec
+
     message = f"{field}: {problem.message}" if field else problem.message
-    return msgspec.structs.replace(problem, message=message, file=str(file), line=places[int(number)])
+    return msgspec.structs.replace(problem, message=message, file=str(file), line=line)
 
 
 def _not_understood(problem: Problem) -> Invalid:

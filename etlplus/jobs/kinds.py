@@ -11,7 +11,15 @@ import msgspec
 
 Kind = Literal["pipeline", "python", "command"]
 
-FunctionName = Annotated[str, msgspec.Meta(min_length=1, max_length=80, pattern=r"^[A-Za-z0-9_.:-]+$")]
+FunctionName = Annotated[
+    str,
+    msgspec.Meta(
+        min_length=1,
+        max_length=80,
+        pattern=r"^[A-Za-z0-9_.:-]+$",
+        description="1 to 80 characters: letters, digits, _ . : -",
+    ),
+]
 """The name under which a program offers a function; see ``etlplus.job``."""
 
 CALLS = "!python="

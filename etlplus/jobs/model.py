@@ -183,7 +183,12 @@ class Uniqueness(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     """
 
     period_s: Timeout | None = None
-    states: tuple[RunState, ...] = (RunState.SCHEDULED, RunState.BLOCKED, RunState.QUEUED, RunState.RUNNING)
+    states: Annotated[tuple[RunState, ...], msgspec.Meta(min_length=1, max_length=8)] = (
+        RunState.SCHEDULED,
+        RunState.BLOCKED,
+        RunState.QUEUED,
+        RunState.RUNNING,
+    )
     on_conflict: Literal["existing", "reject", "replace"] = "existing"
 
 

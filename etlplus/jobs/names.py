@@ -8,12 +8,27 @@ from typing import Annotated
 
 import msgspec
 
-Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^[^\s/\x00-\x1f][^/\x00-\x1f]*$")]
-"""A name that people write: 1 to 200 characters, no slash, no control character, no blank in front."""
+Name = Annotated[
+    str,
+    msgspec.Meta(
+        min_length=1,
+        max_length=200,
+        pattern=r"^[^\s/\x00-\x1f][^/\x00-\x1f]*$",
+        description="1 to 200 characters, no slash, no control character, no blank in front",
+    ),
+]
+"""A name that people write."""
 
-Label = Annotated[str, msgspec.Meta(min_length=1, max_length=100, pattern=r"^[^\s,!\x00-\x1f][^\s,\x00-\x1f]*$")]
-"""What a worker is able to do, such as ``gpu`` or ``region=eu``: 1 to 100 characters without blanks and commas, and without
-``!`` in front."""
+Label = Annotated[
+    str,
+    msgspec.Meta(
+        min_length=1,
+        max_length=100,
+        pattern=r"^[^\s,!\x00-\x1f][^\s,\x00-\x1f]*$",
+        description="1 to 100 characters without blanks and commas, and without ! in front",
+    ),
+]
+"""What a worker is able to do, such as ``gpu`` or ``region=eu``."""
 
 Labels = Annotated[tuple[Label, ...], msgspec.Meta(max_length=20)]
 

@@ -15,6 +15,7 @@ import msgspec
 import yaml
 
 from etlplus.errors import Invalid, Problem
+from etlplus.jobs.texts import escaped
 from etlplus.pipeline import binding
 from etlplus.pipeline.complaints import offer, problem_of
 from etlplus.pipeline.plan import Join, Pipeline
@@ -124,7 +125,7 @@ def _locate(node: yaml.Node, pointer: str, positions: Positions) -> None:
         raise _Unfit(_too_deep(pointer), here)
     if isinstance(node, yaml.MappingNode):
         for key, inner in node.value:
-            below = f"{pointer}/{key.value}"
+            below = f"{pointer}/{escaped(str(key.value))}"
             at = (key.start_mark.line + 1, key.start_mark.column + 1)
             if below in positions and key.value != _MERGE:
                 message = f"{key.value!r} is given twice: first at line {positions[below][0]}"

@@ -11,7 +11,15 @@ import msgspec
 
 from etlplus.errors import Invalid, Problem
 
-Plain = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f]*$")]
+Plain = Annotated[
+    str,
+    msgspec.Meta(
+        min_length=1,
+        max_length=200,
+        pattern=r"^[^\x00-\x1f]*$",
+        description="1 to 200 characters, none of them a control character",
+    ),
+]
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 
 

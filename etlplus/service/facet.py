@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from functools import wraps
 from inspect import isfunction, signature
 from itertools import chain
+from types import NoneType
 from typing import Any, TypeVar
 
 import msgspec
+from msgspec import structs
 
 from etlplus.actors.messages import CancelHere, Wake
 from etlplus.actors.newsroom import Stirred
@@ -21,16 +23,25 @@ from etlplus.errors import Invalid, NotFound, Problem
 from etlplus.jobs.checks import check_texts
 from etlplus.jobs.ids import is_id
 from etlplus.jobs.model import Job, Run, RunState
+from etlplus.pipeline.complaints import problem_of
 from etlplus.service.house import House
 from etlplus.service.permissions import Principal
 
 LIMIT_MAX = 500
 S = TypeVar("S", bound=msgspec.Struct)
+_PLAIN: dict[str, type | tuple[type, ...]] = {
+    "str": str,
+    "str | None": (str, NoneType),
+    "int": int,
+    "int | None": (int, NoneType),
+    "bool": bool,
+}
+"""Annotations of parameters that are looked at before a method is called."""
 
 
 @dataclass(frozen=True, slots=True)
 class Facet:
-    """One group of methods, for one principal. Texts that are handed to one are looked at before it is called."""
+    """One group of methods, for one principal. Texts and numbers that are handed to one are looked at before it is called."""
 
     house: House
     who: Principal
@@ -38,7 +49,7 @@ class Facet:
     def __init_subclass__(cls) -> None:
         for name, method in list(vars(cls).items()):
             if isfunction(method) and not name.startswith("_"):
-                setattr(cls, name, _for_good_texts(method))
+                setattr(cls, name, _for_good_values(method))
 
     async def find_job(self, job: str) -> Job:
         """A job by id or by name.
@@ -92,39 +103,60 @@ def checked_number(value: int, name: str, at_most: int) -> int:
     raise Invalid("a number is out of range", [problem])
 
 
-def checked(record: S, place: str = "") -> S:
+def checked(record: S, kind: type[S], place: str = "") -> S:
     """
     The same record, once every field fits what its type says, and every text can be kept; records that were made in a program
     are not checked yet.
 
     Args:
+        kind: What it should be. Plain data that fits it becomes it.
         place: Where the record stands in what the caller gave; put in front of the pointer.
 
     Raises:
         Invalid: one does not; the problem names it.
     """
+    fields = _plain(record, place)
     try:
-        fields = msgspec.to_builtins(record)
-        found = msgspec.convert(fields, type(record))
+        found = msgspec.convert(fields, kind)
     except msgspec.ValidationError as error:
-        problem = problem_of(error)
+        problem = problem_of(error, fields, kind)
+        raise Invalid("this is not accepted", [structs.replace(problem, pointer=place + problem.pointer)]) from None
+    refuse_broken(fields, place)
+    return found
+
+
+def _plain(record: Any, place: str) -> Any:
+    """A record as plain data; Invalid names the field of it that cannot be written as JSON."""
+    try:
+        return msgspec.to_builtins(record)
     except TypeError as error:
-        problem = Problem(f"this cannot be written as JSON: {error}")
-    else:
-        refuse_broken(fields, place)
-        return found
-    raise Invalid("this is not accepted", [msgspec.structs.replace(problem, pointer=place + problem.pointer)])
+        problem = Problem(f"this cannot be written as JSON: {error}", place + _unwritable(record))
+        raise Invalid("this is not accepted", [problem]) from None
 
 
-def _for_good_texts(method: Callable[..., Any]) -> Callable[..., Any]:
-    """The method, for texts that can be kept; one that cannot is refused by the name of its parameter. At what is not plainly
-    text the method looks itself.
+def _unwritable(record: Any) -> str:
+    """The field of a record that cannot be written as JSON, as a pointer."""
+    for name in getattr(record, "__struct_fields__", ()):
+        try:
+            msgspec.to_builtins(getattr(record, name))
+        except TypeError:
+            return f"/{name}"
+    return ""
+
+
+def _for_good_values(method: Callable[..., Any]) -> Callable[..., Any]:
+    """The method, for texts that can be kept, and for numbers and texts where it wants them; anything else is refused by the
+    name of its parameter. At what is neither number nor text the method looks itself.
     """
-    names = list(signature(method).parameters)[1:]
+    wanted = {name: str(each.annotation) for name, each in signature(method).parameters.items()}
+    names = list(wanted)[1:]
 
     @wraps(method)
     def call(self: Facet, *args: Any, **options: Any) -> Any:
         for name, value in chain(zip(names, args, strict=False), options.items()):
+            if not isinstance(value, _PLAIN.get(wanted.get(name, ""), object)):
+                problem = Problem(f"Expected `{wanted[name]}`, got `{type(value).__name__}`", f"/{name}")
+                raise Invalid("this is not accepted", [problem])
             if isinstance(value, str):
                 refuse_broken(value, f"/{name}")
         return method(self, *args, **options)
@@ -137,10 +169,3 @@ def refuse_broken(value: Any, place: str) -> None:
     if refusals := check_texts(value, place):
         problems = [Problem(each.message, each.pointer, each.code, suggestion=each.accepted) for each in refusals]
         raise Invalid("this is not accepted", problems, code=refusals[0].code)
-
-
-def problem_of(error: msgspec.ValidationError) -> Problem:
-    """The sentence and the place, which msgspec joins as ``sentence - at `$.a.b[0]```."""
-    sentence, _, place = str(error).partition(" - at `$")
-    pointer = place.rstrip("`").replace("[", ".").replace("]", "").replace(".", "/")
-    return Problem(sentence, pointer)

@@ -17,7 +17,7 @@ class JobsFacet(Facet):
 
     async def create(self, draft: JobDraft) -> JobView:
         self.who.must("jobs:write")
-        draft = checked(draft)
+        draft = checked(draft, JobDraft)
         await self._refuse_problems(draft)
         saved = await self.house.store.save_job(draft, now=self.house.now())
         self.announce_schedule(saved)
@@ -35,7 +35,7 @@ class JobsFacet(Facet):
 
     async def replace(self, job: str, draft: JobDraft, *, expected_version: int) -> JobView:
         self.who.must("jobs:write")
-        draft = checked(draft)
+        draft = checked(draft, JobDraft)
         found = await self.find_job(job)
         await self._refuse_problems(draft)
         saved = await self.house.store.save_job(
@@ -52,7 +52,7 @@ class JobsFacet(Facet):
 
     async def check(self, draft: JobDraft) -> builtins.list[Problem]:
         self.who.must("jobs:read")
-        return [*await self.house.workshop.check(checked(draft))]
+        return [*await self.house.workshop.check(checked(draft, JobDraft))]
 
     async def _refuse_problems(self, draft: JobDraft) -> None:
         """Only a definition that could run is stored, and a schedule only if its runs could be made. What depends on the

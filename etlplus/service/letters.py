@@ -23,7 +23,7 @@ class LettersFacet(Facet):
         self, which: Letters | None = None, *, resolved: bool = False, limit: int = 50, cursor: str | None = None
     ) -> Page[LetterView]:
         self.who.must("runs:read")
-        chosen = await self._filter(checked(which or Letters()))
+        chosen = await self._filter(checked(which or Letters(), Letters))
         found = await self.house.store.dead_letters(
             chosen, resolved=resolved, limit=checked_limit(limit) + 1, after=run_id(cursor)
         )
@@ -45,7 +45,7 @@ class LettersFacet(Facet):
         self, which: Letters, *, edit: Edit | None = None, dry_run: bool = False, limit: int = AT_ONCE_MAX
     ) -> Replays:
         self.who.must("letters:resolve")
-        which = checked(which, "/which")
+        which = checked(which, Letters, "/which")
         refuse_nothing(which)
         refuse_broken(edit, "/edit")
         found = await self.house.store.replay(
@@ -62,7 +62,7 @@ class LettersFacet(Facet):
 
     async def discard(self, which: Letters, *, reason: str, limit: int = AT_ONCE_MAX) -> Discarded:
         self.who.must("letters:resolve")
-        which = checked(which, "/which")
+        which = checked(which, Letters, "/which")
         refuse_nothing(which)
         _refuse_reason(reason)
         gone = await self.house.store.discard(

@@ -21,7 +21,7 @@ class LimitsFacet(Facet):
 
     async def save(self, draft: LimitDraft) -> Limit:
         self.who.must("queues:write")
-        saved = await self.house.store.save_limit(checked(draft), now=self.house.now())
+        saved = await self.house.store.save_limit(checked(draft, LimitDraft), now=self.house.now())
         self._changed()
         return saved
 

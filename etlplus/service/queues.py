@@ -29,7 +29,7 @@ class QueuesFacet(Facet):
 
     async def save(self, draft: QueueDraft) -> Queue:
         self.who.must("queues:write")
-        saved = await self.house.store.save_queue(checked(draft), now=self.house.now())
+        saved = await self.house.store.save_queue(checked(draft, QueueDraft), now=self.house.now())
         self._changed()
         return saved
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
@@ -22,6 +23,8 @@ from etlplus.service.wishes import RunOptions, RunWish, keys_for, moved, problem
 from etlplus.store.contract import RunFilter
 
 WISHES_MAX = 10_000
+TOLD_MAX = 20
+"""So many unknown jobs are told at a time."""
 LINES_MAX = 1000
 SEARCH_CHARS_MAX = 200
 
@@ -50,7 +53,8 @@ class RunsFacet(Facet):
                 interval=interval,
                 unique_key=key,
                 unique=unique or Uniqueness(),
-            )
+            ),
+            RunOptions,
         )
         _refuse(problems_of(wish, "", idempotency_key))
         (own,) = keys_for([wish], idempotency_key, self.who.id)
@@ -186,7 +190,7 @@ class RunsFacet(Facet):
 
     async def _wanted(self, wishes: Sequence[RunWish], idempotency_key: str | None) -> Sequence[NewRun]:
         """What the store is asked for, once everything that can be judged before is judged."""
-        wishes = [checked(wish, f"/runs/{at}") for at, wish in enumerate(wishes)]
+        wishes = [checked(wish, RunWish, f"/runs/{at}") for at, wish in enumerate(wishes)]
         _refuse([p for at, wish in enumerate(wishes) for p in problems_of(wish, f"/runs/{at}", idempotency_key)])
         jobs = await self._jobs_of(wishes)
         misfits = self.house.workshop.misfits
@@ -200,12 +204,16 @@ class RunsFacet(Facet):
         """The jobs that these wishes name, by that name."""
         first = {wish.job: at for at, wish in reversed([*enumerate(wishes)])}
         found: dict[str, Job] = {}
-        for name, at in first.items():
+        unknown: list[Problem] = []
+        for name, at in sorted(first.items(), key=itemgetter(1)):
             try:
                 found[name] = await self.find_job(name)
             except NotFound as error:
-                problem = Problem(error.message, f"/runs/{at}/job", "unknown_job")
-                raise Invalid("the runs cannot be made", [problem], code="unknown_job") from None
+                unknown.append(Problem(error.message, f"/runs/{at}/job", "unknown_job"))
+            if len(unknown) == TOLD_MAX:
+                break
+        if unknown:
+            raise Invalid("the runs cannot be made", unknown, code="unknown_job")
         return found
 
     async def _attempt(self, run: str, wanted: int | None) -> int:

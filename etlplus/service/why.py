@@ -20,6 +20,7 @@ from etlplus.jobs.explaining import (
     WaitsForRuns,
     WorkersBusy,
 )
+from etlplus.jobs.kinds import CALLS
 from etlplus.jobs.queues import COUNTED_MAX
 from etlplus.service.views import Why
 
@@ -79,7 +80,8 @@ def _slots_taken(fact: SlotsTaken) -> str:
 def _no_worker(labels: tuple[str, ...], workers: int) -> str:
     if not workers:
         return "No worker is alive."
-    return f"It asks for a worker with {', '.join(labels)}; of {_count(workers, 'live worker')}, none has that."
+    named = [f"the function {each.removeprefix(CALLS)}" if each.startswith(CALLS) else each for each in labels]
+    return f"It asks for a worker with {', '.join(named)}; of {_count(workers, 'live worker')}, none has that."
 
 
 def _count(number: int, what: str) -> str:

@@ -22,10 +22,18 @@ IDEMPOTENCY_S = 86_400.0
 
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 
-UniqueKey = Annotated[str, msgspec.Meta(min_length=1, max_length=300, pattern=r"^[^\x00-\x1f]*$")]
+UniqueKey = Annotated[
+    str,
+    msgspec.Meta(
+        min_length=1,
+        max_length=300,
+        pattern=r"^[^\x00-\x1f]*$",
+        description="1 to 300 characters, none of them a control character",
+    ),
+]
 
 
-class RunOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class RunOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
     """A run that somebody wants. ``run_at`` ahead makes it wait until then; ``priority`` takes the place of the job's.
     ``interval`` is the stretch of data that it is for, from the first moment on, up to but without the second. While
     ``unique_key`` is some run's, ``unique`` says what becomes of the wish; unless told otherwise, that run is the answer as
@@ -40,7 +48,7 @@ class RunOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     unique: Uniqueness = Uniqueness()
 
 
-class RunWish(RunOptions, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class RunWish(RunOptions, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
     """The same, of the job with this name or id."""
 
     job: str
@@ -54,6 +62,9 @@ def problems_of(wish: RunOptions, place: str, idempotency_key: str | None) -> li
         if not wish.interval[0] < wish.interval[1]:
             message, accepted = "the interval ends before it has begun", "a first moment that is before the second"
             found.append(Problem(message, f"{place}/interval", suggestion=accepted))
+    if wish.unique_key is None and wish.unique != Uniqueness():
+        message = "this says what becomes of a wish whose key is taken, and the wish has no key"
+        found.append(Problem(message, f"{place}/unique", "no_key", suggestion="together with unique_key"))
     if idempotency_key is not None and wish.unique_key is not None:
         message = "a run has one key: give unique_key or an idempotency key"
         found.append(Problem(message, f"{place}/unique_key", "two_keys"))

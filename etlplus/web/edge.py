@@ -113,7 +113,8 @@ async def open_edge(service: Service, edge: Ref[Spawner], options: EdgeOptions, 
 
 def _rest(service: Service, listening: socket.socket, options: EdgeOptions) -> Callable[[], Listener]:
     guard = Guard(options.connections_max)
-    app = BodyLimit(cast("Application", Rest(service).app), options.body_max_bytes)
+    rest = Rest(service)
+    app = BodyLimit(cast("Application", rest.app), options.body_max_bytes, rest.body_times)
 
     def make() -> Listener:
         context, protocol = WorkerContext(None), config()

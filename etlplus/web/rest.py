@@ -8,12 +8,12 @@ did not expect is logged with the request's id, and the client learns that id an
 from __future__ import annotations
 
 import secrets
+from contextlib import suppress
 from typing import Any
 
 import msgspec
 import structlog
 import trio
-from quart import Request as QuartRequest
 from quart import Response, request
 from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
@@ -21,8 +21,8 @@ from werkzeug.exceptions import HTTPException
 import etlplus
 from etlplus.errors import EtlplusError, Invalid, NotFound, Problem, TooMany, Unauthenticated
 from etlplus.jobs.receipts import Answer
+from etlplus.pipeline.complaints import problem_of
 from etlplus.service.contract import Contract
-from etlplus.service.facet import problem_of
 from etlplus.web import openapi
 from etlplus.web.duplicates import duplicate_names
 from etlplus.web.limits import RateLimit, Verdict
@@ -69,6 +69,20 @@ class Rest:
 
         self.app.add_url_rule(route.path, route.name, handle, methods=[route.method], provide_automatic_options=False)
 
+    async def body_times(self, scope: dict[str, Any]) -> int:
+        """How many times as large as ordinary the body of a request may be, judged by its head: more than once only where the
+        route takes so much and its sender may call it.
+        """
+        route = next((r for r in ROUTES if (r.method, r.path) == (scope["method"], scope["path"])), None)
+        given = (value.decode("latin-1") for name, value in scope["headers"] if name == b"authorization")
+        token = _bearer(next(given, ""))
+        if route is None or route.body_times == 1 or route.permission is None or token is None:
+            return 1
+        with suppress(EtlplusError):  # whoever may not call it gets no more room than others
+            (await self._service.identity.authenticate(token)).must(route.permission)
+            return route.body_times
+        return 1
+
     async def _openapi(self) -> Response:
         return _response(200, self._document, "application/json", _request_id())
 
@@ -83,7 +97,7 @@ class Rest:
 
     async def _answer(self, route: Route, path: dict[str, str]) -> Response:
         request_id = _request_id()
-        token = _bearer(request)
+        token = _bearer(request.headers.get("Authorization", ""))
         verdict = self._count(route)
         headers = _limit_headers(verdict)
         try:
@@ -146,7 +160,7 @@ class Rest:
             decoded = self._decoders[route.body].decode(data)
             twice = duplicate_names(data)
         except msgspec.ValidationError as error:
-            raise Invalid("the body is not accepted", [problem_of(error)]) from None
+            raise Invalid("the body is not accepted", [_misfit(error, data, route.body)]) from None
         except RecursionError:
             raise Invalid("the body is not accepted", [Problem("it is nested too deeply")], code="too_deep") from None
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -154,6 +168,15 @@ class Rest:
         if twice:
             raise Invalid("the body is not accepted", twice, code="duplicate_name")
         return decoded
+
+
+def _misfit(error: msgspec.ValidationError, data: str | bytes, kind: Any) -> Problem:
+    """What is wrong with a body that does not fit its type. Should it be no JSON further on, that does not matter any more."""
+    try:
+        value = msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        value = None
+    return problem_of(error, value, kind)
 
 
 def _query(route: Route) -> dict[str, str]:
@@ -194,8 +217,8 @@ def _version(route: Route) -> int | None:
     return int(bare)
 
 
-def _bearer(asked: QuartRequest) -> str | None:
-    kind, _, token = asked.headers.get("Authorization", "").partition(" ")
+def _bearer(authorization: str) -> str | None:
+    kind, _, token = authorization.partition(" ")
     return token.strip() if kind.lower() == "bearer" and token.strip() else None
 
 

@@ -7,14 +7,16 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import trio
 
 import etlplus
 from etlplus.engines.functions import Function
-from etlplus.jobs.model import RunState
+from etlplus.errors import Unauthenticated
+from etlplus.jobs.model import RunState, UserDraft
 from etlplus.jobs.schedules import IntervalSchedule
-from etlplus.settings import Engine, Settings, Store
+from etlplus.settings import Auth, Engine, Settings, Store
 from etlplus.testing.servers import private_postgres
 
 pytestmark = pytest.mark.slow
@@ -103,3 +105,22 @@ async def test_a_node_whose_clock_is_wrong_goes_by_that_of_the_store(
         workers = {worker.id: worker for worker in await house.store.workers()}
         assert {right.house.standing.worker.id, house.standing.worker.id} <= workers.keys()
         assert all(abs(worker.beat_at - datetime.now(UTC)) < DAY / 24 for worker in workers.values())
+
+
+async def test_a_token_counts_at_every_node_with_the_same_key(postgres: str, tmp_path: Path) -> None:
+    """Who signed in at one may ask another; a node that made a key of its own knows nobody."""
+
+    def node(name: str, secret: str = "") -> Settings:
+        return msgspec.structs.replace(settings(tmp_path / name, postgres), auth=Auth(secret=secret))
+
+    async with (
+        etlplus.open_service(node("one", "k" * 32)) as one,
+        etlplus.open_service(node("two", "k" * 32)) as two,
+        etlplus.open_service(node("stranger")) as stranger,
+    ):
+        draft = UserDraft(name="ada", password_hash="none", role="admin")
+        ada = await one.house.store.claim_bootstrap(draft, now=one.house.now())
+        token = one.house.tokens.issue(ada.id, epoch=ada.auth_epoch, now=one.house.now()).token
+        assert (await two.identity.authenticate(token)).name == "ada"
+        with pytest.raises(Unauthenticated):
+            await stranger.identity.authenticate(token)

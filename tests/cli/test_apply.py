@@ -100,7 +100,7 @@ def test_what_cannot_be_read_is_told_all_at_once(tmp_path: Path) -> None:
     with pytest.raises(Invalid) as refused:
         read_folder(folder)
     said = [str(problem).removeprefix(f"{folder}/") for problem in refused.value.problems]
-    places = ["broken.yaml:2:", "cron.yaml:2:1: cron: field 3", "keys.yaml:2:1: there is no key 'colours'"]
+    places = ["broken.yaml:2:", "cron.yaml:2:24: field 3", "keys.yaml:2:1: there is no key 'colours'"]
     places += ["priority.yaml:2:1: ", "slots.toml:3:1: ", "zz.yaml:2:"]
     assert len(said) == len(places), said
     assert [text for text, place in zip(said, places, strict=True) if not text.startswith(place)] == []

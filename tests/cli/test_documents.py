@@ -130,3 +130,11 @@ def test_days_of_toml_are_texts(tmp_path):
     """As they are in JSON, which has no days."""
     document = read_document(written(tmp_path, "x.toml", "name = 'n'\n[params]\nday = 2026-03-28\n"))
     assert document.content["params"] == {"day": "2026-03-28"}
+
+
+def test_a_job_that_does_nothing_is_told_as_a_job(tmp_path) -> None:
+    """Its fields are not those of a pipeline; what it lacks is what it does."""
+    file = tmp_path / "idle.yaml"
+    file.write_text("name: idle\npriority: 3\ncommnd: {argv: [x]}\n")
+    problem = problem_of(read_document(file).draft)
+    assert (problem.line, problem.suggestion) == (3, "did you mean 'command'?")

@@ -128,3 +128,8 @@ def test_a_summary_shows_the_balance_and_each_sink():
     assert "100 read = 90 loaded + 0 unchanged + 0 filtered + 0 deduplicated + 10 quarantined" in text
     assert "table: 90 rows, replace, transactional" in text
     assert "rule known: 10 rows broke it" in text
+
+
+def test_a_summary_of_what_is_no_load_has_no_balance():
+    """A command or a function reads no rows: a line of zeros would say that it had nothing to do."""
+    assert "read" not in summary(run(state="succeeded", figures=Figures()))

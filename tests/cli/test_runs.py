@@ -68,7 +68,9 @@ def test_many_runs_are_asked_for_by_a_file(shell: Shell, tmp_path: Path) -> None
         assert (made["made"], len(set(made["run_ids"]))) == (30, 30)
     assert len(shell.said("runs", "list", "--job", "many").splitlines()) == 31
     for text, said in (
-        ('{"job": "many"}\n{"job": "many", "prio": 1}', f"{file}:2: Object contains unknown field `prio`"),
+        ('{"job": "many"}\n{"job": "many", "prio": 1}', f"{file}:2: prio: Object contains unknown field `prio`"),
+        ('{"job": "many", "priority": -1}\n{"jib": "many"}', f"{file}:2: jib: Object contains unknown field `jib`"),
+        ("\n", f"{file}: it is empty"),
         ('{"job": "many"}\n\n{"job": "nobody"}', f"{file}:3: job: there is no job 'nobody'"),
         ('{"job": ', f"{file}:1: Input data was truncated"),
     ):

@@ -23,6 +23,7 @@ from etlplus.errors import Conflict, EtlplusError, Invalid, Problem
 from etlplus.jobs.kinds import Command
 from etlplus.jobs.model import JobDraft, Uniqueness
 from etlplus.jobs.schedules import CronSchedule
+from etlplus.service.permissions import ROLES
 from etlplus.service.wishes import RunWish
 
 BODY_MAX = 16_000_000
@@ -31,18 +32,23 @@ BIG = "x" * 10_000_000
 JOBS: dict[str, tuple[dict[str, Any], str, str, str]] = {
     "impossible cron": (
         {"schedule": {"kind": "cron", "cron": "0 0 31 2 *"}},
-        "/schedule",
+        "/schedule/cron",
         "field 3 (day of month), character 5: no month in '2' ever has a day",
         "days that exist in one of the months",
     ),
-    "cron of four fields": ({"schedule": {"kind": "cron", "cron": "0 0 1 2"}}, "/schedule", "cron", "5"),
+    "cron of four fields": (
+        {"schedule": {"kind": "cron", "cron": "0 0 1 2"}},
+        "/schedule/cron",
+        "'0 0 1 2' has 4 field(s)",
+        "5 or 6 fields",
+    ),
     "unknown zone": (
         {"schedule": {"kind": "cron", "cron": "0 2 * * *", "zone": "Europe/Berln"}},
-        "/schedule",
-        "zone: there is no time zone 'Europe/Berln'",
+        "/schedule/zone",
+        "there is no time zone 'Europe/Berln'",
         "Europe/Berlin",
     ),
-    "negative priority": ({"priority": -1}, "/priority", ">= 0", ""),
+    "negative priority": ({"priority": -1}, "/priority", ">= 0", "0 to 1,000"),
     "unknown queue": ({"queue": "nihgtly"}, "/queue", "there is no queue 'nihgtly'", "default"),
 }
 """What a definition says, and the place, words of the sentence, and what would be accepted, wherever that is said."""
@@ -116,13 +122,14 @@ async def test_a_definition_that_cannot_be_is_refused_on_the_command_line(
     roomy: House, case: str, tmp_path: Path
 ) -> None:
     """With file, line and column, and the exit status for what is refused."""
-    said, _, words, accepted = JOBS[case]
+    said, pointer, words, accepted = JOBS[case]
     file = tmp_path / "x.json"
     file.write_bytes(msgspec.json.format(msgspec.json.encode({"name": "x", "command": COMMAND_JSON} | said)))
     for command in (["jobs", "create", str(file)], ["apply", str(tmp_path)]):
         status, told = await etlplus(roomy, *command)
         assert status == Exit.INVALID, told
-        line = next(n for n, text in enumerate(file.read_text().split("\n"), 1) if f'"{next(iter(said))}"' in text)
+        key = pointer.rpartition("/")[2]
+        line = next(n for n, text in enumerate(file.read_text().split("\n"), 1) if f'"{key}": ' in text)
         assert f"{file}:{line}:" in told
         assert words in told
         assert accepted in told
@@ -130,7 +137,7 @@ async def test_a_definition_that_cannot_be_is_refused_on_the_command_line(
 
 
 WISHES: dict[str, tuple[dict[str, Any], str, str, str]] = {
-    "negative priority": ({"priority": -1}, "/priority", ">= 0", ""),
+    "negative priority": ({"priority": -1}, "/priority", ">= 0", "0 to 1,000"),
     "10 MB argument": ({"params": {"big": BIG}}, "/params", "too large", "at most 1,000,000 bytes"),
     "duplicate key": (
         {"unique_key": "k", "unique": {"on_conflict": "reject"}}, "/unique_key", "'k' is taken by run", "another key",
@@ -214,6 +221,36 @@ async def test_a_body_above_the_limit_is_refused_through_the_socket(house: House
     assert answer.startswith(b"HTTP/1.1 413")
     problem = msgspec.json.decode(answer.partition(b"\r\n\r\n")[2])
     assert (problem["code"], problem["errors"][0]["suggestion"]) == ("too_large", "at most 4,096 bytes")
+
+
+async def test_many_runs_may_have_a_larger_body_if_their_sender_may_start_them(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Eight times the limit, in chunks too; not for strangers, not for viewers, and not on other routes."""
+    await house.service.queues.pause("default")
+    await house.service.jobs.create(JobDraft(name="there", command=COMMAND))
+    wishes = msgspec.json.encode({"runs": [{"job": "there", "params": {"n": n, "x": "x" * 40}} for n in range(400)]})
+    assert 4096 < len(wishes) < 8 * 4096
+    json = {"Content-Type": "application/json"}
+
+    async def chunks() -> AsyncGenerator[bytes]:
+        for at in range(0, len(wishes), 1000):
+            yield wishes[at : at + 1000]
+
+    for content in (wishes, chunks()):
+        answer = await house.http.post("/api/v1/runs", content=content, headers=house.signed_in | json)
+        assert (answer.status_code, answer.json()["made"]) == (202, 400)
+    for path, headers, size, accepted in (
+        ("runs", {}, len(wishes), "at most 4,096 bytes"),
+        ("jobs", house.signed_in, len(wishes), "at most 4,096 bytes"),
+        ("runs", house.signed_in, 33_000, "at most 32,768 bytes"),
+    ):
+        answer = await house.http.post(f"/api/v1/{path}", content=wishes.ljust(size), headers=headers | json)
+        assert (answer.status_code, answer.json()["errors"][0]["suggestion"]) == (413, accepted)
+    monkeypatch.setitem(ROLES, "admin", ROLES["viewer"])
+    answer = await house.http.post("/api/v1/runs", content=wishes, headers=house.signed_in | json)
+    assert answer.status_code == 413
+    assert (await house.service.queues.get("default")).queued == 800
 
 
 async def test_a_body_above_the_limit_is_invalid_to_the_client_and_the_command_line(

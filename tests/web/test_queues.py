@@ -73,7 +73,7 @@ REFUSED: list[tuple[str, str, Any, int, str | None]] = [
     ("PUT", "/limits/warehouse", {"rate": {"count": 0}}, 422, "/rate/count"),
     ("PUT", "/limits/warehouse", {"rate": {"count": 1, "per_s": 0.1}}, 422, "/rate/per_s"),
     ("PUT", "/limits/warehouse", {"rate": {"count": 1, "burst": -1}}, 422, "/rate/burst"),
-    ("PUT", "/limits/warehouse", {"rate": {"count": 1, "per": "1m"}}, 422, "/rate"),
+    ("PUT", "/limits/warehouse", {"rate": {"count": 1, "per": "1m"}}, 422, "/rate/per"),
     ("PUT", "/queues/a%00b", {}, 404, None),
     ("POST", "/queues/nowhere/pause", None, 404, None),
     ("DELETE", "/queues/nowhere", None, 404, None),

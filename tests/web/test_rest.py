@@ -115,7 +115,7 @@ async def test_wrong_questions_are_told_apart(house: House, method: str, path: s
         (b"{}", "text/plain", 415, None),
         (b"{", "application/json", 400, None),
         (b"\xff\xfe", "application/json", 400, None),
-        (b'{"name": "x", "pipeline": {}, "prioritty": 1}', "application/json", 422, ""),
+        (b'{"name": "x", "pipeline": {}, "prioritty": 1}', "application/json", 422, "/prioritty"),
         (b'{"name": "x", "pipeline": {}, "retry": {"base_s": "soon"}}', "application/json", 422, "/retry/base_s"),
         (b'{"name": "x", "pipeline": {}, "retry": {"cap_s": 1e308}}', "application/json", 422, "/retry/cap_s"),
         (b'{"name": "x", "pipeline": {}, "timeout_s": 1e308}', "application/json", 422, "/timeout_s"),

@@ -14,7 +14,7 @@ from house_kit import House, open_house
 
 from etlplus.client import Client, connect
 from etlplus.errors import Invalid, NotFound
-from etlplus.jobs.kinds import Command
+from etlplus.jobs.kinds import CALLS, Command
 from etlplus.jobs.model import JobDraft, NewRun, Uniqueness
 from etlplus.jobs.queues import QueueDraft
 from etlplus.jobs.rates import Rate
@@ -186,7 +186,7 @@ async def test_ten_thousand_runs_are_made_by_one_request(paused: House) -> None:
 
 REFUSED: list[tuple[str, Any, int, str]] = [
     ("/jobs/n/runs", {"priority": -1}, 422, "/priority"),
-    ("/jobs/n/runs", {"priorty": 1}, 422, ""),
+    ("/jobs/n/runs", {"priorty": 1}, 422, "/priorty"),
     ("/jobs/n/runs", {"run_at": "2150-01-01T00:00:00"}, 422, "/run_at"),
     ("/jobs/n/runs", {"run_at": "9999-12-31T23:59:59Z"}, 422, "/run_at"),
     ("/jobs/n/runs", {"interval": ["2026-01-02T00:00:00Z", "2026-01-01T00:00:00Z"]}, 422, "/interval"),
@@ -198,6 +198,8 @@ REFUSED: list[tuple[str, Any, int, str]] = [
     ("/jobs/n/runs", {"unique_key": "k", "unique": {"period_s": 0}}, 422, "/unique/period_s"),
     ("/jobs/n/runs", {"unique_key": "k", "unique": {"period_s": 1e12}}, 422, "/unique/period_s"),
     ("/jobs/n/runs", {"unique_key": "k", "unique": {"on_conflict": "fight"}}, 422, "/unique/on_conflict"),
+    ("/jobs/n/runs", {"unique_key": "k", "unique": {"states": []}}, 422, "/unique/states"),
+    ("/jobs/n/runs", {"unique": {"on_conflict": "reject"}}, 422, "/unique"),
     ("/jobs/n/runs", {"params": {"big": "x" * 10_000_000}}, 422, "/params"),
     ("/jobs/n/runs", {"params": {"big": "x" * 13_000_000}}, 413, ""),
     ("/runs", {"runs": []}, 422, "/runs"),
@@ -340,6 +342,9 @@ def test_every_reason_has_a_plain_sentence() -> None:
         ),
         explaining.NoWorker((), 0): "No worker is alive.",
         explaining.NoWorker(("gpu",), 1): "It asks for a worker with gpu; of 1 live worker, none has that.",
+        explaining.NoWorker((f"{CALLS}tell",), 2): (
+            "It asks for a worker with the function tell; of 2 live workers, none has that."
+        ),
         explaining.WorkersBusy(("a", "b")): "Every slot is busy in 2 workers that may carry it.",
         explaining.Behind(1): "1 run of its lane ranks before it.",
         explaining.Behind(10_000): "10,000 or more runs of its lane rank before it.",

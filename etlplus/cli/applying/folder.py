@@ -17,6 +17,7 @@ from etlplus.cli.documents import Document, read_document
 from etlplus.errors import Invalid, Problem
 from etlplus.jobs.model import JobDraft
 from etlplus.jobs.queues import LimitDraft, QueueDraft
+from etlplus.pipeline.complaints import problem_of
 
 SUFFIXES = frozenset({".yaml", ".yml", ".json", ".toml"})
 Draft = JobDraft | QueueDraft | LimitDraft
@@ -107,6 +108,6 @@ def _converted(value: Any, kind: Any, at: str) -> Any:
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
-        sentence, _, path = str(error).partition(" - at `$")
-        pointer = at + path.rstrip("`").replace("[", ".").replace("]", "").replace(".", "/")
-        raise Invalid("The file cannot be used.", [Problem(sentence, pointer)]) from None
+        found = problem_of(error, value, kind)
+        problem = msgspec.structs.replace(found, pointer=at + found.pointer)
+        raise Invalid("The file cannot be used.", [problem]) from None

@@ -89,6 +89,7 @@ class Route:
         again: The answer of a keyed route from the ids of the runs that it made, should the first answer be lost.
         query: The accepted query parameters.
         etag: Whether the answer's version becomes its ETag.
+        body_times: How many times as large as others its body may be, if the caller may call it.
     """
 
     method: str
@@ -106,3 +107,4 @@ class Route:
     again: Callable[[Contract, Sequence[str]], Awaitable[Any]] | None = None
     query: tuple[str, ...] = ()
     etag: bool = False
+    body_times: int = 1
