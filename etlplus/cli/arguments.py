@@ -122,6 +122,35 @@ def moment(option: str, text: str) -> datetime:
     return found
 
 
+def add_parameters(parser: argparse.ArgumentParser) -> None:
+    """``--param``, which ``parameters`` reads."""
+    parser.add_argument(
+        "--param", metavar="NAME=VALUE", action="append", default=[], help="a parameter of the run, as JSON or text"
+    )
+
+
+def add_interval(parser: argparse.ArgumentParser) -> None:
+    """``--interval``, which ``interval`` reads."""
+    parser.add_argument("--interval", metavar="FROM/TO", help="the stretch of data it is for, as two moments")
+
+
+def interval(text: str | None) -> tuple[datetime, datetime] | None:
+    """
+    Two moments with a slash between them; None if nothing was given.
+
+    Raises:
+        Invalid: it is no interval.
+    """
+    if text is None:
+        return None
+    first, slash, second = text.partition("/")
+    if not slash:
+        suggestion = "accepted: FROM/TO, such as 2026-03-28T00:00:00Z/2026-03-29T00:00:00Z"
+        problem = Problem(f"--interval: {text!r} is no interval", suggestion=suggestion)
+        raise Invalid("A value of the command line is refused.", [problem])
+    return moment("--interval", first), moment("--interval", second)
+
+
 def parameters(texts: list[str]) -> dict[str, Any]:
     """``NAME=VALUE`` words as a run's parameters; a value that reads as JSON is that, any other is text."""
     import msgspec  # as above

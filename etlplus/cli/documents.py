@@ -99,4 +99,4 @@ def _toml(text: str, file: Path) -> tuple[object, Positions]:
         content = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise _unreadable(broken(file, error)) from error
-    return content, {"/" + "/".join(path): place for path, place in toml_positions(text).items()}
+    return msgspec.to_builtins(content), {"/" + "/".join(path): place for path, place in toml_positions(text).items()}

@@ -8,11 +8,12 @@ import argparse
 import sys
 from collections.abc import AsyncGenerator, AsyncIterable
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from etlplus.cli.arguments import Commands, add_command, parameters
+from etlplus.cli.arguments import Commands, add_command, add_interval, add_parameters, interval, parameters
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -28,6 +29,7 @@ rows are kept in the data directory; name one to look at them afterwards.
 examples:
   etlplus run people.yaml
   etlplus run people.yaml --param source=people-of-may.csv --data-dir kept
+  etlplus run orders.yaml --interval 2026-03-28T00:00:00Z/2026-03-29T00:00:00Z
 """
 
 
@@ -35,7 +37,8 @@ def add_to(commands: Commands) -> None:
     """Teach the command line this command."""
     parser = add_command(commands, "run", "load one pipeline file in the foreground, without a daemon", _EPILOG)
     parser.add_argument("pipeline", metavar="PIPELINE", type=Path, help="a pipeline or job in YAML, JSON or TOML")
-    parser.add_argument("--param", metavar="NAME=VALUE", action="append", default=[], help="a parameter of the run")
+    add_parameters(parser)
+    add_interval(parser)
     parser.add_argument("--data-dir", metavar="DIR", help="keep state and refused rows here instead of nowhere")
     parser.set_defaults(act=_run)
 
@@ -50,9 +53,10 @@ def _run(chosen: argparse.Namespace) -> int:
     from etlplus.telemetry import set_up_logging
 
     set_up_logging("warning", "auto")
-    document, params = read_document(chosen.pipeline), parameters(chosen.param)
+    document = read_document(chosen.pipeline)
+    given, stretch = parameters(chosen.param), interval(chosen.interval)
     with _data_dir(chosen.data_dir) as folder:
-        run = trio.run(interruptible, _load, document, params, folder)
+        run = trio.run(interruptible, _load, document, given, stretch, folder)
     print(summary(run))
     return exit_of_run(run)
 
@@ -66,7 +70,9 @@ def _data_dir(named: str | None) -> Generator[str]:
         yield folder
 
 
-async def _load(document: Document, params: dict[str, object], data_dir: str) -> RunView:
+async def _load(
+    document: Document, params: dict[str, object], stretch: tuple[datetime, datetime] | None, data_dir: str
+) -> RunView:
     from etlplus.app import open_service
     from etlplus.cli.following import follow
     from etlplus.cli.progress import ProgressLine
@@ -79,7 +85,7 @@ async def _load(document: Document, params: dict[str, object], data_dir: str) ->
         with document.placing():
             job = await service.jobs.create(draft)
         async with service.events.watch(("runs",)) as feed:
-            run = await service.runs.start(job.id, params)
+            run = await service.runs.start(job.id, params, interval=stretch)
             return await follow(run, _news(feed), ProgressLine(sys.stderr))
 
 

@@ -6,11 +6,10 @@ from __future__ import annotations
 
 import argparse
 import sys
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from etlplus.cli.arguments import moment, parameters
+from etlplus.cli.arguments import add_interval, add_parameters, interval, moment, parameters
 from etlplus.cli.daemon_command import add_daemon_command
 from etlplus.errors import Conflict, Invalid, Problem
 
@@ -36,10 +35,10 @@ def add_start(group: Commands) -> None:
     """Teach ``runs`` to start some."""
     start = add_daemon_command(group, "start", "ask for a run of a job, now or later", _start)
     start.add_argument("job", metavar="JOB", help="its name or id")
-    start.add_argument("--param", metavar="NAME=VALUE", action="append", default=[], help="a parameter of the run")
+    add_parameters(start)
     start.add_argument("--at", metavar="TIME", help="not before this moment, such as 2030-01-31T18:00:00Z")
     start.add_argument("--priority", type=int, metavar="N", help="0 to 1000, smaller first (without: the job's)")
-    start.add_argument("--interval", metavar="FROM/TO", help="the stretch of data it is for, as two moments")
+    add_interval(start)
     _add_key(start)
     start.add_argument("--once", metavar="KEY", help="asking again with this key within a day gives the same run")
     start.add_argument("--follow", action="store_true", help="watch it to its end; its outcome is the exit status")
@@ -65,7 +64,7 @@ async def _start(client: Client, chosen: argparse.Namespace) -> int:
         parameters(chosen.param),
         run_at=moment("--at", chosen.at) if chosen.at else None,
         priority=chosen.priority,
-        interval=_interval(chosen.interval) if chosen.interval else None,
+        interval=interval(chosen.interval),
         key=chosen.key,
         unique=_uniqueness(chosen),
         idempotency_key=chosen.once,
@@ -85,14 +84,6 @@ async def to_the_end(client: Client, run: RunView, *, as_json: bool) -> int:
     ended = await follow(run, client.runs.follow(run.id), ProgressLine(sys.stderr))
     show(ended, as_json=as_json, text=summary(ended))
     return exit_of_run(ended)
-
-
-def _interval(text: str) -> tuple[datetime, datetime]:
-    first, slash, second = text.partition("/")
-    if not slash:
-        accepted = "accepted: FROM/TO, such as 2026-03-28T00:00:00Z/2026-03-29T00:00:00Z"
-        raise _not_understood(Problem(f"--interval: {text!r} is no interval", suggestion=accepted))
-    return moment("--interval", first), moment("--interval", second)
 
 
 def _uniqueness(chosen: argparse.Namespace) -> Uniqueness | None:

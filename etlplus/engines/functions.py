@@ -72,6 +72,7 @@ class Function(Generic[P]):
         self.call = call
         self.draft = draft
         self.params = _params_of(call, draft.name)
+        self._hold_schedule()
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Awaitable[None]:
         return self.call(*args, **kwargs)
@@ -84,6 +85,16 @@ class Function(Generic[P]):
         """
         values = msgspec.convert(params, self.params)
         return {name: getattr(values, name) for name in self.params.__struct_fields__}
+
+    def _hold_schedule(self) -> None:
+        """A schedule whose every run would fail is a mistake of whoever wrote it."""
+        if self.draft.schedule is None:
+            return
+        try:
+            self.converted(self.draft.schedule.given)
+        except msgspec.ValidationError as error:
+            said = f"the job {self.draft.name!r}: its function does not fit the params of its schedule: {error}"
+            raise Misconfigured(said, [Problem(str(error), "/schedule/params", suggestion=self.accepted())]) from error
 
     def accepted(self) -> str:
         """The names of the parameters."""

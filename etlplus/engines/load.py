@@ -24,7 +24,8 @@ from etlplus.engines.load_check import misplaced
 from etlplus.engines.order import LoadOrder
 from etlplus.errors import Invalid
 from etlplus.jobs.outcome import Figures, Progress, RunError, SinkOutcome
-from etlplus.pipeline.compile import Compiled
+from etlplus.pipeline.binding import values
+from etlplus.pipeline.compile import Compiled, give
 from etlplus.pipeline.document import convert
 from etlplus.pipeline.plan import Pipeline, Validate, plan_id
 
@@ -75,9 +76,10 @@ class _Load:
         self._control = control
         self._started = time.monotonic()
         self._plan = _decoded(order)
+        self._values = values(self._plan, order.params, order.interval)
         self._sinks = {sink.id: self._destination(at) for at, sink in enumerate(self._plan.sinks)}
         _hold_apart(self._sinks)
-        self._sources = load_sources.Sources(order, self._plan)
+        self._sources = load_sources.Sources(order, self._plan, self._values)
         self._proofs: dict[str, Token] = {}
         self._staged: dict[str, int] = {}
         self._progress = Progress("reading")
@@ -97,7 +99,7 @@ class _Load:
                 sink.abandon()
 
     def _carry(self) -> Figures:
-        with load_sources.connect(self._order) as con:
+        with load_sources.connect(self._order, self._plan.zone) as con:
             self._control.on_interrupt(con.interrupt)
             self._read(con)
             compiled = self._transform(con)
@@ -119,6 +121,7 @@ class _Load:
 
     def _transform(self, con: duckdb.DuckDBPyConnection) -> Compiled:
         self._tell("transforming", rows_read=self._rows_read(), bytes_read=self._sources.bytes_total)
+        give(con, self._plan, self._values)
         compiled = Compiled(con, self._plan)
         for at, step in enumerate(self._plan.steps):
             self._control.check()
@@ -188,7 +191,8 @@ class _Load:
     def _destination(self, at: int) -> Destination:
         sink, order = self._plan.sinks[at], self._order
         claim = Claim(order.job_id, sink.id, order.run_id, order.attempt, plan_id(self._plan))
-        return destination(sink, load_sources.resolve(sink.path, order, self._plan), claim, Path(order.work_dir))
+        path = load_sources.resolve(sink.path, order, self._plan, self._values)
+        return destination(sink, path, self._values, claim, Path(order.work_dir))
 
     def _tell(self, phase: Phase, part: float = 0.0, **counts: int) -> None:
         """Report at a change of phase, and else at most every ``REPORT_S``; ``part`` is how much of the phase is done."""
@@ -218,7 +222,8 @@ def _hold_apart(sinks: dict[str, Destination]) -> None:
 
 
 def _invalid(error: Invalid) -> RunError:
-    return RunError("invalid_plan", str(error), problems=tuple(map(str, error.problems)))
+    code = "invalid_plan" if error.reason == Invalid.code else error.reason
+    return RunError(code, str(error), problems=tuple(map(str, error.problems)))
 
 
 def _outcome(name: str, sink: Destination, token: Token) -> SinkOutcome:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import tempfile
 import zipfile
 import zlib
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import duckdb
@@ -20,7 +22,9 @@ from etlplus.engines import load_sources
 from etlplus.engines.control import LoadFailed
 from etlplus.engines.order import LoadOrder
 from etlplus.errors import Invalid, Problem
-from etlplus.pipeline.compile import Compiled, inputs
+from etlplus.jobs.parameters import Misfit, Value, bound
+from etlplus.pipeline.binding import usable
+from etlplus.pipeline.compile import Compiled, give, inputs, variables
 from etlplus.pipeline.document import convert
 from etlplus.pipeline.expressions import admit
 from etlplus.pipeline.plan import Aggregate, AnyStep, Derive, Filter, Join, Pipeline, Validate
@@ -35,12 +39,23 @@ def check(order: LoadOrder) -> tuple[Problem, ...]:
     except Invalid as error:
         return error.problems
     problems = misplaced(plan)
-    with load_sources.connect(order) as con, tempfile.TemporaryDirectory() as folder:
+    given, samples = _given(plan, order)
+    with load_sources.connect(order, plan.zone) as con, tempfile.TemporaryDirectory() as folder:
         known: set[str] = set()
         for name in plan.sources:
-            problems += _look(con, order, plan, name, Path(folder), known)
+            problems += _look(con, order, plan, given, name, Path(folder), known)
         load_sources.lock(con)
+        give(con, plan, samples | given)
         return (*problems, *_steps(con, plan, known))
+
+
+def _given(plan: Pipeline, order: LoadOrder) -> tuple[dict[str, Value], dict[str, Value]]:
+    """What is known of the values, and samples: a null for each, which is of its type all the same."""
+    given: dict[str, Value] = {}
+    for name, parameter in usable(plan).items():
+        with suppress(Misfit):
+            given |= bound({name: parameter}, order.params)
+    return given, dict.fromkeys(usable(plan))
 
 
 def misplaced(plan: Pipeline) -> list[Problem]:
@@ -65,17 +80,23 @@ def misplaced(plan: Pipeline) -> list[Problem]:
 
 
 def _look(
-    con: duckdb.DuckDBPyConnection, order: LoadOrder, plan: Pipeline, name: str, folder: Path, known: set[str]
+    con: duckdb.DuckDBPyConnection,
+    order: LoadOrder,
+    plan: Pipeline,
+    given: Mapping[str, Value],
+    name: str,
+    folder: Path,
+    known: set[str],
 ) -> list[Problem]:
     """Read the beginning of a source; adds its name to ``known`` if that works."""
     beginning = folder / f"{name}.csv"
     try:
-        with csv_file.opened(load_sources.resolve(plan.sources[name].path, order, plan)) as file:
+        with csv_file.opened(load_sources.resolve(plan.sources[name].path, order, plan, given)) as file:
             head = file.read(LOOK_BYTES)
         whole = len(head) < LOOK_BYTES
         beginning.write_bytes(head if whole else head[: head.rfind(b"\n") + 1])
         load_sources.scan(con, name, plan.sources[name], beginning)
-    except (LoadFailed, ConnectorFailed, OSError, EOFError, zipfile.BadZipFile, zlib.error):
+    except (KeyError, LoadFailed, ConnectorFailed, OSError, EOFError, zipfile.BadZipFile, zlib.error):
         return []
     except Invalid as error:
         return list(error.problems)
@@ -93,7 +114,7 @@ def _steps(con: duckdb.DuckDBPyConnection, plan: Pipeline, known: set[str]) -> l
             compiled = Compiled(con, plan)
             found = _tried(compiled, step, f"/steps/{at}")
         else:
-            found = _unseen(step, f"/steps/{at}")
+            found = _unseen(step, f"/steps/{at}", variables(plan))
         problems += found
         if needs <= known and not found:
             known.add(step.id)
@@ -111,7 +132,7 @@ def _tried(compiled: Compiled, step: AnyStep, pointer: str) -> list[Problem]:
     return compiled.problems
 
 
-def _unseen(step: AnyStep, pointer: str) -> list[Problem]:
+def _unseen(step: AnyStep, pointer: str, known: Mapping[str, str]) -> list[Problem]:
     """What can be said of a step's expressions without knowing its columns."""
     match step:
         case Derive() | Aggregate():
@@ -123,5 +144,5 @@ def _unseen(step: AnyStep, pointer: str) -> list[Problem]:
         case Join():
             texts = {}
     grouped = isinstance(step, Aggregate)
-    found = [problem for at, text in texts.items() for problem in admit(text, (), pointer=at, aggregate=grouped)[1]]
-    return [problem for problem in found if problem.code != "unknown_column"]
+    judged = (admit(text, (), pointer=at, aggregate=grouped, variables=known)[1] for at, text in texts.items())
+    return [problem for found in judged for problem in found if problem.code != "unknown_column"]

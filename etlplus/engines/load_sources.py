@@ -7,7 +7,7 @@ After the last source is read, the connection loses its way to files for good. C
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ from etlplus.engines.control import Control, LoadFailed
 from etlplus.engines.order import LoadOrder
 from etlplus.errors import Invalid, Problem
 from etlplus.jobs.outcome import RunError, StepCount
+from etlplus.jobs.parameters import Value
+from etlplus.pipeline.binding import path_of
 from etlplus.pipeline.compile import ROW, quoted
 from etlplus.pipeline.complaints import offer
 from etlplus.pipeline.plan import Csv, Param, Pipeline
@@ -28,22 +30,15 @@ from etlplus.pipeline.plan import Csv, Param, Pipeline
 MEMORY_SHARE = 0.6  # of the attempt's memory; the rest is for Python, Arrow batches and the destinations
 
 
-def resolve(path: str | Param, order: LoadOrder, plan: Pipeline) -> Path:
-    """Where a path of the plan leads in this run. Raises LoadFailed (invalid_plan) for a parameter without a text."""
-    if isinstance(path, Param):
-        value: Any = (plan.params | order.params).get(path.param)
-        if value is None:
-            said = f"parameter {path.param!r} has no value; the run gives it one, or the pipeline does under params"
-            raise LoadFailed(RunError("invalid_plan", said))
-        if not isinstance(value, str) or not value or "\0" in value:
-            said = f"parameter {path.param!r} must be a path, and is {value!r}"
-            raise LoadFailed(RunError("invalid_plan", said))
-        path = value
-    return Path(order.base_dir, path).absolute()
+def resolve(path: str | Param, order: LoadOrder, plan: Pipeline, values: Mapping[str, Value]) -> Path:
+    """Where a path of the plan leads in this run. Raises KeyError if a value in it is missing."""
+    return Path(order.base_dir, path_of(path, plan, values)).absolute()
 
 
-def connect(order: LoadOrder) -> duckdb.DuckDBPyConnection:
-    """An empty DuckDB within the attempt's limits. One thread: order and positions of rows are the files' own."""
+def connect(order: LoadOrder, zone: str) -> duckdb.DuckDBPyConnection:
+    """An empty DuckDB within the attempt's limits. One thread: order and positions of rows are the files' own. Times without
+    an offset are taken to be those of ``zone`` when they meet times with one.
+    """
     con = duckdb.connect(
         ":memory:",
         config={
@@ -54,7 +49,7 @@ def connect(order: LoadOrder) -> duckdb.DuckDBPyConnection:
             "autoload_known_extensions": False,
         },
     )
-    con.execute("set TimeZone = 'UTC'")
+    con.execute(f"set TimeZone = {_literal(zone)}")
     con.execute("set enable_progress_bar = false")  # else a slow query draws on standard output
     return con
 
@@ -68,10 +63,10 @@ def lock(con: duckdb.DuckDBPyConnection) -> None:
 class Sources:
     """The plan's source files, all bound to the bytes that this run reads."""
 
-    def __init__(self, order: LoadOrder, plan: Pipeline) -> None:
+    def __init__(self, order: LoadOrder, plan: Pipeline, values: Mapping[str, Value]) -> None:
         self._order = order
         self._plan = plan
-        self._paths = {name: resolve(source.path, order, plan) for name, source in plan.sources.items()}
+        self._paths = {name: resolve(source.path, order, plan, values) for name, source in plan.sources.items()}
         self._bounds: dict[str, csv_file.Bounds] = {}
         self._plain: dict[str, Path] = {}
         self.counts: dict[str, StepCount] = {}

@@ -6,10 +6,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from msgspec.structs import replace
+
 from etlplus.engines.commands import Commands
 from etlplus.engines.contract import Engine, EngineStatistics, Lease, Reports, Work
 from etlplus.engines.functions import Functions
 from etlplus.errors import Problem
+from etlplus.jobs.checks import check_schedule
 from etlplus.jobs.model import Job, JobDraft
 from etlplus.jobs.outcome import Result
 
@@ -37,14 +40,27 @@ class Workshop:
         return await self._loads.execute(work, lease, reports)
 
     async def check(self, draft: JobDraft) -> tuple[Problem, ...]:
-        """Everything that is wrong with a definition, as far as can be known without running it."""
+        """Everything that is wrong with a definition, as far as can be known without running it: with its pipeline, and with
+        the parameters that its schedule gives.
+        """
+        given = draft.schedule.given if draft.schedule is not None else {}
+        unfit = self._unfit_schedule(draft)
         if draft.pipeline is None:
-            return ()
-        return await self._loads.check(draft.pipeline, {}, draft.base_dir)
+            return (*unfit,)
+        found = await self._loads.check(draft.pipeline, given, draft.base_dir)
+        return (*(replace(each, pointer=f"/pipeline{each.pointer}") for each in found), *unfit)
 
     def misfits(self, job: Job, params: dict[str, Any], place: str) -> list[Problem]:
         """What is wrong with the parameters of a run, as far as this worker knows the function that would get them."""
         return self.functions.misfits(job.python, params, place) if job.python is not None else []
+
+    def _unfit_schedule(self, draft: JobDraft) -> list[Problem]:
+        if draft.schedule is None:
+            return []
+        if draft.python is not None:
+            return self.functions.misfits(draft.python, draft.schedule.given, "/schedule/params")
+        found = check_schedule(draft.pipeline, draft.schedule) if draft.pipeline is not None else []
+        return [Problem(each.message, each.pointer, each.code, suggestion=each.accepted) for each in found]
 
     def statistics(self) -> EngineStatistics:
         """Sums over the engines that use processes; calls of functions beside them are counted as working, too."""

@@ -10,7 +10,10 @@ from typing import Any, cast
 import msgspec
 
 from etlplus.jobs.model import Job, JobDraft, NewRun
+from etlplus.jobs.needs import needs_of, unmet
 from etlplus.jobs.queues import HOUSE, LimitUse, QueueMode
+from etlplus.jobs.refusal import Refusal
+from etlplus.jobs.schedules import OnceSchedule, Schedule
 from etlplus.jobs.texts import broken_at, nul_at
 
 PARAMS_BYTES_MAX = 1_000_000
@@ -19,15 +22,6 @@ DEPTH_MAX = 100
 """Of a run's parameters: what is read by several programs must not depend on the stack that each has left."""
 KEY_CHARS_MAX = 500
 """Of a unique key, and of a limit's key."""
-
-
-class Refusal(msgspec.Struct, frozen=True):
-    """Why something is not accepted: a sentence, the place as a JSON pointer, a stable code, and what would be accepted."""
-
-    message: str
-    pointer: str
-    code: str
-    accepted: str
 
 
 def check_job(draft: JobDraft, queues: Collection[str], limits: Collection[str]) -> list[Refusal]:
@@ -44,9 +38,25 @@ def check_job(draft: JobDraft, queues: Collection[str], limits: Collection[str])
         known = sorted(set(limits) - {HOUSE})
         accepted = f"one of {', '.join(known)}" if known else "none: no limit was made yet"
         found.append(Refusal(f"there is no limit {draft.limit.name!r}", "/limit/name", "unknown_limit", accepted))
-    if draft.schedule is not None and draft.limit is not None and draft.limit.by is not None:
-        message = f"runs of a schedule have no parameter {draft.limit.by!r} for the limit to count by"
-        found.append(Refusal(message, "/limit/by", "limit_key", "a limit without by, or a job without a schedule"))
+    if draft.schedule is not None:
+        found += _check_keeping(draft.schedule.given, "/schedule")
+        if draft.limit is not None and draft.limit.by is not None:
+            found += _check_limit_value(draft.limit, draft.schedule.given.get(draft.limit.by), "/schedule")
+    return found
+
+
+def check_schedule(pipeline: dict[str, Any], schedule: Schedule) -> list[Refusal]:
+    """Whether the runs that a schedule would make are given what the pipeline needs, and nothing else."""
+    try:
+        needs = needs_of(pipeline)
+    except msgspec.ValidationError:
+        return []  # which is said of the pipeline
+    if needs is None:
+        return []
+    found = unmet(needs, schedule.given, "/schedule", has_interval=True)
+    if isinstance(schedule, OnceSchedule) and needs.interval:
+        message = "the pipeline needs an interval, and a run that comes once has none"
+        found.append(Refusal(message, "/schedule/kind", "missing_interval", "calendar, cron or interval"))
     return found
 
 
@@ -65,20 +75,35 @@ def check_wish(wish: NewRun, job: Job, mode: QueueMode, place: str = "") -> list
     if mode is QueueMode.DRAINING:
         message = f"the queue {job.queue!r} is draining: it takes no new runs"
         found.append(Refusal(message, f"{place}/queue", "queue_draining", "a queue that is open or paused"))
-    broken = check_texts(wish.params, f"{place}/params")
-    found += broken
-    if wish.params and not broken and len(msgspec.json.encode(wish.params)) > PARAMS_BYTES_MAX:
-        accepted = f"at most {PARAMS_BYTES_MAX:,} bytes of JSON"
-        found.append(Refusal("the parameters are too large", f"{place}/params", "too_large", accepted))
-    if _nests(wish.params, DEPTH_MAX):
-        accepted = f"at most {DEPTH_MAX} levels"
-        found.append(Refusal("the parameters are nested too deeply", f"{place}/params", "too_deep", accepted))
+    found += _check_keeping(wish.params, place) or _check_needs(wish, job, place)
     if wish.unique_key is not None and not 0 < len(wish.unique_key) <= KEY_CHARS_MAX:
         accepted = f"1 to {KEY_CHARS_MAX} characters"
         found.append(Refusal("the unique key cannot be kept", f"{place}/unique_key", "bad_key", accepted))
     if job.limit is not None and job.limit.by is not None:
         found += _check_limit_value(job.limit, wish.params.get(job.limit.by), place)
     return found
+
+
+def _check_keeping(params: dict[str, Any], place: str) -> list[Refusal]:
+    """Whether parameters can be kept, and handed on to whoever gets them."""
+    if broken := check_texts(params, f"{place}/params"):
+        return broken
+    if _nests(params, DEPTH_MAX):
+        accepted = f"at most {DEPTH_MAX} levels"
+        return [Refusal("the parameters are nested too deeply", f"{place}/params", "too_deep", accepted)]
+    if params and len(msgspec.json.encode(params)) > PARAMS_BYTES_MAX:
+        accepted = f"at most {PARAMS_BYTES_MAX:,} bytes of JSON"
+        return [Refusal("the parameters are too large", f"{place}/params", "too_large", accepted)]
+    return []
+
+
+def _check_needs(wish: NewRun, job: Job, place: str) -> list[Refusal]:
+    try:
+        needs = needs_of(job.pipeline) if job.pipeline is not None else None
+    except msgspec.ValidationError as error:
+        message = f"what the pipeline declares cannot be read: {error}"
+        return [Refusal(message, f"{place}/params", "invalid_params", "a pipeline that was mended")]
+    return unmet(needs, wish.params, place, has_interval=wish.interval is not None) if needs is not None else []
 
 
 def _nests(value: Any, levels: int) -> bool:

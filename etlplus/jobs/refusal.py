@@ -1,13 +1,24 @@
 """
-How a schedule is refused: by one error, which names the option, the place in it, and what would be accepted.
+How things are refused: by what names the place, and what would be accepted.
 """
 
 from __future__ import annotations
 
 from datetime import date
 
+import msgspec
+
 FIRST_YEAR, LAST_YEAR = 1970, 2199
 """Every day and moment that a schedule names has to lie in these years or between them."""
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """Why something is not accepted: a sentence, the place as a JSON pointer, a stable code, and what would be accepted."""
+
+    message: str
+    pointer: str
+    code: str
+    accepted: str
 
 
 class BadSchedule(ValueError):

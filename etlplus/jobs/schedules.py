@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 from msgspec import Meta
@@ -77,6 +77,15 @@ class _Timing(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", forbi
             "the same job and nominal time, and never as long as to the next nominal time.",
         ),
     ] = 0.0
+    params: Annotated[
+        dict[str, Any] | msgspec.UnsetType,  # left out where there are none, as earlier versions know no such option
+        Meta(description="The parameters that each run is given.", examples=[{"region": "north"}]),
+    ] = msgspec.UNSET
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """The parameters of each run."""
+        return {} if self.params is msgspec.UNSET else self.params
 
     def __post_init__(self) -> None:
         zones.zone(self.zone)

@@ -29,6 +29,11 @@ def nul_at(value: Any) -> str | None:
     return next((place for place, text in _texts(msgspec.to_builtins(value)) if "\0" in text), None)
 
 
+def escaped(name: str) -> str:
+    """A name as a part of a JSON pointer (RFC 6901)."""
+    return name.replace("~", "~0").replace("/", "~1")
+
+
 def _broken(text: str) -> bool:
     return text != text.encode(errors="replace").decode()
 
@@ -40,12 +45,7 @@ def _texts(value: Any, place: str = "") -> Iterator[tuple[str, str]]:
     elif isinstance(value, dict):
         for name, inner in cast("dict[Any, Any]", value).items():
             yield place, str(name)
-            yield from _texts(inner, f"{place}/{_escaped(str(name))}")
+            yield from _texts(inner, f"{place}/{escaped(str(name))}")
     elif isinstance(value, (list, tuple)):
         for number, inner in enumerate(cast("Sequence[Any]", value)):
             yield from _texts(inner, f"{place}/{number}")
-
-
-def _escaped(name: str) -> str:
-    """A name as a part of a JSON pointer (RFC 6901)."""
-    return name.replace("~", "~0").replace("/", "~1")

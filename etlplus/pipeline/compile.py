@@ -7,16 +7,29 @@ counted. The row's position in its source travels beside it as ``__row``. For th
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import duckdb
 
 from etlplus.errors import Problem
 from etlplus.jobs.outcome import StepCount
+from etlplus.jobs.parameters import Kind, Value
+from etlplus.pipeline.binding import usable
 from etlplus.pipeline.expressions import admit
 from etlplus.pipeline.plan import Aggregate, AnyStep, Derive, Filter, Join, Pipeline, Rule, Validate
 
 ROW = "__row"
+
+_TYPES: dict[Kind, str] = {
+    "text": "varchar",
+    "name": "varchar",
+    "integer": "bigint",
+    "number": "double",
+    "boolean": "boolean",
+    "date": "date",
+    "timestamp": "timestamptz",
+}
 
 
 def quoted(name: str) -> str:
@@ -24,9 +37,25 @@ def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
+def variables(plan: Pipeline) -> dict[str, str]:
+    """The variable of the engine that holds each value, by the value's name. They are numbered: the engine would take names
+    that differ in case only for one.
+    """
+    return {name: f"value_{number}" for number, name in enumerate(usable(plan))}
+
+
+def give(con: duckdb.DuckDBPyConnection, plan: Pipeline, values: Mapping[str, Value]) -> None:
+    """Set the variables: each value goes to the engine as a bound parameter, and is of its own type there."""
+    known = usable(plan)
+    for name, variable in variables(plan).items():
+        con.execute(f"set variable {variable} = cast($1 as {_TYPES[known[name].type]})", [values[name]])
+
+
 @dataclass
 class Compiled:
-    """A plan inside one DuckDB connection whose sources exist as tables. ``problems`` is empty when it can be trusted."""
+    """A plan inside one DuckDB connection whose sources exist as tables, and to which its values are given. ``problems`` is
+    empty when it can be trusted.
+    """
 
     con: duckdb.DuckDBPyConnection
     plan: Pipeline
@@ -93,7 +122,8 @@ class Compiled:
                 return {name}
 
     def _admit(self, text: str, step: AnyStep, pointer: str, *, aggregate: bool = False) -> str:
-        sql, problems = admit(text, self.columns(step.input), pointer=pointer, aggregate=aggregate)
+        columns = self.columns(step.input)
+        sql, problems = admit(text, columns, pointer=pointer, aggregate=aggregate, variables=variables(self.plan))
         self.problems += problems
         if not problems:
             try:

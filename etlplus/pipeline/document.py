@@ -15,6 +15,7 @@ import msgspec
 import yaml
 
 from etlplus.errors import Invalid, Problem
+from etlplus.pipeline import binding
 from etlplus.pipeline.complaints import offer, problem_of
 from etlplus.pipeline.plan import Join, Pipeline
 
@@ -22,11 +23,14 @@ Positions = dict[str, tuple[int, int]]
 
 
 class _Loader(yaml.SafeLoader):
-    """Safe YAML in which only true and false are booleans, so that the key ``on`` and the text ``no`` stay texts."""
+    """Safe YAML in which only true and false are booleans, so that the key ``on`` and the text ``no`` stay texts, and so do
+    days and moments, as in JSON: what they are is said by the field that they stand in.
+    """
 
 
+_OTHERWISE = {"tag:yaml.org,2002:bool", "tag:yaml.org,2002:timestamp"}
 _Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool"]
+    first: [(tag, pattern) for tag, pattern in resolvers if tag not in _OTHERWISE]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 _Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("^(?:true|false)$"), list("tf"))  # pyright: ignore[reportUnknownMemberType]  # untyped
@@ -99,7 +103,7 @@ def _judged(value: object, positions: Positions, file: str | None) -> Pipeline:
     except msgspec.ValidationError as error:
         problem = place(problem_of(error, value, Pipeline), positions, file)
         raise Invalid("the pipeline cannot be used", [problem]) from error
-    problems = [place(problem, positions, file) for problem in _wiring(plan)]
+    problems = [place(problem, positions, file) for problem in (*_wiring(plan), *binding.problems(plan))]
     if problems:
         raise Invalid("the pipeline cannot be used", problems)
     return plan

@@ -6,13 +6,16 @@ The list is the first fence; the locked DuckDB connection of the load is the sec
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from difflib import get_close_matches
+from types import MappingProxyType
 
 import sqlglot
 from sqlglot import exp
 from sqlglot.errors import ParseError, TokenError
 
 from etlplus.errors import Problem
+from etlplus.pipeline.binding import unknown
 
 LENGTH_MAX = 4096  # longer texts are programs, not expressions
 
@@ -23,18 +26,28 @@ _SCALAR: frozenset[type[exp.Expr]] = frozenset({
     exp.DataTypeParam, exp.Coalesce, exp.Nullif, exp.Greatest, exp.Least, exp.Abs, exp.Round, exp.Floor, exp.Ceil,
     exp.Length, exp.Lower, exp.Upper, exp.Trim, exp.Substring, exp.Concat, exp.Replace, exp.Left, exp.Right, exp.Year,
     exp.Month, exp.Day, exp.Extract, exp.Var, exp.NullSafeEQ, exp.NullSafeNEQ,
+    exp.Placeholder,
 })  # fmt: skip
 _AGGREGATE: frozenset[type[exp.Expr]] = frozenset({
     exp.Count, exp.Star, exp.Sum, exp.Avg, exp.Min, exp.Max, exp.CountIf, exp.Distinct,
 })  # fmt: skip
 
 
-def admit(text: str, columns: tuple[str, ...], *, pointer: str, aggregate: bool = False) -> tuple[str, list[Problem]]:
+def admit(
+    text: str,
+    columns: tuple[str, ...],
+    *,
+    pointer: str,
+    aggregate: bool = False,
+    variables: Mapping[str, str] = MappingProxyType({}),
+) -> tuple[str, list[Problem]]:
     """
     The expression as DuckDB SQL, and every reason why it may not stand.
 
     The text comes back as SQL only from the admitted tree, so that nothing reaches the engine that the list did not see.
-    With problems the SQL is empty. ``columns`` are the names that may be used; case does not matter.
+    With problems the SQL is empty. ``columns`` are the names that may be used; case does not matter. ``variables`` are the
+    values that may be used as ``$name``, each with the name of the engine's variable that holds it: of a value nothing
+    but that name stands in the SQL.
     """
     if len(text) > LENGTH_MAX:
         return "", [Problem(f"expression is longer than {LENGTH_MAX} characters", pointer, "expression")]
@@ -42,8 +55,8 @@ def admit(text: str, columns: tuple[str, ...], *, pointer: str, aggregate: bool 
         parsed = sqlglot.parse(text, read="duckdb")
         if len(parsed) != 1 or parsed[0] is None:
             return "", [Problem("expected exactly one expression", pointer, "expression")]
-        problems = _refusals(parsed[0], columns, pointer, _SCALAR | _AGGREGATE if aggregate else _SCALAR)
-        return ("", problems) if problems else (parsed[0].sql(dialect="duckdb"), [])
+        problems = _refusals(parsed[0], columns, variables, pointer, _SCALAR | _AGGREGATE if aggregate else _SCALAR)
+        return ("", problems) if problems else (_with(variables, parsed[0]).sql(dialect="duckdb"), [])
     except ParseError as error:
         first = error.errors[0] if error.errors else {}
         said = f"cannot be read: {first.get('description', error)} at character {first.get('col', 1)}"
@@ -54,8 +67,23 @@ def admit(text: str, columns: tuple[str, ...], *, pointer: str, aggregate: bool 
         return "", [Problem("is nested too deeply", pointer, "expression")]
 
 
+def _with(variables: Mapping[str, str], tree: exp.Expr) -> exp.Expr:
+    """The tree with the engine's variables in the places of values."""
+
+    def held(node: exp.Expr) -> exp.Expr:
+        if not isinstance(node, exp.Placeholder):
+            return node
+        return exp.Anonymous(this="getvariable", expressions=[exp.Literal.string(variables[node.this])])
+
+    return tree.transform(held)
+
+
 def _refusals(
-    tree: exp.Expr, columns: tuple[str, ...], pointer: str, allowed: frozenset[type[exp.Expr]]
+    tree: exp.Expr,
+    columns: tuple[str, ...],
+    variables: Mapping[str, str],
+    pointer: str,
+    allowed: frozenset[type[exp.Expr]],
 ) -> list[Problem]:
     known = {name.lower() for name in columns}
     problems: list[Problem] = []
@@ -65,7 +93,11 @@ def _refusals(
         elif isinstance(node, exp.Column) and (node.table or node.name.lower() not in known):
             near = get_close_matches(node.name.lower(), sorted(known), n=1)
             offer = f"did you mean {near[0]!r}?" if near else f"columns are {', '.join(columns)}"
+            if node.name in variables:
+                offer = f"the parameter is ${node.name}"
             problems.append(Problem(f"unknown column {node.sql()!r}", pointer, "unknown_column", suggestion=offer))
+        elif isinstance(node, exp.Placeholder) and node.this not in variables:
+            problems.append(unknown(str(node.this or "?"), variables, pointer))
     return problems
 
 

@@ -12,6 +12,8 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from etlplus.jobs.parameters import Declared
+
 Name = Annotated[str, msgspec.Meta(pattern="^[A-Za-z][A-Za-z0-9_]{0,62}$", description="letters, digits and _")]
 Place = Annotated[
     str, msgspec.Meta(pattern=r"^[^\x00]+$", max_length=4096, description="a path, absolute or from the job's folder")
@@ -19,11 +21,13 @@ Place = Annotated[
 Expression = Annotated[str, msgspec.Meta(min_length=1, max_length=4096, description="a SQL scalar expression")]
 
 PARTS_MAX = 100
-"""Of sources, of steps and of sinks. Each step is counted, and a step may stand on all before it: the work grows faster."""
+"""Of sources, of steps, of sinks and of parameters. Each step is counted, and a step may stand on all before it: the work grows
+faster.
+"""
 
 
 class Param(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A value that the run binds; never text spliced into SQL."""
+    """A value that the run gives, by the name of its parameter."""
 
     param: Name
 
@@ -100,7 +104,7 @@ class SqliteTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_f
     id: Name
     input: Name
     path: Place | Param
-    table: Name
+    table: Name | Param
     mode: Literal["replace", "append"] = "replace"
 
 
@@ -113,13 +117,19 @@ class ParquetFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_f
 
 
 class Pipeline(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A whole plan. The first sink is the main one: the run's figures are the balance along its path."""
+    """A whole plan. The first sink is the main one: the run's figures are the balance along its path.
+
+    ``params`` are what a run may be given. With ``interval: required`` each run is for an interval, whose ends are values like
+    others. ``zone`` is whose clocks paths are written by, and whose days and times without an offset the rows have.
+    """
 
     name: Name
     sources: Annotated[dict[Name, Csv], msgspec.Meta(min_length=1, max_length=PARTS_MAX)]
     sinks: Annotated[tuple[SqliteTable | ParquetFile, ...], msgspec.Meta(min_length=1, max_length=PARTS_MAX)]
     steps: Annotated[tuple[AnyStep, ...], msgspec.Meta(max_length=PARTS_MAX)] = ()
-    params: dict[Name, Any] = {}
+    params: Annotated[dict[Name, Declared], msgspec.Meta(max_length=PARTS_MAX)] = {}
+    interval: Literal["required", "unused"] = "unused"
+    zone: str = "UTC"
 
 
 def plan_id(plan: Pipeline) -> str:

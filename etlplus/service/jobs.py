@@ -55,6 +55,11 @@ class JobsFacet(Facet):
         return [*await self.house.workshop.check(checked(draft))]
 
     async def _refuse_problems(self, draft: JobDraft) -> None:
-        """Only a definition that could run is stored; what depends on a run's parameters is checked by the run."""
-        if problems := await self.house.workshop.check(draft):
+        """Only a definition that could run is stored, and a schedule only if its runs could be made. What depends on the
+        values of a run's parameters is found by the run.
+        """
+        problems = await self.house.workshop.check(draft)
+        if any(problem.pointer.startswith("/pipeline") for problem in problems):
             raise Invalid("the pipeline cannot run", problems, code="invalid_pipeline")
+        if problems:
+            raise Invalid("the runs of the schedule could not be made", problems, code=problems[0].code)

@@ -7,9 +7,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 
 from etlplus.errors import Conflict, Invalid, NotFound, Problem
-from etlplus.jobs.checks import Refusal, check_job, check_wish
+from etlplus.jobs.checks import check_job, check_wish
 from etlplus.jobs.model import Job, JobDraft, NewRun
 from etlplus.jobs.queues import QueueMode
+from etlplus.jobs.refusal import Refusal
 
 
 def refuse_job(draft: JobDraft, queues: Collection[str], limits: Collection[str]) -> None:

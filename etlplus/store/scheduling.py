@@ -137,9 +137,12 @@ def _plan(
     assert decided.schedule is not None
     wanted: list[Wanted] = []
     ticks = [passed(made_of.id, each, now) for each in decision.passed]
+    params = made_of.schedule.given if made_of.schedule is not None else {}
     intervals = data_intervals(decided.schedule, decided.updated_at, decision)
     for each, interval in zip(decision.fired, intervals, strict=True):
-        wish = NewRun(job_id=made_of.id, run_at=max(each.run_at, now), cause=SCHEDULED, interval=interval)
+        wish = NewRun(
+            job_id=made_of.id, params=params, run_at=max(each.run_at, now), cause=SCHEDULED, interval=interval
+        )
         wanted.append(Wanted(new_id(), wish, each.waits))
         ticks.append(fired(made_of.id, wanted[-1].run_id, each, now))
     return Planned(made_of, ticks, wanted, decision.cancel_unfinished, unfinished)

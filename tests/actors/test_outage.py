@@ -34,7 +34,7 @@ from etlplus.actors.news import News, RunNews
 from etlplus.actors.newsroom import ALL_RUNS, Newsroom
 from etlplus.actors.standing import Standing
 from etlplus.actors.watchers import Subscription
-from etlplus.app.staff import new_standing, staff
+from etlplus.app.staff import Rhythm, new_standing, staff
 from etlplus.engines.contract import Lease, Reports, Work
 from etlplus.engines.inline import Inline
 from etlplus.errors import StoreUnavailable
@@ -57,6 +57,9 @@ STAFF: tuple[Name[Any], ...] = (
     BELLMAN, BROADCASTER, COMPLETER, CORRESPONDENT, CREW, DISPATCHER, HEARTBEAT, POOL, RESCUE, RETENTION, SCHEDULER, SCRIBE,
     runner_name(0),
 )  # fmt: skip
+USUAL = Rhythm()
+NEVER = Rhythm(poll_s=1e6, poll_silent_s=1e6)
+"""Only who is woken looks for work."""
 OWN = ("pull", "wait_pulled", "distrust")
 """What is asked of the store's object, and not of the store."""
 
@@ -118,12 +121,12 @@ class Fickle:
 
 @asynccontextmanager
 async def employed(
-    store: Fickle, crashes: list[Crash], *, dead: tuple[str, ...] = ()
+    store: Fickle, crashes: list[Crash], *, dead: tuple[str, ...] = (), slots: int = 1, rhythm: Rhythm = USUAL
 ) -> AsyncGenerator[tuple[System, Standing]]:
-    standing = virtual()
+    standing = virtual(slots)
     tree = staff(
         store,  # type: ignore[arg-type]  # it hands on whatever it is asked
-        Inline(works_a_while), standing, Newsroom(standing.now), Settings(), dead=dead,
+        Inline(works_a_while), standing, Newsroom(standing.now), Settings(), dead=dead, rhythm=rhythm,
     )  # fmt: skip
     async with open_system(tree, seed=1, on_crash=crashes.append) as system:
         yield system, standing
@@ -196,11 +199,13 @@ async def test_an_end_whose_answer_was_lost_is_told_to_watchers(autojump_clock: 
 async def test_a_run_that_goes_on_with_an_end_whose_answer_was_lost_is_told_to_watchers(
     autojump_clock: MockClock,
 ) -> None:
-    """It had waited for that end in its schedule: they hear that it is in the queue, and it begins at once."""
+    """It had waited for that end in its schedule: they hear that it is in the queue, and it begins, though nobody looks by himself
+    and no slot becomes free that somebody had waited for.
+    """
     async with open_sqlite(None, Random(1)) as body:
         store = Fickle(body)
         draft = replace(drafts()[0], schedule=IntervalSchedule(every_s=3, overlap="queue_one"))
-        async with employed(store, []) as (system, _):
+        async with employed(store, [], slots=2, rhythm=NEVER) as (system, _):
             watcher = await system.ref(BROADCASTER).ask(Watch((ALL_RUNS,), 100))
             await body.save_job(draft, now=virtual_now())
             store.loses, seen = 1, dict[str, list[RunState]]()

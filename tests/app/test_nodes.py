@@ -89,7 +89,7 @@ async def test_a_node_whose_clock_is_wrong_goes_by_that_of_the_store(
     ):
         house = service.house
         assert abs(house.now() - datetime.now(UTC)) < DAY / 24
-        schedule = IntervalSchedule(every_s=3600, start_at=datetime.now(UTC) + DAY / 24)
+        schedule = IntervalSchedule(every_s=3600, start_at=datetime.now(UTC) + DAY / 24, params={"name": "Ada"})
         await service.jobs.create(etlplus.JobDraft(name=f"hourly{wrong.days}", python="greet", schedule=schedule))
         later = await service.runs.start("greet", {"name": "Ada"}, run_at=datetime.now(UTC) + DAY / 24)
         now = await service.runs.start("greet", {"name": "Blaise"})

@@ -32,6 +32,9 @@ steps:
       - {id: has_birth, check: born is not null, action: quarantine}
 sinks:
   - {id: table, type: sqlite, input: valid, path: people.sqlite, table: people, mode: replace}
+params:
+  day: {type: date, default: null}
+  n: {type: integer, default: null}
 """
 
 

@@ -124,3 +124,9 @@ def test_several_mappings_may_be_taken_over(tmp_path):
     """YAML's own way to share keys is no key that stands twice."""
     text = "a: &a {x: 1}\nb: &b {y: 2}\nc:\n  <<: *a\n  z: 3\n"
     assert read_document(written(tmp_path, "x.yaml", text)).content["c"] == {"x": 1, "z": 3}
+
+
+def test_days_of_toml_are_texts(tmp_path):
+    """As they are in JSON, which has no days."""
+    document = read_document(written(tmp_path, "x.toml", "name = 'n'\n[params]\nday = 2026-03-28\n"))
+    assert document.content["params"] == {"day": "2026-03-28"}

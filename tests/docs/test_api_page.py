@@ -44,7 +44,12 @@ async def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncGener
 
 async def _fail(service: Service, folder: Path) -> None:
     sink = {"id": "table", "type": "sqlite", "input": "away", "path": "away.sqlite", "table": "away"}
-    plan = {"name": "away", "sources": {"away": {"type": "csv", "path": "away.csv"}}, "sinks": [sink]}
+    plan = {
+        "name": "away",
+        "sources": {"away": {"type": "csv", "path": "away.csv"}},
+        "sinks": [sink],
+        "params": {"day": None},
+    }
     draft = JobDraft(name="away", pipeline=plan, retry=RetryPolicy(attempts_max=1), base_dir=str(folder))
     await service.jobs.create(draft)
     (folder / "away.csv").unlink()

@@ -62,6 +62,13 @@ def test_the_page_names_every_option_with_its_sentence(struct: type) -> None:
             assert f"| `{name}` | {option['description']} |" in page
 
 
+def test_a_schedule_without_parameters_says_nothing_of_them() -> None:
+    """Nodes of an earlier version read it as ever; with some, they set it aside, since their runs would lack them."""
+    assert b"params" not in msgspec.json.encode(decoded(kind="interval", every_s=60))
+    assert decoded(kind="interval", every_s=60).given == {}
+    assert decoded(kind="interval", every_s=60, params={"n": 1}).given == {"n": 1}
+
+
 def test_the_documents_on_the_page_are_schedules() -> None:
     """What the page shows as part of a job's document is accepted there."""
     page = (Path(__file__).parents[2] / "docs" / "schedules.md").read_text("utf-8")

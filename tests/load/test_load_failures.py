@@ -49,10 +49,10 @@ def test_what_is_no_file_is_unreadable(desk: Any, calm: Any, kind: str) -> None:
     assert check(desk.order()) == ()
 
 
-def test_a_path_that_no_system_takes_is_the_plans_mistake(desk: Any, calm: Any) -> None:
+def test_a_path_that_no_system_takes_is_refused(desk: Any, calm: Any) -> None:
     """A NUL character is told with its parameter, or with its place in the plan."""
     code, _, message = failure(desk.order(params=desk.order().params | {"orders": "a\0b"}), calm)
-    assert (code, "'orders'" in message) == ("invalid_plan", True)
+    assert (code, "/params/orders" in message) == ("invalid_params", True)
     desk.plan = desk.plan | {"sources": {"orders": {"type": "csv", "path": "a\0b"}}}
     (problem,) = check(desk.order())
     assert problem.pointer == "/sources/orders/path"
@@ -240,7 +240,7 @@ def test_a_lookup_that_doubles_rows_cannot_be_committed(desk: Any, calm: Any) ->
 def test_a_parameter_without_a_value_is_named(desk: Any, calm: Any) -> None:
     """A load cannot begin without its paths."""
     code, _, message = failure(desk.order(params={"orders": "x"}), calm)
-    assert code == "invalid_plan"
+    assert code == "invalid_params"
     assert "'db'" in message
 
 

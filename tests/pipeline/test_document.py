@@ -76,7 +76,7 @@ SEVERAL = GOOD.replace("steps:", "  more: {type: csv, path: x}\n  last: {type: c
         ("type: filter", "type: x", "/steps/0/type", (8, 5), "accepted: aggregate, derive, filter, join, validate"),
         ("table: flights", "mode: upsert", "/sinks/0/mode", (12, 54), "accepted: append, replace"),
         ("table: flights", "x: 5", "/sinks/0/x", (12, 54), "accepted: id, input, mode, path, table, type"),
-        ("name: flights", "x: 5", "/x", (1, 1), "accepted: name, params, sinks, sources, steps"),
+        ("name: flights", "x: 5", "/x", (1, 1), "accepted: interval, name, params, sinks, sources, steps, zone"),
     ],
 )
 def test_what_would_be_right_is_said(

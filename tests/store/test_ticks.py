@@ -408,12 +408,15 @@ async def test_a_clock_that_jumps_decides_each_nominal_time_once(store: Store) -
     assert [line[1] for line in fired] == [60, 3600, 3660]
 
 
-async def test_a_limit_that_counts_by_a_parameter_fits_no_schedule(store: Store) -> None:
-    """A schedule gives no parameters: refused when the job is saved, with the place and what would do."""
+async def test_a_limit_that_counts_by_a_parameter_needs_a_schedule_that_gives_it(store: Store) -> None:
+    """Refused when the job is saved, with the place and what would do; given, the limit counts by it."""
     await store.save_limit(LimitDraft(name="customer", slots=1), now=NOW)
     with pytest.raises(Invalid) as refused:
         await a_job(store, schedule=minutely(), limit=LimitUse("customer", by="id"))
-    assert (refused.value.problems[0].pointer, refused.value.reason) == ("/limit/by", "limit_key")
+    assert (refused.value.problems[0].pointer, refused.value.reason) == ("/schedule/params/id", "limit_key")
+    await a_job(store, schedule=minutely(params={"id": "x"}), limit=LimitUse("customer", by="id"))
+    (run,) = await store.tick(now=at(60))
+    assert (run.params, run.limit_key) == ({"id": "x"}, "customer/x")
 
 
 async def test_of_many_nodes_one_makes_the_run_of_a_nominal_time(url: str) -> None:

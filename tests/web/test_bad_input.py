@@ -20,6 +20,7 @@ from shells import carried_out
 from etlplus.cli.exits import Exit
 from etlplus.client import connect
 from etlplus.errors import Conflict, EtlplusError, Invalid, Problem
+from etlplus.jobs.kinds import Command
 from etlplus.jobs.model import JobDraft, Uniqueness
 from etlplus.jobs.schedules import CronSchedule
 from etlplus.service.wishes import RunWish
@@ -260,11 +261,12 @@ async def test_parameters_nest_a_hundred_levels(roomy: House, depth: int, accept
     params: Any = {}
     for _ in range(depth - 1):
         params = {"a": params}
-    answer = await roomy.http.post("/api/v1/jobs/there/runs", json={"params": params}, headers=roomy.signed_in)
+    await roomy.service.jobs.create(JobDraft(name="deep", command=Command(argv=("true",))))
+    answer = await roomy.http.post("/api/v1/jobs/deep/runs", json={"params": params}, headers=roomy.signed_in)
     assert answer.status_code == (202 if accepted else 422)
     if not accepted:
         says(msgspec.convert(answer.json()["errors"][0], Problem), "/params", "nested too deeply", "at most 100 levels")
-        says(await refusal(roomy.service.runs.start("there", params)), "/params", "nested too deeply", "100 levels")
+        says(await refusal(roomy.service.runs.start("deep", params)), "/params", "nested too deeply", "100 levels")
 
 
 async def test_a_body_that_is_nested_without_end_is_refused(roomy: House) -> None:

@@ -23,7 +23,7 @@ def draft(name: str, folder: Path) -> JobDraft:
     """A job that fails for good, since its source is not there."""
     sink = {"id": "out", "type": "sqlite", "input": "n", "path": str(folder / f"{name}.sqlite"), "table": "t"}
     sources = {"n": {"type": "csv", "path": str(folder / f"{name}.csv")}}
-    plan = {"name": name, "sources": sources, "sinks": [sink]}
+    plan = {"name": name, "sources": sources, "sinks": [sink], "params": {"n": 0, "m": 0}}
     return JobDraft(name=name, pipeline=plan, retry=RetryPolicy(attempts_max=1))
 
 

@@ -34,7 +34,16 @@ async def paused(tmp_path: Path) -> AsyncGenerator[House]:
         await house.service.queues.save(QueueDraft(name="still"))
         await house.service.queues.pause("still")
         await house.service.jobs.create(
-            JobDraft(name="n", queue="still", pipeline={"name": "n", "sources": sources, "sinks": [sink]})
+            JobDraft(
+                name="n",
+                queue="still",
+                pipeline={
+                    "name": "n",
+                    "sources": sources,
+                    "sinks": [sink],
+                    "params": {"n": 0, "day": "", "big": "", "a": ""},
+                },
+            )
         )
         yield house
 
