@@ -29,9 +29,11 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 @pytest.fixture(scope="session")
 def part() -> Callable[[range], range]:
-    """Of seeds that the interpreters play together when all tests run on each of them, those of this one; else all."""
+    """Of seeds that the interpreters play together when all tests run on each of them, those of this one; else all. They are
+    neighbours: every other seed might have every other trait of a story.
+    """
     number, parts = map(int, os.environ.get("TESTS_PART", "1/1").split("/"))
-    return lambda seeds: seeds[number - 1 :: parts]
+    return lambda seeds: seeds[len(seeds) * (number - 1) // parts : len(seeds) * number // parts]
 
 
 @pytest.fixture(scope="session")
