@@ -7,12 +7,12 @@ from datetime import timedelta
 from etlplus.jobs.letters import LetterFilter
 from etlplus.jobs.logs import NewLine
 from etlplus.jobs.model import JobDraft, NewRun, RetryPolicy, UserDraft
-from etlplus.jobs.queues import LimitDraft, LimitUse, QueueDraft, QueueMode
+from etlplus.jobs.queues import HOUSE, LimitDraft, LimitUse, QueueDraft, QueueMode
 from etlplus.jobs.rates import Rate
 from etlplus.jobs.receipts import Answer, Once
 from etlplus.jobs.retention import Keep
 from etlplus.jobs.schedules import IntervalSchedule
-from etlplus.store.contract import RunFilter, Store
+from etlplus.store.contract import Outcome, RunFilter, Store
 from etlplus.testing.stores import BROKEN, DONE, NOW, a_claim, a_job, a_worker, all_told, at, some_runs, told
 
 ONCE = RetryPolicy(attempts_max=1)
@@ -121,6 +121,17 @@ async def lose_patience(store: Store) -> None:
     assert not (await told(store, held, BROKEN, seconds=34)).applied
 
 
+async def pass_on(store: Store) -> None:
+    """A slot that passes from a run that ends to the next in line."""
+    await store.save_limit(LimitDraft(name=HOUSE, slots=1), now=at(40))
+    await some_runs(store, await a_job(store, name="passed"), 2, seconds=40)
+    held = await a_claim(store, limit=1, seconds=41)
+    outcomes = [Outcome(run_id=each.run.id, attempt=each.run.attempt, worker_id="w", result=DONE) for each in held]
+    handed = await store.hand_over(outcomes, worker_id="w", limit=1, now=at(42))
+    await all_told(store, handed.taken.claimed, seconds=43)
+    await store.delete_limit(HOUSE, now=at(44))
+
+
 async def read(store: Store) -> None:
     """All that can be looked at."""
     runs = await store.runs(limit=50)
@@ -146,6 +157,7 @@ async def live(store: Store) -> None:
     await work(store)
     await pace(store)
     await lose_patience(store)
+    await pass_on(store)
     await schedule(store)
     await read(store)
     for days in (1, 8, 200):
