@@ -98,11 +98,13 @@ class House:
 
     @contextmanager
     def working(self, run_id: str, carrier: Carrier, lease: Lease) -> Generator[None]:
-        """An attempt goes on. As long as somebody may believe that a run is his, nobody else begins it."""
+        """An attempt goes on. As long as somebody may believe that a run is his, nobody else begins it who may believe the same;
+        who has lost his lease may begin late, and ends at once.
+        """
         others = self.at_work[run_id]
         for other, its in others.items():
             left_s = its.deadline - trio.current_time()
-            if self.tells_time and left_s > 0 and not other.dead:
+            if self.tells_time and left_s > 0 and not other.dead and lease.deadline > trio.current_time():
                 self.broken.append(f"{run_id} was begun while {other} held it for {left_s} s more")
         others[carrier] = lease
         try:
