@@ -1,6 +1,9 @@
 """
 All peers in turn with ours on the same server: how many times their runs per second we do. The absolute figures are for
 orientation; they say little beyond the machine and the hour they were taken on.
+
+PostgreSQL syncs each commit to disk, as it does wherever somebody's work matters: without that, whoever commits once for each run
+seems quicker than anybody will ever see it.
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ def measure(figures: Figures, repetitions: int = REPETITIONS) -> None:
     """
     burned: dict[str, list[Burned]] = {name: [] for name in PEERS}
     ours: list[float] = []
-    with private_postgres() as postgres, private_valkey() as valkey:
+    with private_postgres(fsync="on") as postgres, private_valkey() as valkey:
         addresses = {"postgres": postgres, "valkey": valkey}
         for repetition in range(repetitions):
             ours.append(burn_s(postgres))
