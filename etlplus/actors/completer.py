@@ -93,8 +93,16 @@ class Completer(Actor[Completing]):
     def _flush(self) -> None:
         if self._under_way is None and self._standing.outbox:
             self._under_way = self.ctx.pipe(
-                self._settle(), lambda _: Acknowledged(), lambda error: AcknowledgeFailed(str(error))
+                self._settle_some(), lambda _: Acknowledged(), lambda error: AcknowledgeFailed(str(error))
             )
+
+    async def _settle_some(self) -> None:
+        """One batch; while slots are handed over, batch after batch, so that the next is on its way before the heirs of the last
+        one begin.
+        """
+        await self._settle()
+        while self._standing.outbox and self._claiming.may_hand_over:
+            await self._settle()
 
     async def _settle(self) -> None:
         """Have the store settle the first outcomes, and take them out in the moment of its answer: it answers in order."""
