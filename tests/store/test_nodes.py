@@ -26,7 +26,7 @@ RUNS = 240
 
 class Crowd:
     """Nodes that claim and settle until everything is done; what is in hand is counted by key. Each worker settles what it has
-    only when it has asked for more, so that there is hardly ever a slot free.
+    only when it has asked for more, so that together they want twice as many slots as there are.
     """
 
     def __init__(self, stores: list[Store]) -> None:
@@ -102,9 +102,9 @@ async def test_nodes_share_the_work_and_never_exceed_a_limit(new_database: Calla
                 for number in range(9):
                     nursery.start_soon(crowd.work, number)
         assert (await stores[0].counts()).runs["succeeded"] == RUNS
-        assert crowd.most["*"] == 11
-        assert crowd.most["narrow"] == 3
-        assert max(amount for key, amount in crowd.most.items() if key.startswith("customer/")) == 2
+        assert crowd.most["*"] <= 11
+        assert crowd.most["narrow"] <= 3
+        assert max(amount for key, amount in crowd.most.items() if key.startswith("customer/")) <= 2
 
 
 @pytest.mark.slow
