@@ -85,6 +85,16 @@ LANES = """
     LEFT JOIN limit_rule ON limit_rule.name = lane.limit_name
     WHERE me.id = $1 AND me.expires_at > $2
 """
+# What counts for the runs of ``one`` lane without a key: the slots of the house and of its queue, and how many are held above.
+_CAP = f"""
+        SELECT each.key, each.slots, (
+            SELECT count(run_id) FROM limit_slot WHERE limit_slot.key = each.key AND slot > each.slots
+        ) AS excess
+        FROM one CROSS JOIN LATERAL (
+            VALUES ('{HOUSE}', house_slots), ('{queue_key("")}' || queue, queue_slots)
+        ) AS each (key, slots)
+        WHERE each.slots IS NOT NULL
+    """
 # A look at the lanes; and if there is only one, without a key or a rate, its runs are taken at once. If they count against the
 # house or the queue, no more slots are locked than there are runs to give them to. Counting who holds a slot, instead of asking
 # who holds one, keeps the planner from the index of all that are held.
@@ -100,15 +110,7 @@ LOOK_AND_TAKE = f"""
         SELECT * FROM lanes WHERE id > 0 AND limit_key = '' AND NOT house_paced AND (SELECT count(*) FROM lanes) = 1
     ), me AS MATERIALIZED (
         SELECT id FROM worker WHERE id = $1 AND expires_at > $2 FOR KEY SHARE
-    ), cap AS MATERIALIZED (
-        SELECT each.key, each.slots, (
-            SELECT count(run_id) FROM limit_slot WHERE limit_slot.key = each.key AND slot > each.slots
-        ) AS excess
-        FROM one CROSS JOIN LATERAL (
-            VALUES ('{HOUSE}', house_slots), ('{queue_key("")}' || queue, queue_slots)
-        ) AS each (key, slots)
-        WHERE each.slots IS NOT NULL
-    ), bound AS MATERIALIZED (
+    ), cap AS MATERIALIZED ({_CAP}), bound AS MATERIALIZED (
         SELECT least($8, CASE WHEN min(slots) < {HALVED_FROM} THEN min(slots) ELSE (min(slots) + 1) / 2 END) AS amount FROM cap
     ), wish AS MATERIALIZED (
         SELECT count(*) AS amount FROM one CROSS JOIN LATERAL (
@@ -186,15 +188,7 @@ HAND_OVER = f"""
         LEFT JOIN limit_rule AS house ON house.name = '*'
         WHERE (SELECT count(*) FROM waiting) = 1 AND (waiting.labels LIKE '!%') = $3 AND house.rate IS NULL
             AND NOT EXISTS (SELECT FROM lane WHERE limit_key <> '')
-    ), cap AS MATERIALIZED (
-        SELECT each.key, each.slots, (
-            SELECT count(run_id) FROM limit_slot WHERE limit_slot.key = each.key AND slot > each.slots
-        ) AS excess
-        FROM one CROSS JOIN LATERAL (
-            VALUES ('{HOUSE}', house_slots), ('{queue_key("")}' || queue, queue_slots)
-        ) AS each (key, slots)
-        WHERE each.slots IS NOT NULL
-    ), held AS MATERIALIZED (
+    ), cap AS MATERIALIZED ({_CAP}), held AS MATERIALIZED (
         SELECT slot.key, slot.slot, slot.run_id, cap.key IS NOT NULL AS counts, dense_rank() OVER (ORDER BY gone.id) AS place
         FROM gone JOIN limit_slot AS slot ON slot.run_id = gone.id
         LEFT JOIN cap ON cap.key = slot.key AND slot.slot <= cap.slots
