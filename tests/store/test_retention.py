@@ -20,6 +20,7 @@ from etlplus.jobs.retention import DAY_S, LEDGER_SHARE, LINE_BYTES, Keep, week_o
 from etlplus.jobs.schedules import IntervalSchedule
 from etlplus.store.contract import Store
 from etlplus.store.opening import open_store
+from etlplus.store.postgres import tidying
 from etlplus.store.postgres.bridge import Db, open_bridge
 from etlplus.testing.stores import DONE, NOW, a_claim, a_job, a_worker, at, some_runs, told
 
@@ -216,3 +217,26 @@ async def test_a_week_is_made_while_runs_of_it_end(new_database: Callable[[], st
             assert waited.is_set()
             rest = await bridge.run(lambda db: db.fetchval("SELECT count(*) FROM run_default"))
     assert rest == 0
+
+
+@pytest.mark.parametrize("table", ["run", "run_event", "attempt_log"])
+async def test_whoever_reads_while_a_week_is_made_finds_what_moves_into_it(new_database: Callable[[], str], table: str) -> None:
+    """A query that was planned with the former partitions would look where the rows no longer are."""
+    address, made = new_database(), trio.Event()
+
+    async def make(db: Db) -> None:
+        await tidying.tidy(db, Keep(), NOW, 1000, 0)
+        made.set()
+        while not await db.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
+            pass
+
+    with trio.fail_after(HANG_S):
+        async with open_store(address) as store, open_bridge(address, "etlplus") as bridge, trio.open_nursery() as nursery:
+            run = await a_finished_run(store, await a_job(store))
+            nursery.start_soon(bridge.run, make)
+            await made.wait()
+            async with open_bridge(address, "etlplus") as reader:
+                column = "id" if table == "run" else "run_id"
+                query = f"SELECT count(*) FROM {table} WHERE {column} = $1"
+                found = await reader.run(lambda db: db.fetchval(query, run.id), atomic=False)
+    assert found > 0

@@ -11,9 +11,10 @@ HISTORY = {"run": "id", "run_event": "run_id", "attempt_log": "run_id"}
 ONE_AT_A_TIME = "SELECT pg_try_advisory_xact_lock(7_310_580)"
 # Whoever reads for long is not to be queued behind us, and all others behind him: we rather come back later.
 WAIT_BRIEFLY = "SET LOCAL lock_timeout = '1s'"
-# Whoever writes history waits, and then finds the partitions as they are after us; readers do not. Without it a row could come
-# into a default partition after we have moved what is there.
-HOLD_HISTORY = "LOCK TABLE run, run_event, attempt_log IN SHARE ROW EXCLUSIVE MODE"
+# Whoever writes or reads history waits, and then finds the partitions as they are after us. Without it a row could come into a
+# default partition after we have moved what is there; and a query that is being planned, which knows its partitions and waits
+# for the default one, would look for a row there that has moved into a partition that it does not know.
+HOLD_HISTORY = "LOCK TABLE run, run_event, attempt_log IN ACCESS EXCLUSIVE MODE"
 WEEKS = """
     SELECT c.relname AS name FROM pg_inherits JOIN pg_class AS c ON c.oid = inhrelid
     WHERE inhparent = 'run'::regclass AND c.relname <> 'run_default' ORDER BY c.relname
