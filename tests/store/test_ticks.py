@@ -327,6 +327,21 @@ async def test_a_pause_for_failures_hides_no_nominal_time(store: Store) -> None:
     ]
 
 
+async def test_a_job_that_is_paused_by_the_tick_for_which_it_is_due_makes_no_run(store: Store) -> None:
+    """Its run has waited for too long just when the next nominal time comes: that was missed, and the job stays as it is."""
+    job = await a_job(store, schedule=minutely(pause_after_failures=1), queue_timeout_s=60.0)
+    (run,) = await store.tick(now=at(60))
+    assert [(each.id, each.state) for each in await store.tick(now=at(120))] == [(run.id, RunState.FAILED)]
+    paused = await store.job(job.id)
+    assert (paused.paused, paused.next_at, paused.version) == (True, None, 2)
+    assert sorted(told_of(await store.ticks(job.id))) == [
+        ("fired", 60, 60, 1),
+        ("gave_up", 120, 120, 1),
+        ("missed", 120, 120, 1),
+    ]
+    assert (await saved(store, paused, 130, paused=False)).version == 3
+
+
 async def test_saving_during_an_outage_decides_by_the_old_schedule(store: Store) -> None:
     """The run is made of the new version, its time and its interval are those of the schedule that it was due by."""
     job = await a_job(store, schedule=minutely())

@@ -15,6 +15,8 @@ JOBS_DUE = """
     SELECT id, doc FROM job WHERE next_at <= $1 AND fault IS NULL ORDER BY next_at, id LIMIT $2
     FOR NO KEY UPDATE SKIP LOCKED
 """
+# The end of a run that waited for too long may have paused its job.
+STILL_DUE = "SELECT doc FROM job WHERE id = ANY($1) AND next_at <= $2 ORDER BY next_at, id"
 SET_ASIDE = """
     UPDATE job SET fault = unread.fault FROM unnest($1::text[], $2::text[]) AS unread (id, fault) WHERE job.id = unread.id
 """
