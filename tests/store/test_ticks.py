@@ -423,6 +423,33 @@ async def test_a_clock_that_jumps_decides_each_nominal_time_once(store: Store) -
     assert [line[1] for line in fired] == [60, 3600, 3660]
 
 
+@pytest.mark.parametrize("overlap", ["allow", "skip", "queue_one", "cancel_old"])
+async def test_whoever_saves_by_an_earlier_time_decides_nothing_again(store: Store, overlap: Any) -> None:
+    """He asked for the time, and had to wait for those who ticked or saved by a later one: what is decided by then stays so."""
+    job = await a_job(store, schedule=minutely(overlap=overlap))
+    (run,) = await store.tick(now=at(60))
+    job = await saved(store, job, 59.9)
+    assert (job.next_at, job.updated_at) == (at(120), at(60))
+    job = await saved(store, job, 65, paused=True)
+    await saved(store, job, 50, paused=False)
+    assert await store.tick(now=at(119)) == []
+    assert (await store.run(run.id)).state is RunState.QUEUED
+    assert told_of(await store.ticks(job.id)) == [("fired", 60, 60, 1)]
+
+
+async def test_a_pause_for_failures_by_an_earlier_time_decides_nothing_again(store: Store) -> None:
+    """The end of the last run waited for a tick that had the time after it: that nominal time did not pass while it was paused."""
+    job = await a_job(store, schedule=minutely(pause_after_failures=1))
+    await a_worker(store, expires_s=9999)
+    await store.tick(now=at(60))
+    (claimed,) = await a_claim(store, seconds=61)
+    await store.tick(now=at(120))
+    await told(store, claimed, FATAL, seconds=119.9)
+    await saved(store, await store.job(job.id), 250, paused=False)
+    lines = [line for line in told_of(await store.ticks(job.id)) if line[0] != "gave_up"]
+    assert lines == [("fired", 60, 60, 1), ("fired", 120, 120, 1), ("paused", 180, 240, 2)]
+
+
 async def test_a_limit_that_counts_by_a_parameter_needs_a_schedule_that_gives_it(store: Store) -> None:
     """Refused when the job is saved, with the place and what would do; given, the limit counts by it."""
     await store.save_limit(LimitDraft(name="customer", slots=1), now=NOW)

@@ -30,7 +30,15 @@ from etlplus.store.postgres.sql import claims, schedules
 from etlplus.store.postgres.sql import definitions as jobs_sql
 from etlplus.store.postgres.sql import runs as sql
 from etlplus.store.postgres.turns import take_turns
-from etlplus.store.scheduling import UNFINISHED_MAX, Around, Planned, concerns_schedule, planned, saved_over
+from etlplus.store.scheduling import (
+    UNFINISHED_MAX,
+    Around,
+    Planned,
+    concerns_schedule,
+    planned,
+    present_time,
+    saved_over,
+)
 
 
 async def tick(
@@ -68,6 +76,8 @@ async def save_job(
 ) -> tuple[Job, list[Run]]:
     """Store a version of a job, and first decide what nothing has ticked for: the job, and the runs that this made."""
     present = await one_job(db, jobs_sql.JOB_FOR_CHANGE, job_id) if job_id is not None else None
+    if present is not None:
+        now = present_time(now, present, await db.fetchval(schedules.DECIDED_AT, present.id))
     saved = await definitions.save_job(db, ids, draft, now, job_id, expected)
     await open_lane(db, saved, now)
     if present is None:

@@ -63,6 +63,8 @@ TICKS = """
     WHERE job_id = $1 AND ($2::timestamptz IS NULL OR (nominal_at, outcome) < ($2, $3::text))
     ORDER BY nominal_at DESC, outcome DESC LIMIT $4
 """
+_DECIDED_AT = "SELECT decided_at FROM tick WHERE job_id = {job} ORDER BY nominal_at DESC, outcome DESC LIMIT 1"
+DECIDED_AT = _DECIDED_AT.format(job="$1")
 NEXT_DUE = "SELECT doc FROM job WHERE next_at IS NOT NULL AND fault IS NULL ORDER BY next_at, id LIMIT $1"
 SCHEDULED_JOBS = "SELECT doc FROM job WHERE id = ANY($1) AND doc ->> 'schedule' IS NOT NULL ORDER BY id LIMIT $2"
 NOT_DUE = """
@@ -117,5 +119,7 @@ IN_TURN = f"""
         ORDER BY id LIMIT 1
     ) AS waiting
 """
-JOB_THAT_COUNTS = "SELECT failures, doc FROM job WHERE id = $1 AND (failures > 0 OR $2)"
+JOB_THAT_COUNTS = f"""
+    SELECT failures, doc, ({_DECIDED_AT.format(job="job.id")}) AS decided_at FROM job WHERE id = $1 AND (failures > 0 OR $2)
+"""
 COUNTED = "UPDATE job SET failures = $2 WHERE id = $1"
