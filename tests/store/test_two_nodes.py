@@ -14,11 +14,12 @@ from msgspec.structs import asdict
 from etlplus.errors import Conflict
 from etlplus.jobs.ids import Ids
 from etlplus.jobs.model import Job, JobDraft, NewRun, Run, RunState, Uniqueness
-from etlplus.jobs.queues import LimitDraft, LimitUse
+from etlplus.jobs.queues import LimitDraft, LimitUse, QueueDraft, QueueMode
+from etlplus.jobs.rates import Rate
 from etlplus.jobs.schedules import IntervalSchedule
-from etlplus.store.contract import Store
+from etlplus.store.contract import Claimed, Store
 from etlplus.store.opening import open_store
-from etlplus.store.postgres import cancelling, enqueueing, ticking
+from etlplus.store.postgres import cancelling, enqueueing, queues, ticking
 from etlplus.store.postgres.bridge import Bridge, Db, open_bridge
 from etlplus.store.postgres.definitions import Definitions
 from etlplus.testing.stores import NOW, a_claim, a_job, a_worker, at, some_runs
@@ -168,6 +169,33 @@ async def test_a_limit_that_is_raised_while_a_key_comes_up_counts_for_that_key(n
     async with nodes.amid(lambda db: enqueueing.enqueue(db, Ids(Random(2)), wishes, NOW, 0)):
         await nodes.second.save_limit(LimitDraft(name="customer", slots=3), now=NOW)
     assert len(await a_claim(nodes.second, limit=9)) == 3
+
+
+async def test_a_queue_that_is_paused_amid_a_claim_gives_nothing(nodes: Nodes) -> None:
+    """The claim has seen the queue open, and then waited for the bucket of a rate; what another queue has, it takes."""
+    await nodes.second.save_limit(LimitDraft(name="customer", rate=Rate(count=100, per_s=1)), now=NOW)
+    await nodes.second.save_queue(QueueDraft(name="other"), now=NOW)
+    for queue in ("default", "other"):
+        job = await a_job(nodes.second, name=queue, queue=queue, limit=LimitUse("customer"))
+        await some_runs(nodes.second, job, 3)
+    await a_worker(nodes.second)
+    (first,) = await a_claim(nodes.second)
+    taken: list[Claimed] = []
+
+    async def claim() -> None:
+        taken.extend(await a_claim(nodes.second, limit=9))
+
+    async def pauses(db: Db) -> None:
+        await db.execute("SELECT FROM limit_bucket FOR UPDATE")
+        nursery.start_soon(claim)
+        while not await db.fetchval(WAITING):
+            await db.execute("SELECT pg_sleep(0.01)")
+        await queues.set_queue_mode(db, "default", QueueMode.PAUSED, NOW)
+
+    async with trio.open_nursery() as nursery, nodes.amid(pauses):
+        pass
+    assert first.run.queue == "default"
+    assert [each.run.queue for each in taken] == ["other"] * 3
 
 
 async def test_what_another_node_is_ticking_is_left_to_it(nodes: Nodes) -> None:
