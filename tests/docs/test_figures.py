@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from etlplus.actors.bellman import QUIET_S
+from etlplus.actors.boards import SCHEDULES_MAX
 from etlplus.actors.bulletins import PROGRESS_EVERY_S
 from etlplus.actors.crew import DEAF_AFTER_S
 from etlplus.actors.inspector import LOOK_EVERY_S
@@ -18,6 +19,7 @@ from etlplus.engines.local import LocalOptions
 from etlplus.jobs.names import PRIORITY_STEP_S
 from etlplus.jobs.receipts import KEPT_S
 from etlplus.jobs.retry import RETRY_AFTER_MAX_S
+from etlplus.jobs.ticks import LATELY
 from etlplus.runtime import dead_letters, incarnation, ref
 from etlplus.runtime.actor_node import KILL_GRACE_S
 from etlplus.runtime.specs import Backoff, Intensity, Mailbox
@@ -65,6 +67,8 @@ SAID = [
     ("api.md", f"{SIGN_IN_BURST} and one in {1 / SIGN_IN_PER_S:g} seconds where a password is taken"),
     ("api.md", f"1 to {KEY_MAX} printable characters"),
     ("api.md", f"Within a {told(KEPT_S)}, the same key"),
+    ("api.md", f"`schedules`, {SCHEDULES_MAX} at most"),
+    ("api.md", f"the newest {WORDS[LATELY]} lines of its ledger"),
     ("runtime/semantics.md", f"bounded ({Mailbox().capacity:,} unless you say otherwise)"),
     ("runtime/semantics.md", f"after {incarnation.SLICE_MAX} messages or {incarnation.SLICE_S * 1000:g} ms"),
     ("runtime/semantics.md", {8: "after every eighth message"}[incarnation.CLOCK_EVERY]),
