@@ -16,6 +16,7 @@ from etlplus.app.daemon import WEDGED_EXIT
 from etlplus.app.staff import STOP_MARGIN_S, Rhythm
 from etlplus.connectors import parquet_file, sqlite_table
 from etlplus.engines.local import LocalOptions
+from etlplus.jobs.kinds import Command
 from etlplus.jobs.names import PRIORITY_STEP_S
 from etlplus.jobs.receipts import KEPT_S
 from etlplus.jobs.retry import RETRY_AFTER_MAX_S
@@ -56,6 +57,10 @@ SAID = [
     ("functions.md", f"waits for `shutdown.drain_s` and {told(2 * STOP_MARGIN_S)}, writes where every task stands"),
     ("functions.md", f"ends with status {WEDGED_EXIT}"),
     ("functions.md", f"The process of a pipeline gets {told(STOP_GRACE_S)} to roll back"),
+    (
+        "functions.md",
+        f"`stop_grace_s` seconds ({WORDS[Command(argv=('true',)).stop_grace_s]} unless you say otherwise)",
+    ),
     ("jobs.md", f"a {told(RETRY_AFTER_MAX_S)} at most"),
     ("pipelines.md", f"locked for {sqlite_table.LOCKED_S:g} seconds"),
     ("pipelines.md", f"locked for {parquet_file.LOCKED_S:g} seconds"),
