@@ -58,3 +58,12 @@ def test_the_daemon_ends_with_the_status_that_the_page_tells(tmp_path: Path) -> 
     assert served("server.port=many") == Exit.CONFIGURATION
     assert served(f"data_dir={tmp_path / 'file'}") == Exit.CONFIGURATION
     assert served(f"store.url=postgresql://etlplus@/etlplus?host={tmp_path}") == Exit.UNAVAILABLE
+
+
+def test_every_metric_of_the_page_is_exported() -> None:
+    """Nobody sets an alarm that cannot ring."""
+    from etlplus.telemetry import METRICS
+
+    named = set(re.findall(r"`(etlplus_\w+)(?: \d+)?`", PAGE))
+    assert len(named) > 10
+    assert named <= {metric.name for metric in METRICS}
