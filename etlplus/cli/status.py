@@ -69,6 +69,7 @@ def _status_lines(status: StatusView) -> list[str]:
     lines = [
         f"slots     {status.slots_busy} of {status.slots} busy",
         f"runs      {runs}",
+        f"letters   {'not known' if status.dead_letters is None else status.dead_letters}",
         f"watchers  {status.watchers}",
         f"store     {store.state} since {store.since:%Y-%m-%d %H:%M:%SZ}, outages since the start: {store.outages}",
     ]

@@ -4,8 +4,11 @@ The system facet: whether the service works, what it is doing, and its metrics.
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import msgspec
 import prometheus_client
+import trio
 
 from etlplus.actors.messages import GetPool, PoolView
 from etlplus.errors import StoreUnavailable
@@ -13,8 +16,10 @@ from etlplus.runtime import ActorRestarted, ActorStopped, AskTimeout
 from etlplus.service.facet import Facet
 from etlplus.service.views import CheckView, HealthView, HorizonView, LaneView, StatusView, StoreView
 from etlplus.store.contract import Horizon
+from etlplus.telemetry import Metric, catalog, written
 
 HEALTH_WITHIN_S = 1.0
+COUNT_WITHIN_S = 2.0
 LEASE_MARGIN_S = 5.0
 SNAPSHOT_OLD_S = 300.0
 """A snapshot older than this lets claims grow slow: a session that long is rarely meant."""
@@ -51,6 +56,7 @@ class SystemFacet(Facet):
             slots_busy=standing.busy,
             runs=counts.runs if counts else None,
             watchers=len(self.house.newsroom.watchers),
+            dead_letters=counts.letters if counts else None,
             stale_results=counts.stale_results if counts else None,
             store=self._store_view(pool),
             horizon=msgspec.convert(pool.horizon, HorizonView, from_attributes=True),
@@ -58,9 +64,27 @@ class SystemFacet(Facet):
             tree=msgspec.to_builtins(self.house.tree()),
         )
 
-    def metrics(self) -> bytes:
+    async def metrics(self) -> bytes:
         self.who.must("metrics:read")
-        return prometheus_client.generate_latest(self.house.registry)
+        return prometheus_client.generate_latest(self.house.registry) + written(await self._counted())
+
+    async def _counted(self) -> dict[Metric, float | dict[str, float]]:
+        """What the store counts, of all nodes together; nothing if it does not answer soon."""
+        with trio.move_on_after(COUNT_WITHIN_S):
+            try:
+                counts, queues = await self.house.store.counts(), await self.house.store.queues()
+            except StoreUnavailable:
+                return {}
+            return {
+                catalog.RUNS: {state: float(amount) for state, amount in counts.runs.items()},
+                catalog.DEAD_LETTERS: counts.letters,
+                catalog.QUEUE_WAITING: {each.queue.name: float(each.queued) for each in queues},
+                catalog.QUEUE_OLDEST: {each.queue.name: self._waited_s(each.oldest_at) for each in queues},
+            }
+        return {}
+
+    def _waited_s(self, since: datetime | None) -> float:
+        return max((self.house.now() - since).total_seconds(), 0.0) if since is not None else 0.0
 
     async def _pool(self) -> PoolView | None:
         """How the store was when its keeper last looked; None if he does not answer."""

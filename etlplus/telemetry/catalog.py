@@ -120,8 +120,26 @@ BELLS_HEARD = Metric("etlplus_bells_heard_total", "counter", "bells", "Bells of 
 BELLS_SILENCES = Metric(
     "etlplus_bells_silences_total", "counter", "silences", "How often bells stopped arriving since the start."
 )
+RUNS = Metric("etlplus_runs", "gauge", "runs", "Runs that the store keeps, of all nodes.", label="state")
+DEAD_LETTERS = Metric(
+    "etlplus_dead_letters", "gauge", "letters", "Runs that failed for good and that nobody has seen to yet."
+)
+QUEUE_WAITING = Metric(
+    "etlplus_queue_waiting", "gauge", "runs", "Runs that wait in a queue, up to 10,000.", label="queue"
+)
+QUEUE_OLDEST = Metric(
+    "etlplus_queue_oldest_seconds",
+    "gauge",
+    "s",
+    "How long the oldest run of a queue has waited; 0 if none does.",
+    label="queue",
+)
 
 METRICS: tuple[Metric, ...] = (
+    RUNS,
+    DEAD_LETTERS,
+    QUEUE_WAITING,
+    QUEUE_OLDEST,
     SLOTS,
     SLOTS_BUSY,
     OUTCOMES_WAITING,

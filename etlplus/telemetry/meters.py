@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from math import inf
 from typing import Any
 
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
@@ -52,6 +52,22 @@ _FAMILIES: dict[str, Any] = {
     "counter": CounterMetricFamily,
     "histogram": HistogramMetricFamily,
 }
+
+
+def written(values: Mapping[Metric, Value]) -> bytes:
+    """Values in the Prometheus text format, without a registry."""
+    return generate_latest(_Families([_family(metric, value) for metric, value in values.items()]))
+
+
+class _Families(CollectorRegistry):
+    """Families that are known already."""
+
+    def __init__(self, families: list[Family]) -> None:
+        super().__init__()
+        self._families = families
+
+    def collect(self) -> Iterator[Family]:
+        yield from self._families
 
 
 def _family(metric: Metric, value: Value) -> Family:

@@ -141,8 +141,8 @@ async def test_a_node_that_hears_nothing_finds_work_by_itself(
         assert await wakeups(clerk) == ("pass", "ok")
         await clerk.runs.start("work")
         assert await next_call(nodes) == "able"
-        assert b"etlplus_bells_arrive 0.0" in able.system.metrics()
-        assert b"etlplus_bells_arrive 1.0" in clerk.system.metrics()
+        assert b"etlplus_bells_arrive 0.0" in await able.system.metrics()
+        assert b"etlplus_bells_arrive 1.0" in await clerk.system.metrics()
 
 
 async def wakeups(service: Service) -> tuple[str, str]:

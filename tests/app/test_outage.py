@@ -77,16 +77,20 @@ async def test_an_outage_is_seen_from_everywhere_and_outlived(
         async with scraping(daemon, token) as metrics:
             before = await metrics()
             assert (before["etlplus_store_up"], before["etlplus_store_outage_seconds"]) == (1, 0)
+            assert before["etlplus_dead_letters"] == 0
             await trio.to_thread.run_sync(server.stop)
             assert (await until_store(client, "fail")).startswith("outage since 20")
             out = await metrics()
             assert (out["etlplus_store_up"], out["etlplus_store_outages_total"]) == (0, 1)
             assert out["etlplus_store_outage_seconds"] > 0
+            assert not {"etlplus_dead_letters", 'etlplus_queue_waiting{queue="default"}'} & out.keys(), (
+                "who cannot count says nothing"
+            )
             assert out['etlplus_store_connections_idle{lane="general"}'] == 0
             told = etlplus(daemon.url, token, "status")
             assert told.returncode == Exit.UNAVAILABLE
             assert "outage since 20" in told.stdout
-            assert "runs      not known" in told.stdout
+            assert "runs      not known\nletters   not known" in told.stdout
             await trio.to_thread.run_sync(server.start)
             await until_store(client, "pass")
             back = await metrics()

@@ -134,3 +134,30 @@ async def test_the_client_resolves_letters_as_a_program_in_the_house_does(failed
         assert (await client.letters.list(resolved=True)).items[0].reason == "enough"
         with pytest.raises(Invalid):
             await client.letters.replay(Letters())
+
+
+async def test_metrics_and_status_count_letters_and_what_waits(failed: tuple[House, list[str]]) -> None:
+    """By the store, when somebody asks: who is woken by them sees that they are gone when somebody has seen to them."""
+    house, (first, *others) = failed
+    service = house.service
+
+    async def metrics() -> dict[str, float]:
+        text = (await house.http.get("/metrics", headers=house.signed_in)).text
+        return {
+            name: float(value)
+            for name, _, value in (line.rpartition(" ") for line in text.splitlines() if line[0] != "#")
+        }
+
+    found = await metrics()
+    assert (found["etlplus_dead_letters"], found['etlplus_runs{state="failed"}']) == (3, 3)
+    assert (
+        found['etlplus_queue_waiting{queue="default"}'],
+        found['etlplus_queue_oldest_seconds{queue="default"}'],
+    ) == (0, 0)
+    await ask(house, "POST", "/replay", {"which": {"run_ids": [first]}})
+    await ask(house, "POST", "/discard", {"which": {"run_ids": others}, "reason": "old news"})
+    found = await metrics()
+    assert (found["etlplus_dead_letters"], found['etlplus_runs{state="failed"}']) == (0, 3)
+    assert found['etlplus_queue_waiting{queue="default"}'] == 1
+    assert found['etlplus_queue_oldest_seconds{queue="default"}'] > 0
+    assert (await service.system.status()).dead_letters == 0

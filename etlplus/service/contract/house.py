@@ -49,8 +49,10 @@ class System(Protocol):
         """What runs, waits and works. (system:read)"""
         ...
 
-    def metrics(self) -> bytes:
-        """All metrics in the Prometheus text format. (metrics:read; in process only)"""
+    async def metrics(self) -> bytes:
+        """All metrics in the Prometheus text format; those that the store counts, only if it answers soon. (metrics:read; in
+        process only)
+        """
         ...
 
 

@@ -61,7 +61,7 @@ class StoreView(msgspec.Struct, frozen=True):
 
 class StatusView(msgspec.Struct, frozen=True):
     """The monitoring status: what runs, what waits, who works, and the tree of actors. While the store is out, what is
-    counted there is not known: ``runs`` and ``stale_results`` are null.
+    counted there is not known: ``runs``, ``dead_letters`` and ``stale_results`` are null.
     """
 
     node: str
@@ -72,6 +72,7 @@ class StatusView(msgspec.Struct, frozen=True):
     slots_busy: int
     runs: dict[str, int] | None
     watchers: int
+    dead_letters: int | None
     stale_results: int | None
     store: StoreView
     horizon: HorizonView

@@ -27,11 +27,12 @@ class RunFilter(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Counts(msgspec.Struct, frozen=True, kw_only=True):
-    """How much there is. ``runs`` has every state; ``stale_results`` are outcomes that came too late and were not
-    applied.
+    """How much there is. ``runs`` has every state; ``letters`` are dead letters that are not resolved; ``stale_results`` are
+    outcomes that came too late and were not applied.
     """
 
     runs: dict[str, int]
+    letters: int
     jobs: int
     workers: int
     stale_results: int

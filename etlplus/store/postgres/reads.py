@@ -69,6 +69,7 @@ async def counts(db: Db) -> Counts:
     amounts = {row["name"]: row["amount"] for row in await db.fetch(sql.COUNTS)}
     return Counts(
         runs={state: amounts.get(state, 0) for state in RunState},
+        letters=amounts["letters"],
         jobs=amounts["jobs"],
         workers=amounts["workers"],
         stale_results=amounts.get("stale", 0),

@@ -89,11 +89,13 @@ def attempts(db: Db, run_id: str) -> list[Attempt]:
 
 def counts(db: Db) -> Counts:
     present = dict(db.execute("SELECT state, amount FROM run_count")) | dict(db.execute(_COUNTS))
+    (letter_count,) = db.execute("SELECT count(*) FROM dead_letter WHERE resolution IS NULL").fetchone()
     (job_count,) = db.execute("SELECT count(*) FROM job").fetchone()
     (worker_count,) = db.execute("SELECT count(*) FROM worker").fetchone()
     stale = db.execute("SELECT amount FROM counter WHERE name = 'stale'").fetchone()
     return Counts(
         runs={state: present.get(state, 0) for state in RunState},
+        letters=letter_count,
         jobs=job_count,
         workers=worker_count,
         stale_results=stale[0] if stale else 0,

@@ -10,7 +10,7 @@ from etlplus.web.routes.table import Request, Route
 
 
 async def _metrics(service: Contract, request: Request) -> bytes:
-    return service.system.metrics()
+    return await service.system.metrics()
 
 
 ROUTES: tuple[Route, ...] = (

@@ -227,6 +227,7 @@ COUNTS = """
     UNION ALL SELECT 'queued', count(*) FROM run_live WHERE state = 'queued'
     UNION ALL SELECT 'running', count(*) FROM run_live WHERE state = 'running'
     UNION ALL SELECT name, sum(amount)::bigint FROM tally GROUP BY name
+    UNION ALL SELECT 'letters', count(*) FROM dead_letter WHERE resolution IS NULL
     UNION ALL SELECT 'jobs', count(*) FROM job
     UNION ALL SELECT 'workers', count(*) FROM worker
 """
