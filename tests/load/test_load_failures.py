@@ -95,12 +95,22 @@ def test_a_locked_destination_is_unavailable(desk: Any, calm: Any, monkeypatch: 
     assert len(load(desk.order(attempt=2), type(calm)()).sinks) == 2
 
 
-def test_a_locked_parquet_file_is_unavailable(desk: Any, calm: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A publisher that holds the lock too long is not waited for."""
+@pytest.mark.parametrize("point", ["", "before_commit:sums"])
+def test_a_locked_parquet_file_is_unavailable(
+    desk: Any, calm: Any, monkeypatch: pytest.MonkeyPatch, point: str
+) -> None:
+    """A publisher that holds the lock too long, when the load begins or when it commits, is not waited for."""
     monkeypatch.setattr(parquet_file, "LOCKED_S", 0.05)
     with Path(f"{desk.sums}.lock").open("ab") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+
+        def hold(at: str) -> None:
+            if at == point:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+
+        calm.on_fault = hold
+        hold("")
         assert failure(desk.order(), calm)[:2] == ("destination_unavailable", True)
+    assert not desk.sums.exists()
 
 
 @pytest.mark.parametrize("point", ["", "before_stage:sums", "before_commit:rows", "before_commit:sums"])
@@ -114,6 +124,7 @@ def test_a_vanished_folder_is_unavailable(desk: Any, calm: Any, point: str) -> N
     calm.on_fault = vanish
     vanish("")
     assert failure(desk.order(), calm)[:2] == ("destination_unavailable", True)
+    assert (calm.frozen is None) == (point == ""), "what is not there at the start is told before anything is read"
 
 
 def test_a_full_database_is_full(desk: Any, calm: Any, expected: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -66,6 +66,15 @@ def test_a_load_without_rejects_names_no_file(desk: Any, calm: Any) -> None:
     assert list((desk.folder / "rejects").iterdir()) == []
 
 
+def test_rejects_are_on_the_disk_before_anything_is_committed(desk: Any, calm: Any, disk: Any) -> None:
+    """A crash of the machine right after the commit does not lose them."""
+    lasting: dict[str, list[str]] = {}
+    calm.on_fault = lambda point: lasting.update({point: disk.lasting()})
+    load(desk.order(), calm)
+    assert lasting["after_stage:sums"] == []
+    assert lasting["before_commit:rows"] == ["run1.1.ndjson"]
+
+
 def test_bytes_that_are_no_utf8_are_kept_as_base64() -> None:
     """Nothing of a row is lost to an encoding."""
     from etlplus.engines.load_rejects import _reject
