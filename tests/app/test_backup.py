@@ -228,14 +228,31 @@ def without_a_store(contents: dict[str, bytes]) -> None:
     contents[MANIFEST] = msgspec.json.encode(manifest)
 
 
+def with_store(contents: dict[str, bytes], store: bytes) -> None:
+    """Another store, and a manifest that agrees with it."""
+    contents["store.sqlite"] = store
+    manifest = msgspec.json.decode(contents[MANIFEST])
+    manifest["files"]["store.sqlite"] = {"size_bytes": len(store), "sha256": hashlib.sha256(store).hexdigest()}
+    contents[MANIFEST] = msgspec.json.encode(manifest)
+
+
 def newer(contents: dict[str, bytes]) -> None:
     """The same store, made by a program of the future."""
-    store = bytearray(contents["store.sqlite"])
-    store[60:64] = (99).to_bytes(4, "big")
-    contents["store.sqlite"] = bytes(store)
-    manifest = msgspec.json.decode(contents[MANIFEST])
-    manifest["files"]["store.sqlite"]["sha256"] = hashlib.sha256(store).hexdigest()
-    contents[MANIFEST] = msgspec.json.encode(manifest)
+    store = contents["store.sqlite"]
+    with_store(contents, store[:60] + (99).to_bytes(4, "big") + store[64:])
+
+
+def damaged_within(contents: dict[str, bytes]) -> None:
+    """A store with a page of nothing, as a failing disk leaves it; it can be opened all the same."""
+    with_store(contents, contents["store.sqlite"][:-4096] + bytes(4096))
+
+
+def of_another_program(contents: dict[str, bytes]) -> None:
+    """A database, but no store."""
+    with closing(sqlite3.connect(":memory:")) as db:
+        db.execute("CREATE TABLE theirs (x)")
+        db.commit()
+        with_store(contents, db.serialize())
 
 
 @pytest.mark.parametrize(
@@ -251,6 +268,8 @@ def newer(contents: dict[str, bytes]) -> None:
         (lambda contents: contents.update({"rejects/..": b""}), Invalid, "'rejects/..'"),
         (lambda contents: contents.update({"rejects/more": b""}), Invalid, "is damaged: rejects/more"),
         (without_a_store, Invalid, "is not whole"),
+        (damaged_within, Invalid, "store.sqlite is damaged: "),
+        (of_another_program, Invalid, "is no store of etlplus"),
         (newer, Misconfigured, "use the newer program"),
     ],
 )

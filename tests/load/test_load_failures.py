@@ -13,6 +13,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 from etlplus.connectors import parquet_file, sqlite_table
@@ -246,6 +247,26 @@ def test_a_lookup_that_doubles_rows_cannot_be_committed(desk: Any, calm: Any) ->
     desk.plan = desk.plan | {"steps": [join], "sinks": [sink]}
     assert failure(desk.order(), calm)[0] == "ledger_mismatch"
     assert not desk.database.exists()
+
+
+def test_once_the_sources_are_read_sql_reaches_no_file(desk: Any, calm: Any) -> None:
+    """Whatever got past the check of expressions: neither files nor settings are within reach, and this cannot be taken back."""
+    connections: list[duckdb.DuckDBPyConnection] = []
+    calm.on_interrupt = lambda interrupt: connections.append(interrupt.__self__)
+    refused: list[str] = []
+
+    def reach(point: str) -> None:
+        if point != "before_stage:rows":
+            return
+        for statement in (f"select * from read_text('{desk.source}')", "set enable_external_access = true"):
+            try:
+                connections[0].execute(statement)
+            except duckdb.Error:
+                refused.append(statement)
+
+    calm.on_fault = reach
+    load(desk.order(), calm)
+    assert len(refused) == 2
 
 
 def test_a_parameter_without_a_value_is_named(desk: Any, calm: Any) -> None:
