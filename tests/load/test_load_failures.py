@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import gzip
+import hashlib
 import os
 import random
 import resource
@@ -65,21 +66,51 @@ def test_a_broken_archive_is_unreadable(desk: Any, calm: Any) -> None:
     assert failure(desk.order(), calm)[:2] == ("source_unreadable", False)
 
 
-def test_a_changed_source_is_not_read_by_a_second_attempt(desk: Any, calm: Any, expected: Any) -> None:
+@pytest.mark.parametrize("change", [("5,b,50\n", ""), ("5,b,50", "5,c,51")], ids=["shorter", "as long"])
+def test_a_changed_source_is_not_read_by_a_second_attempt(
+    desk: Any, calm: Any, expected: Any, change: tuple[str, str]
+) -> None:
     """A retry reads what the first attempt froze, or says that it cannot."""
     load(desk.order(), calm)
     assert (desk.rows(), desk.totals()) == expected
     assert calm.frozen is not None
-    desk.source.write_text("id,shop,price\n9,z,90\n")
+    desk.source.write_text(desk.source.read_text().replace(*change))
     code, retryable, _ = failure(desk.order("run2", bounds=calm.frozen), calm)
     assert (code, retryable) == ("source_changed", False)
     assert desk.rows() == expected[0]
 
 
-def test_a_source_that_changes_under_the_reader_is_noticed(desk: Any, calm: Any) -> None:
-    """Bytes that were not frozen are never loaded."""
-    calm.freeze = lambda bounds: desk.source.write_text("id,shop,price\n9,z,90\n")
+def test_a_source_that_was_not_bound_is_not_read_by_a_second_attempt(desk: Any, calm: Any) -> None:
+    """The run began with another file, whatever its source was called then."""
+    load(desk.order(), calm)
+    frozen = {"others": calm.frozen["orders"]}
+    assert failure(desk.order("run2", bounds=frozen), calm)[:2] == ("source_changed", False)
+
+
+@pytest.mark.parametrize("change", [("5,b,50\n", ""), ("5,b,50", "5,c,51")], ids=["shorter", "as long"])
+@pytest.mark.parametrize("moment", ["looked at", "bound"])
+def test_a_source_that_changes_under_the_reader_is_noticed(
+    desk: Any, calm: Any, monkeypatch: pytest.MonkeyPatch, moment: str, change: tuple[str, str]
+) -> None:
+    """Bytes that were not frozen are never loaded, also when they come right after the checksum was taken."""
+
+    def write(*_: Any) -> None:
+        desk.source.write_text(desk.source.read_text().replace(*change))
+
+    digest = hashlib.file_digest
+
+    def digest_and_write(*words: Any) -> Any:
+        try:
+            return digest(*words)
+        finally:
+            write()
+
+    if moment == "bound":
+        calm.freeze = write
+    else:
+        monkeypatch.setattr(hashlib, "file_digest", digest_and_write)
     assert failure(desk.order(), calm)[0] == "source_changed"
+    assert not desk.database.exists()
 
 
 def test_a_locked_destination_is_unavailable(desk: Any, calm: Any, monkeypatch: pytest.MonkeyPatch) -> None:
