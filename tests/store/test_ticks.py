@@ -83,6 +83,7 @@ async def test_an_outage_is_made_up_for_by_rule_and_is_one_line(
     job = await a_job(store, schedule=minutely(**options))
     runs = await store.tick(now=at(605))
     assert [run.interval and run.interval[1] for run in runs] == [at(seconds) for seconds in fired]
+    assert {run.run_at for run in runs} <= {at(605)}, "in its queue a run has not waited before it was made"
     assert told_of(await store.ticks(job.id)) == passed + [("fired", seconds, seconds, 1) for seconds in fired]
     assert (await store.job(job.id)).next_at == at(660)
     assert await store.tick(now=at(606)) == []
