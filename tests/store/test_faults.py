@@ -90,6 +90,8 @@ async def test_what_is_no_job_at_all_holds_up_no_other_either(lasting: str) -> N
         await store.tick(now=at(LATER_S), limit=3)
         assert await names_of_runs(store) == ["good"]
         assert (await store.job_named("good")) is not None
+        await store.tick(now=at(2 * LATER_S), limit=1)
+        assert await names_of_runs(store) == ["good", "good"], "once set aside, they take nobody's place in a tick"
 
 
 async def test_runs_of_such_a_job_are_carried_and_it_can_be_defined_anew(lasting: str) -> None:
