@@ -78,6 +78,22 @@ async def test_what_is_due_starts_when_it_is_due(autojump_clock: Any) -> None:
             assert due <= began < due + MARGIN_S
 
 
+async def test_a_tick_that_failed_is_made_again(autojump_clock: Any) -> None:
+    """When the store is back, though nobody rings: by the rule of the schedule for what passed, and then on time."""
+    async with at_work() as (store, carrier):
+        house = carrier.world.house
+        house.silent = True
+        schedule = IntervalSchedule(every_s=10, start_at=virtual_now() + timedelta(seconds=10))
+        job = await store.save_job(JobDraft(name="job", pipeline={}, schedule=schedule), now=virtual_now())
+        await trio.sleep(8)
+        house.away = True
+        await trio.sleep(15)
+        house.away = False
+        await trio.sleep(15)
+        ticks = reversed(await store.ticks(job.id))
+        assert [(tick.outcome, tick.count) for tick in ticks] == [("coalesced", 1), ("fired", 1), ("fired", 1)]
+
+
 async def test_what_others_put_in_is_heard_of(autojump_clock: Any) -> None:
     """A schedule that is saved while the scheduler sleeps, and is due before it meant to wake: who saved it rings."""
     async with at_work() as (store, carrier):
