@@ -19,7 +19,8 @@ from night.times import virtual_now
 from night.world import World
 
 from etlplus.engines.contract import Lease, Reports, Work
-from etlplus.jobs.model import JobDraft, NewRun
+from etlplus.errors import StoreUnavailable
+from etlplus.jobs.model import JobDraft, NewRun, Run
 from etlplus.jobs.outcome import Figures, Result, Succeeded
 from etlplus.jobs.schedules import IntervalSchedule
 from etlplus.store.sqlite.body import SqliteStore
@@ -79,16 +80,19 @@ async def test_what_is_due_starts_when_it_is_due(autojump_clock: Any) -> None:
 
 
 async def test_a_tick_that_failed_is_made_again(autojump_clock: Any) -> None:
-    """When the store is back, though nobody rings: by the rule of the schedule for what passed, and then on time."""
+    """Though nobody rings: by the rule of the schedule for what passed, and then on time."""
+
+    async def refuse(**_: Any) -> list[Run]:
+        raise StoreUnavailable("two wait for each other")
+
     async with at_work() as (store, carrier):
-        house = carrier.world.house
-        house.silent = True
         schedule = IntervalSchedule(every_s=10, start_at=virtual_now() + timedelta(seconds=10))
         job = await store.save_job(JobDraft(name="job", pipeline={}, schedule=schedule), now=virtual_now())
+        await store.ring()
         await trio.sleep(8)
-        house.away = True
+        carrier.line.tick = refuse
         await trio.sleep(15)
-        house.away = False
+        del carrier.line.tick
         await trio.sleep(15)
         ticks = reversed(await store.ticks(job.id))
         assert [(tick.outcome, tick.count) for tick in ticks] == [("coalesced", 1), ("fired", 1), ("fired", 1)]
