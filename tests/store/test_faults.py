@@ -5,10 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from random import Random
-
-import pytest
 
 from etlplus.jobs.explaining import Unread
 from etlplus.jobs.model import JobDraft, RunState
@@ -27,15 +24,6 @@ from etlplus.testing.stores import DONE, NOW, a_claim, a_job, a_worker, at, some
 HOURLY = CronSchedule(cron="0 * * * *", zone="Europe/Berlin")
 BERLIN, ATLANTIS = "Europe/Berlin", "Europe/Atlantis"
 LATER_S = 7200
-
-
-@pytest.fixture(params=["file", "postgres"])
-def lasting(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The address of a store that can be opened again."""
-    if request.param == "postgres":
-        make: Callable[[], str] = request.getfixturevalue("new_database")
-        return make()
-    return f"sqlite:{tmp_path / 'store.sqlite'}"
 
 
 async def rewrite(address: str, old: str, new: str) -> None:

@@ -464,6 +464,32 @@ async def _tick_together(nodes: list[Store], worker: Store) -> None:
             nursery.start_soon(work, 60.0 * minute)
 
 
+@pytest.mark.parametrize("lock", ["FOR KEY SHARE", "FOR NO KEY UPDATE"])
+async def test_who_makes_a_run_by_hand_holds_up_no_tick_and_who_saves_the_job_only_its_own(
+    new_database: Callable[[], str], lock: str
+) -> None:
+    """Nobody is waited for: of a job whose row is only shared the times are decided, of one that is changed they are left."""
+    address, held, done = new_database(), trio.Event(), trio.Event()
+    async with open_store(address) as store, open_bridge(address, postgres_schema.SCHEMA) as bridge:
+        jobs = [await a_job(store, name=name, schedule=minutely()) for name in ("held", "free")]
+
+        async def hold(db: Db) -> None:
+            await db.execute(f"SELECT FROM job WHERE name = 'held' {lock}")
+            held.set()
+            while not done.is_set():
+                await db.fetchval("SELECT 1")
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(bridge.run, hold)
+            await held.wait()
+            with trio.fail_after(40):
+                made = await store.tick(now=at(60))
+            done.set()
+        decided = jobs if lock == "FOR KEY SHARE" else jobs[1:]
+        assert {run.job_id for run in made} == {job.id for job in decided}
+        assert len(made) + len(await store.tick(now=at(60))) == 2
+
+
 class Crash(Exception):
     """The process dies here."""
 
