@@ -397,6 +397,17 @@ async def test_intervals_follow_each_other_without_a_gap(
     assert found == intervals
 
 
+async def test_the_stretch_of_a_time_that_was_passed_over_is_in_no_interval(store: Store) -> None:
+    """Only what is coalesced is made up for; the ledger tells of the rest."""
+    job = await a_job(store, schedule=minutely(overlap="skip"))
+    (first,) = await store.tick(now=at(60))
+    assert await store.tick(now=at(120)) == []
+    await store.cancel(first.id, now=at(130))
+    (next_one,) = await store.tick(now=at(180))
+    assert (first.interval, next_one.interval) == ((NOW, at(60)), (at(120), at(180)))
+    assert told_of(await store.ticks(job.id))[1] == ("overlap", 120, 120, 1)
+
+
 async def test_a_clock_that_jumps_decides_each_nominal_time_once(store: Store) -> None:
     """Forward it is an outage; back again nothing happens until the next time comes."""
     job = await a_job(store, schedule=minutely())
