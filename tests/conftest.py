@@ -127,7 +127,7 @@ class Disk:
         """The names that survive a crash of the machine: the file was synced before it got its name, and its folder right after."""
         found: list[str] = []
         for at, (what, file, *name) in enumerate(self.asked):
-            if what == "name" and ("sync", file) in self.asked[:at]:
+            if what == "name" and [file] != name and ("sync", file) in self.asked[:at]:
                 folder = str(Path(*name).parent)
                 found += [Path(*name).name] if self.asked[at + 1 : at + 2] == [("sync", folder)] else []
         return found

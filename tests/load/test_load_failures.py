@@ -156,7 +156,15 @@ def test_a_vanished_folder_is_unavailable(desk: Any, calm: Any, point: str) -> N
     calm.on_fault = vanish
     vanish("")
     assert failure(desk.order(), calm)[:2] == ("destination_unavailable", True)
-    assert (calm.frozen is None) == (point == ""), "what is not there at the start is told before anything is read"
+
+
+@pytest.mark.parametrize("sink", [0, 1])
+def test_a_folder_that_is_not_there_is_told_before_anything_is_read(desk: Any, calm: Any, sink: int) -> None:
+    """Whichever kind of destination it is of."""
+    desk.plan = desk.plan | {"sinks": [desk.plan["sinks"][sink]]}
+    desk.out.rmdir()
+    assert failure(desk.order(), calm)[:2] == ("destination_unavailable", True)
+    assert calm.frozen is None
 
 
 def test_a_full_database_is_full(desk: Any, calm: Any, expected: Any, monkeypatch: pytest.MonkeyPatch) -> None:
