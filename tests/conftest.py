@@ -115,3 +115,42 @@ def new_database(databases: Databases, template: str) -> Generator[Callable[[], 
     before = len(databases)
     yield lambda: databases.address(databases.make(template))
     databases.drop_since(before)
+
+
+class Disk:
+    """What was asked of the disk, in order: that a file or folder be synced, and that a file get a name."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, ...]] = []
+
+    def lasting(self) -> list[str]:
+        """The names that survive a crash of the machine: the file was synced before it got its name, and its folder right after."""
+        found: list[str] = []
+        for at, (what, file, *name) in enumerate(self.asked):
+            if what == "name" and [file] != name and ("sync", file) in self.asked[:at]:
+                folder = str(Path(*name).parent)
+                found += [Path(*name).name] if self.asked[at + 1 : at + 2] == [("sync", folder)] else []
+        return found
+
+
+@pytest.fixture
+def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
+    """Sees what this process asks of the disk from now on; SQLite asks by itself."""
+    seen, sync, link, replace = Disk(), os.fsync, os.link, Path.replace
+
+    def see_sync(handle: int) -> None:
+        seen.asked.append(("sync", str(Path(f"/proc/self/fd/{handle}").readlink())))
+        sync(handle)
+
+    def see_link(file: Path, name: Path) -> None:
+        seen.asked.append(("name", str(file), str(name)))
+        link(file, name)
+
+    def see_replace(file: Path, name: Path) -> Path:
+        seen.asked.append(("name", str(file), str(name)))
+        return replace(file, name)
+
+    monkeypatch.setattr(os, "fsync", see_sync)
+    monkeypatch.setattr(os, "link", see_link)
+    monkeypatch.setattr(Path, "replace", see_replace)
+    return seen

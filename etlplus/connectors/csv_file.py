@@ -33,12 +33,14 @@ class Bounds(msgspec.Struct, frozen=True):
 
 
 def bounds(path: Path) -> Bounds:
-    """The file as it is now. Raises ConnectorFailed (source_unreadable)."""
+    """The file as it is now. Raises ConnectorFailed (source_unreadable).
+
+    Its stamp is taken before its checksum: whoever writes to it amid the checksum, or right after it, is noticed later.
+    """
     try:
-        stamp(path)
+        size, mtime_ns = stamp(path)
         with path.open("rb") as file:
             checksum = hashlib.file_digest(file, "sha256").hexdigest()
-        size, mtime_ns = stamp(path)
     except OSError as error:
         raise _unreadable(path, error) from error
     return Bounds(str(path), size, mtime_ns, checksum)

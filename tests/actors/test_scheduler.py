@@ -19,7 +19,8 @@ from night.times import virtual_now
 from night.world import World
 
 from etlplus.engines.contract import Lease, Reports, Work
-from etlplus.jobs.model import JobDraft, NewRun
+from etlplus.errors import StoreUnavailable
+from etlplus.jobs.model import JobDraft, NewRun, Run
 from etlplus.jobs.outcome import Figures, Result, Succeeded
 from etlplus.jobs.schedules import IntervalSchedule
 from etlplus.store.sqlite.body import SqliteStore
@@ -76,6 +77,25 @@ async def test_what_is_due_starts_when_it_is_due(autojump_clock: Any) -> None:
         assert len(began_s) == len(due_s)
         for due, began in zip(sorted(due_s), began_s, strict=True):
             assert due <= began < due + MARGIN_S
+
+
+async def test_a_tick_that_failed_is_made_again(autojump_clock: Any) -> None:
+    """Though nobody rings: by the rule of the schedule for what passed, and then on time."""
+
+    async def refuse(**_: Any) -> list[Run]:
+        raise StoreUnavailable("two wait for each other")
+
+    async with at_work() as (store, carrier):
+        schedule = IntervalSchedule(every_s=10, start_at=virtual_now() + timedelta(seconds=10))
+        job = await store.save_job(JobDraft(name="job", pipeline={}, schedule=schedule), now=virtual_now())
+        await store.ring()
+        await trio.sleep(8)
+        carrier.line.tick = refuse
+        await trio.sleep(15)
+        del carrier.line.tick
+        await trio.sleep(15)
+        ticks = reversed(await store.ticks(job.id))
+        assert [(tick.outcome, tick.count) for tick in ticks] == [("coalesced", 1), ("fired", 1), ("fired", 1)]
 
 
 async def test_what_others_put_in_is_heard_of(autojump_clock: Any) -> None:

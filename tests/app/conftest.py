@@ -12,9 +12,13 @@ import pytest
 
 from etlplus.app.staff import staff
 from etlplus.jobs.model import JobDraft, RetryPolicy
+from etlplus.settings import Settings
+from etlplus.store.opening import open_store
+from etlplus.testing.stores import a_job, some_runs
 
 sys.path.insert(0, str(Path(__file__).parent))  # for the kit that only these tests share
 
+from backup_kit import settings_in
 from daemon_kit import ROWS, Daemon
 from nodes_kit import MINUTE, Nodes, OpenNodes
 
@@ -47,6 +51,15 @@ def copy_job(numbers: Path, tmp_path: Path) -> Callable[..., JobDraft]:
         )
 
     return draft
+
+
+@pytest.fixture
+async def filled(tmp_path: Path) -> Settings:
+    """A data directory with a job and a run, and no service in it."""
+    (tmp_path / "data").mkdir()
+    async with open_store(f"sqlite:{tmp_path / 'data' / 'store.sqlite'}") as store:
+        await some_runs(store, await a_job(store))
+    return settings_in(tmp_path / "data")
 
 
 @pytest.fixture

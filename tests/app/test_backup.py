@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 import pytest
 import trio
+from backup_kit import names_in, refused_rows, settings_in
 from daemon_kit import Daemon
 
 import etlplus
@@ -26,19 +27,12 @@ from etlplus.engines.tenancy import hold
 from etlplus.errors import Conflict, EtlplusError, Invalid, Misconfigured, StoreUnavailable, Unauthenticated
 from etlplus.jobs.kinds import Command
 from etlplus.jobs.model import JobDraft, NewRun
-from etlplus.settings import Engine, Settings
+from etlplus.settings import Settings
 from etlplus.settings.schema import Store as StoreSettings
 from etlplus.store.opening import open_store
+from etlplus.store.sqlite import snapshot
 from etlplus.store.sqlite.schema import MIGRATIONS
 from etlplus.testing.stores import NOW, a_job, some_runs
-
-
-def names_in(folder: Path) -> list[str]:
-    return sorted(file.name for file in folder.iterdir())
-
-
-def settings_in(folder: Path) -> Settings:
-    return Settings(data_dir=str(folder), engine=Engine(slots=1))
 
 
 async def with_a_reject(folder: Path, data_dir: Path) -> str:
@@ -64,13 +58,10 @@ async def with_a_reject(folder: Path, data_dir: Path) -> str:
     return run.id
 
 
-@pytest.fixture
-async def filled(tmp_path: Path) -> Settings:
-    """A data directory with a job and a run, and no service in it."""
-    (tmp_path / "data").mkdir()
-    async with open_store(f"sqlite:{tmp_path / 'data' / 'store.sqlite'}") as store:
-        await some_runs(store, await a_job(store))
-    return settings_in(tmp_path / "data")
+def contents_of(data_dir: Path) -> dict[str, bytes]:
+    """Every file of a data directory but the lock, which says who uses it."""
+    files = [file for file in data_dir.rglob("*") if file.is_file() and file.name != "lock"]
+    return {str(file.relative_to(data_dir)): file.read_bytes() for file in files}
 
 
 @pytest.mark.slow
@@ -230,14 +221,38 @@ def changed(backup: Path, change: Callable[[dict[str, bytes]], None]) -> Path:
     return copy
 
 
+def without_a_store(contents: dict[str, bytes]) -> None:
+    """Whole, but of something else."""
+    manifest = msgspec.json.decode(contents[MANIFEST])
+    del contents["store.sqlite"], manifest["files"]["store.sqlite"]
+    contents[MANIFEST] = msgspec.json.encode(manifest)
+
+
+def with_store(contents: dict[str, bytes], store: bytes) -> None:
+    """Another store, and a manifest that agrees with it."""
+    contents["store.sqlite"] = store
+    manifest = msgspec.json.decode(contents[MANIFEST])
+    manifest["files"]["store.sqlite"] = {"size_bytes": len(store), "sha256": hashlib.sha256(store).hexdigest()}
+    contents[MANIFEST] = msgspec.json.encode(manifest)
+
+
 def newer(contents: dict[str, bytes]) -> None:
     """The same store, made by a program of the future."""
-    store = bytearray(contents["store.sqlite"])
-    store[60:64] = (99).to_bytes(4, "big")
-    contents["store.sqlite"] = bytes(store)
-    manifest = msgspec.json.decode(contents[MANIFEST])
-    manifest["files"]["store.sqlite"]["sha256"] = hashlib.sha256(store).hexdigest()
-    contents[MANIFEST] = msgspec.json.encode(manifest)
+    store = contents["store.sqlite"]
+    with_store(contents, store[:60] + (99).to_bytes(4, "big") + store[64:])
+
+
+def damaged_within(contents: dict[str, bytes]) -> None:
+    """A store with a page of nothing, as a failing disk leaves it; it can be opened all the same."""
+    with_store(contents, contents["store.sqlite"][:-4096] + bytes(4096))
+
+
+def of_another_program(contents: dict[str, bytes]) -> None:
+    """A database, but no store."""
+    with closing(sqlite3.connect(":memory:")) as db:
+        db.execute("CREATE TABLE theirs (x)")
+        db.commit()
+        with_store(contents, db.serialize())
 
 
 @pytest.mark.parametrize(
@@ -252,6 +267,9 @@ def newer(contents: dict[str, bytes]) -> None:
         (lambda contents: contents.update({"../evil": b""}), Invalid, "'../evil'"),
         (lambda contents: contents.update({"rejects/..": b""}), Invalid, "'rejects/..'"),
         (lambda contents: contents.update({"rejects/more": b""}), Invalid, "is damaged: rejects/more"),
+        (without_a_store, Invalid, "is not whole"),
+        (damaged_within, Invalid, "store.sqlite is damaged: "),
+        (of_another_program, Invalid, "is no store of etlplus"),
         (newer, Misconfigured, "use the newer program"),
     ],
 )
@@ -259,12 +277,16 @@ async def test_what_is_no_whole_backup_changes_nothing(
     filled: Settings, tmp_path: Path, change: Any, kind: type[EtlplusError], says: str
 ) -> None:
     """Cut short, damaged, tampered with or from the future: refused before anything is touched."""
+    home = Path(filled.data_dir)
+    for file in (home / "token-secret", refused_rows(home)):
+        file.write_text("then")
     back_up(filled, tmp_path / "backup")
-    before = (Path(filled.data_dir) / "store.sqlite").read_bytes()
+    for file in (home / "token-secret", refused_rows(home)):
+        file.write_text("now")
+    before = contents_of(home)
     with pytest.raises(kind, match=says.replace(".", r"\.")):
         restore(filled, changed(tmp_path / "backup", change))
-    assert (Path(filled.data_dir) / "store.sqlite").read_bytes() == before
-    assert names_in(Path(filled.data_dir)) == ["lock", "store.sqlite"]
+    assert contents_of(home) == before
 
 
 async def test_what_is_no_archive_is_refused(filled: Settings, tmp_path: Path) -> None:
@@ -282,11 +304,22 @@ async def test_what_is_no_archive_is_refused(filled: Settings, tmp_path: Path) -
     assert names_in(tmp_path) == ["data", "text"]
 
 
-async def test_a_backup_replaces_no_file_unless_told_to(filled: Settings, tmp_path: Path) -> None:
+async def test_a_backup_replaces_no_file_unless_told_to(
+    filled: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Not even one that comes while it is written."""
-    (tmp_path / "backup").write_text("precious")
-    with pytest.raises(Conflict, match="--force"):
-        back_up(filled, tmp_path / "backup")
-    assert (tmp_path / "backup").read_text() == "precious"
+    take = snapshot.take
+
+    def take_slowly(source: Path, target: Path) -> int:
+        (tmp_path / "backup").write_text("precious")
+        return take(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(snapshot, "take", take_slowly)
+        for _ in ("it comes while the backup is written", "it was there before"):
+            with pytest.raises(Conflict, match="--force"):
+                back_up(filled, tmp_path / "backup")
+            assert (tmp_path / "backup").read_text() == "precious"
+            assert names_in(tmp_path) == ["backup", "data"]
     assert isinstance(back_up(filled, tmp_path / "backup", replace=True), Manifest)
     assert tarfile.is_tarfile(tmp_path / "backup")

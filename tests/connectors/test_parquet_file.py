@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
 from pyarrow import parquet
 
-from etlplus.connectors.contract import Claim, Token
+from etlplus.connectors.contract import Claim, ConnectorFailed, Token
 from etlplus.connectors.parquet_file import ParquetDestination
 from etlplus.jobs.outcome import Figures
 
@@ -68,3 +69,23 @@ def test_a_later_attempts_staged_file_is_spared(tmp_path: Path, con: duckdb.Duck
     later = staged(tmp_path / "x.parquet", "run1", con, attempt=2)
     ParquetDestination(tmp_path / "x.parquet", Claim("job", "sink", "run1", 1, "plan")).begin()
     assert later.commit(Figures()).attempt == 2
+
+
+def test_a_run_that_another_run_overtook_is_stale(tmp_path: Path, con: duckdb.DuckDBPyConnection) -> None:
+    """Both began with the same file; the later commit would undo what the earlier one has published."""
+    path = tmp_path / "x.parquet"
+    overtaken, faster = staged(path, "run1", con), staged(path, "run2", con)
+    faster.commit(Figures())
+    published = path.read_bytes()
+    with pytest.raises(ConnectorFailed) as failed:
+        overtaken.commit(Figures())
+    assert failed.value.error.code == "stale"
+    assert path.read_bytes() == published
+
+
+def test_each_step_of_a_commit_is_on_the_disk_before_the_next(
+    tmp_path: Path, con: duckdb.DuckDBPyConnection, disk: Any
+) -> None:
+    """What is about to be published, the file itself, and that it was published: a crash of the machine finds them in order."""
+    staged(tmp_path / "x.parquet", "run1", con).commit(Figures())
+    assert disk.lasting() == ["x.parquet.manifest.json", "x.parquet", "x.parquet.manifest.json"]

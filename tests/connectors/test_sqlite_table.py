@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -11,6 +12,7 @@ from typing import Any
 import duckdb
 import pytest
 
+from etlplus.connectors import sqlite_table
 from etlplus.connectors.contract import Claim, ConnectorFailed
 from etlplus.connectors.sqlite_table import SqliteDestination
 from etlplus.jobs.outcome import Figures
@@ -62,3 +64,59 @@ def test_append_refuses_columns_that_the_table_lacks(tmp_path: Path, con: duckdb
         written(path, con, "run2", "select 1 as a, 2 as b", "append")
     assert (failed.value.error.code, failed.value.error.retryable) == ("data_error", False)
     assert written(path, con, "run3", "select 5 as a", "append") == [(1,), (5,)]
+
+
+def test_whatever_moment_a_commit_dies_at_rows_and_token_are_of_one_run(
+    tmp_path: Path, con: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before each of its statements, what lies on the disk is either all of the run before or all of this one."""
+    path, opened, moments = tmp_path / "x.db", sqlite_table.connect, 0
+    assert len(written(path, con, "run1", "select 1 as a from range(3000)")) == 3000
+
+    def looked_at(file: Path) -> sqlite3.Connection:
+        db = opened(file)
+        if file == path:
+            db.execute(
+                "pragma cache_size = 1"
+            )  # rows are on the disk long before the commit, and beside them how to undo them
+            db.set_trace_callback(keep)
+        return db
+
+    def keep(statement: str) -> None:
+        nonlocal moments
+        moments += 1
+        for file in tmp_path.glob("x.db*"):
+            shutil.copyfile(file, tmp_path / file.name.replace("x.db", f"moment{moments}.db"))
+
+    con.execute("create or replace temp table t as select 2 as a from range(5000)")
+    second = SqliteDestination(path, "t", "replace", Claim("job", "sink", "run2", 1, "plan"), tmp_path)
+    assert second.begin() is None
+    second.stage(con, "t", lambda rows: None)
+    with monkeypatch.context() as patch:
+        patch.setattr(sqlite_table, "connect", looked_at)
+        second.commit(Figures())
+    found: list[tuple[int, int, str]] = []
+    for moment in range(1, moments + 1):
+        with closing(sqlite3.connect(tmp_path / f"moment{moment}.db")) as db:
+            ((last,),) = db.execute("select run_id from _etlplus_token order by serial desc limit 1").fetchall()
+            found += [(*row, last) for row in db.execute("select a, count(*) from t group by a").fetchall()]
+    assert set(found) == {(1, 3000, "run1")}
+    with closing(sqlite3.connect(path)) as db:
+        assert db.execute("select a, count(*) from t group by a").fetchall() == [(2, 5000)]
+
+
+def test_tokens_are_of_one_job_and_one_sink(tmp_path: Path, con: duckdb.DuckDBPyConnection) -> None:
+    """What another job, or another sink of the same run, has committed into the file is no proof, and makes nobody stale."""
+    con.execute("create temp table t as select 1 as a")
+    places = [("job", "first", "run1"), ("job", "second", "run1"), ("other", "first", "run2")]
+    made = [
+        SqliteDestination(tmp_path / "x.db", f"t{at}", "append", Claim(job, sink, run, 1, "plan"), tmp_path / str(at))
+        for at, (job, sink, run) in enumerate(places)
+    ]
+    for at, each in enumerate(made):
+        (tmp_path / str(at)).mkdir()
+        assert each.begin() is None
+        each.stage(con, "t", lambda rows: None)
+    assert [each.commit(Figures()).serial for each in made] == [1, 1, 1]
+    with closing(sqlite3.connect(tmp_path / "x.db")) as db:
+        assert [db.execute(f"select a from t{at}").fetchall() for at in range(3)] == [[(1,)]] * 3

@@ -111,6 +111,13 @@ def test_runs_that_are_made_up_for_at_once_overlap_too(
     assert sum(each.count for each in decision.passed) == 3 - len(nominal)
 
 
+def test_nothing_is_cancelled_for_a_run_that_is_not_made() -> None:
+    """Whoever skips what is late keeps the run that is unfinished."""
+    late = minutely(misfire="skip", grace_s=1, overlap="cancel_old")
+    decision = decided(late, due_at=at(5), now=at(5) + timedelta(seconds=2), unfinished=1)
+    assert (decision.fired, decision.cancel_unfinished) == ((), False)
+
+
 def test_a_run_knows_that_it_was_shifted() -> None:
     """The reason of a nominal time goes with its run."""
     schedule = CronSchedule(cron="30 2 * * *", zone="Europe/Berlin")

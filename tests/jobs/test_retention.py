@@ -5,11 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from random import Random
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from etlplus.jobs.ids import Ids, first_id
-from etlplus.jobs.retention import Keep, oldest_kept, week_of, weeks_ahead
+from etlplus.jobs.retention import DAY_S, Keep, ledger_begin, oldest_kept, week_of, weeks_ahead
 
 MOMENTS = st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - hypothesis adds it
 
@@ -36,3 +37,17 @@ def test_age_is_counted_back_from_now() -> None:
     now = datetime(2026, 5, 4, tzinfo=UTC)
     assert oldest_kept(Keep(age_s=60), now) == now - timedelta(seconds=60)
     assert oldest_kept(Keep(age_s=None), now) is None
+
+
+@pytest.mark.parametrize(
+    ("age_days", "surplus_days", "begin_days"),
+    [(None, None, None), (30, None, 30), (None, 10, 10), (30, 10, 10), (5, 10, 5), (30, 0.5, 1), (0.5, 10, 0.5)],
+)
+def test_of_two_bounds_the_tighter_one_counts_for_the_ledger(
+    age_days: float | None, surplus_days: float | None, begin_days: float | None
+) -> None:
+    """All in days before now; for its share of the size, no line of the last day goes."""
+    now = datetime(2026, 5, 4, tzinfo=UTC)
+    keep = Keep(age_s=age_days and age_days * DAY_S)
+    found = ledger_begin(keep, now, now - timedelta(days=surplus_days) if surplus_days is not None else None)
+    assert found == (now - timedelta(days=begin_days) if begin_days is not None else None)

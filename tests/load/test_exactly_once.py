@@ -53,6 +53,9 @@ def test_a_killed_attempt_leaves_nothing_half_done(desk: Any, calm: Any, expecte
     assert (desk.rows(), desk.totals()) == expected
     committed_by = [sink.committed_by for sink in figures.sinks]
     assert committed_by == [1 if point in AFTER_ROWS else 2, 1 if point == "after_commit:sums" else 2]
+    assert {passed.partition(":")[2] for passed in calm.points} == {
+        sink.sink for sink in figures.sinks if sink.committed_by == 2
+    }
     assert (figures.rows_read, figures.rows_loaded, figures.rows_quarantined, figures.rows_filtered) == (5, 3, 1, 1)
     assert Path(figures.rejects_file).exists()
     assert {f.name for f in desk.out.iterdir()} == {
@@ -116,6 +119,16 @@ def test_a_run_that_comes_back_after_the_next_run_does_not_append_again(desk: An
         figures = load(desk.order(run, attempt), calm)
     assert [sink.committed_by for sink in figures.sinks] == [1, 1]
     assert len(desk.rows()) == 6
+
+
+def test_a_run_that_is_loaded_already_reads_nothing(desk: Any, calm: Any, expected: Any) -> None:
+    """Its source may have changed or gone since, and another run may have followed: it has succeeded all the same."""
+    first = load(desk.order("run1"), calm)
+    load(desk.order("run2"), type(calm)())
+    desk.source.unlink()
+    again = load(desk.order("run1", attempt=2, bounds=calm.frozen), type(calm)())
+    assert (again.sinks, again.rows_read, again.rows_quarantined) == (first.sinks, 5, 1)
+    assert (desk.rows(), desk.totals()) == expected
 
 
 def test_an_interrupted_attempt_commits_nothing_more(desk: Any, calm: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import gzip
+import hashlib
 import os
 import random
 import resource
@@ -13,6 +14,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 from etlplus.connectors import parquet_file, sqlite_table
@@ -64,21 +66,51 @@ def test_a_broken_archive_is_unreadable(desk: Any, calm: Any) -> None:
     assert failure(desk.order(), calm)[:2] == ("source_unreadable", False)
 
 
-def test_a_changed_source_is_not_read_by_a_second_attempt(desk: Any, calm: Any, expected: Any) -> None:
+@pytest.mark.parametrize("change", [("5,b,50\n", ""), ("5,b,50", "5,c,51")], ids=["shorter", "as long"])
+def test_a_changed_source_is_not_read_by_a_second_attempt(
+    desk: Any, calm: Any, expected: Any, change: tuple[str, str]
+) -> None:
     """A retry reads what the first attempt froze, or says that it cannot."""
     load(desk.order(), calm)
     assert (desk.rows(), desk.totals()) == expected
     assert calm.frozen is not None
-    desk.source.write_text("id,shop,price\n9,z,90\n")
+    desk.source.write_text(desk.source.read_text().replace(*change))
     code, retryable, _ = failure(desk.order("run2", bounds=calm.frozen), calm)
     assert (code, retryable) == ("source_changed", False)
     assert desk.rows() == expected[0]
 
 
-def test_a_source_that_changes_under_the_reader_is_noticed(desk: Any, calm: Any) -> None:
-    """Bytes that were not frozen are never loaded."""
-    calm.freeze = lambda bounds: desk.source.write_text("id,shop,price\n9,z,90\n")
+def test_a_source_that_was_not_bound_is_not_read_by_a_second_attempt(desk: Any, calm: Any) -> None:
+    """The run began with another file, whatever its source was called then."""
+    load(desk.order(), calm)
+    frozen = {"others": calm.frozen["orders"]}
+    assert failure(desk.order("run2", bounds=frozen), calm)[:2] == ("source_changed", False)
+
+
+@pytest.mark.parametrize("change", [("5,b,50\n", ""), ("5,b,50", "5,c,51")], ids=["shorter", "as long"])
+@pytest.mark.parametrize("moment", ["looked at", "bound"])
+def test_a_source_that_changes_under_the_reader_is_noticed(
+    desk: Any, calm: Any, monkeypatch: pytest.MonkeyPatch, moment: str, change: tuple[str, str]
+) -> None:
+    """Bytes that were not frozen are never loaded, also when they come right after the checksum was taken."""
+
+    def write(*_: Any) -> None:
+        desk.source.write_text(desk.source.read_text().replace(*change))
+
+    digest = hashlib.file_digest
+
+    def digest_and_write(*words: Any) -> Any:
+        try:
+            return digest(*words)
+        finally:
+            write()
+
+    if moment == "bound":
+        calm.freeze = write
+    else:
+        monkeypatch.setattr(hashlib, "file_digest", digest_and_write)
     assert failure(desk.order(), calm)[0] == "source_changed"
+    assert not desk.database.exists()
 
 
 def test_a_locked_destination_is_unavailable(desk: Any, calm: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,12 +127,22 @@ def test_a_locked_destination_is_unavailable(desk: Any, calm: Any, monkeypatch: 
     assert len(load(desk.order(attempt=2), type(calm)()).sinks) == 2
 
 
-def test_a_locked_parquet_file_is_unavailable(desk: Any, calm: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A publisher that holds the lock too long is not waited for."""
+@pytest.mark.parametrize("point", ["", "before_commit:sums"])
+def test_a_locked_parquet_file_is_unavailable(
+    desk: Any, calm: Any, monkeypatch: pytest.MonkeyPatch, point: str
+) -> None:
+    """A publisher that holds the lock too long, when the load begins or when it commits, is not waited for."""
     monkeypatch.setattr(parquet_file, "LOCKED_S", 0.05)
     with Path(f"{desk.sums}.lock").open("ab") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+
+        def hold(at: str) -> None:
+            if at == point:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+
+        calm.on_fault = hold
+        hold("")
         assert failure(desk.order(), calm)[:2] == ("destination_unavailable", True)
+    assert not desk.sums.exists()
 
 
 @pytest.mark.parametrize("point", ["", "before_stage:sums", "before_commit:rows", "before_commit:sums"])
@@ -114,6 +156,15 @@ def test_a_vanished_folder_is_unavailable(desk: Any, calm: Any, point: str) -> N
     calm.on_fault = vanish
     vanish("")
     assert failure(desk.order(), calm)[:2] == ("destination_unavailable", True)
+
+
+@pytest.mark.parametrize("sink", [0, 1])
+def test_a_folder_that_is_not_there_is_told_before_anything_is_read(desk: Any, calm: Any, sink: int) -> None:
+    """Whichever kind of destination it is of."""
+    desk.plan = desk.plan | {"sinks": [desk.plan["sinks"][sink]]}
+    desk.out.rmdir()
+    assert failure(desk.order(), calm)[:2] == ("destination_unavailable", True)
+    assert calm.frozen is None
 
 
 def test_a_full_database_is_full(desk: Any, calm: Any, expected: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -235,6 +286,26 @@ def test_a_lookup_that_doubles_rows_cannot_be_committed(desk: Any, calm: Any) ->
     desk.plan = desk.plan | {"steps": [join], "sinks": [sink]}
     assert failure(desk.order(), calm)[0] == "ledger_mismatch"
     assert not desk.database.exists()
+
+
+def test_once_the_sources_are_read_sql_reaches_no_file(desk: Any, calm: Any) -> None:
+    """Whatever got past the check of expressions: neither files nor settings are within reach, and this cannot be taken back."""
+    connections: list[duckdb.DuckDBPyConnection] = []
+    calm.on_interrupt = lambda interrupt: connections.append(interrupt.__self__)
+    refused: list[str] = []
+
+    def reach(point: str) -> None:
+        if point != "before_stage:rows":
+            return
+        for statement in (f"select * from read_text('{desk.source}')", "set enable_external_access = true"):
+            try:
+                connections[0].execute(statement)
+            except duckdb.Error:
+                refused.append(statement)
+
+    calm.on_fault = reach
+    load(desk.order(), calm)
+    assert len(refused) == 2
 
 
 def test_a_parameter_without_a_value_is_named(desk: Any, calm: Any) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from etlplus.engines.control import LoadFailed
 from etlplus.engines.load import load
 
 RAW = '3,"b, ""the\nsecond""",NA'
@@ -64,6 +65,47 @@ def test_a_load_without_rejects_names_no_file(desk: Any, calm: Any) -> None:
     desk.source.write_text("id,shop,price\n2,a,20\n")
     assert load(desk.order(), calm).rejects_file == ""
     assert list((desk.folder / "rejects").iterdir()) == []
+
+
+def test_a_source_that_changes_before_its_rejects_are_looked_up_is_noticed(desk: Any, calm: Any) -> None:
+    """A reject would have the bytes of a row that was never judged; nothing is committed."""
+
+    def change(point: str) -> None:
+        if point == "after_stage:sums":
+            desk.source.write_text(desk.source.read_text().replace("b, ", "B, "))
+
+    calm.on_fault = change
+    with pytest.raises(LoadFailed) as failed:
+        load(desk.order(), calm)
+    assert failed.value.error.code == "source_changed"
+    assert not desk.database.exists()
+
+
+def test_records_that_are_not_those_that_were_read_are_noticed(desk: Any, calm: Any) -> None:
+    """What the second pass over the bytes finds must be as many records as were read; nothing is committed."""
+    packed = desk.folder / "orders.csv.gz"
+    packed.write_bytes(gzip.compress(desk.source.read_bytes()))
+    desk.source = packed
+
+    def lose(point: str) -> None:
+        if point == "after_stage:sums":
+            unpacked = desk.folder / "work.run1.1" / "source.orders.csv"
+            unpacked.write_bytes(unpacked.read_bytes().replace(b"5,b,50\n", b""))
+
+    calm.on_fault = lose
+    with pytest.raises(LoadFailed, match="has 5 rows, but 4 records") as failed:
+        load(desk.order(), calm)
+    assert failed.value.error.code == "ledger_mismatch"
+    assert not desk.database.exists()
+
+
+def test_rejects_are_on_the_disk_before_anything_is_committed(desk: Any, calm: Any, disk: Any) -> None:
+    """A crash of the machine right after the commit does not lose them."""
+    lasting: dict[str, list[str]] = {}
+    calm.on_fault = lambda point: lasting.update({point: disk.lasting()})
+    load(desk.order(), calm)
+    assert lasting["after_stage:sums"] == []
+    assert lasting["before_commit:rows"] == ["run1.1.ndjson"]
 
 
 def test_bytes_that_are_no_utf8_are_kept_as_base64() -> None:

@@ -61,6 +61,16 @@ def test_what_cannot_be_read_is_quarantined_beside_what_breaks_a_rule(desk: Any,
     assert (figures.steps[0].kind, figures.steps[0].quarantined) == ("read", 6)
 
 
+def test_rows_between_those_that_cannot_be_read_keep_their_places(desk: Any, calm: Any) -> None:
+    """Right before one, between two, and right after the last."""
+    content = b"id,shop,price\n1,a,80\n2,b,dear\n3,c,80\n4,d,dear\n5,e,dear\n6,f,80\n7,g,7\n"
+    figures = load(plain(desk, content, rules=True).order(), calm)
+    found = [(position, reasons[0], raw[:1]) for position, reasons, raw in rejects(figures)]
+    cheap, cast = "cheap", "cast:price"
+    assert found == [(1, cheap, "1"), (2, cast, "2"), (3, cheap, "3"), (4, cast, "4"), (5, cast, "5"), (6, cheap, "6")]
+    assert desk.rows() == [(7, "g", 7)]
+
+
 def test_a_source_may_insist_on_readable_rows(desk: Any, calm: Any) -> None:
     """``unparsable: fail`` ends the load with row, column and value, and nothing is written."""
     desk = plain(desk, b"id,shop,price\n1,a,10\n2,b,dear\n", unparsable="fail")

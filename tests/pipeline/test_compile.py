@@ -9,6 +9,7 @@ import duckdb
 import msgspec
 import pytest
 
+from etlplus.jobs.outcome import StepCount
 from etlplus.pipeline.compile import Compiled
 from etlplus.pipeline.document import convert
 from etlplus.pipeline.ledger import broken_laws
@@ -106,6 +107,25 @@ def test_what_cannot_be_bound_is_a_problem_with_its_place(
     made = compiled(con, step)
     assert [problem.pointer for problem in made.problems] == [pointer]
     assert made.counts == []
+
+
+@pytest.mark.parametrize(
+    "count",
+    [
+        StepCount("s", "read", 10, 8, quarantined=2),
+        StepCount("s", "validate", 10, 8, quarantined=2),
+        StepCount("s", "filter", 10, 8, filtered=2),
+        StepCount("s", "join", 10, 10, matched=7, unmatched=3),
+        StepCount("s", "aggregate", 10, 3, matched=10),
+        StepCount("s", "derive", 10, 10),
+    ],
+    ids=lambda count: count.kind,
+)
+def test_each_kind_of_step_has_its_law(count: StepCount) -> None:
+    """One row more that came in, and it is broken."""
+    assert broken_laws([count]) == []
+    (said,) = broken_laws([msgspec.structs.replace(count, rows_in=11)])
+    assert said.startswith(f"step 's' ({count.kind}): in is 11")
 
 
 def test_a_lost_row_is_noticed(con: duckdb.DuckDBPyConnection) -> None:

@@ -20,6 +20,15 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return "sqlite::memory:" if request.param == "memory" else f"sqlite:{tmp_path / 'store.sqlite'}"
 
 
+@pytest.fixture(params=["file", "postgres"])
+def lasting(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The address of a store that can be opened again."""
+    if request.param == "postgres":
+        make: Callable[[], str] = request.getfixturevalue("new_database")
+        return make()
+    return f"sqlite:{tmp_path / 'store.sqlite'}"
+
+
 @pytest.fixture
 async def store(url: str) -> AsyncGenerator[Store]:
     async with open_store(url, rng=Random(1)) as opened:

@@ -5,10 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from random import Random
-
-import pytest
 
 from etlplus.jobs.explaining import Unread
 from etlplus.jobs.model import JobDraft, RunState
@@ -27,15 +24,6 @@ from etlplus.testing.stores import DONE, NOW, a_claim, a_job, a_worker, at, some
 HOURLY = CronSchedule(cron="0 * * * *", zone="Europe/Berlin")
 BERLIN, ATLANTIS = "Europe/Berlin", "Europe/Atlantis"
 LATER_S = 7200
-
-
-@pytest.fixture(params=["file", "postgres"])
-def lasting(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The address of a store that can be opened again."""
-    if request.param == "postgres":
-        make: Callable[[], str] = request.getfixturevalue("new_database")
-        return make()
-    return f"sqlite:{tmp_path / 'store.sqlite'}"
 
 
 async def rewrite(address: str, old: str, new: str) -> None:
@@ -90,6 +78,8 @@ async def test_what_is_no_job_at_all_holds_up_no_other_either(lasting: str) -> N
         await store.tick(now=at(LATER_S), limit=3)
         assert await names_of_runs(store) == ["good"]
         assert (await store.job_named("good")) is not None
+        await store.tick(now=at(2 * LATER_S), limit=1)
+        assert await names_of_runs(store) == ["good", "good"], "once set aside, they take nobody's place in a tick"
 
 
 async def test_runs_of_such_a_job_are_carried_and_it_can_be_defined_anew(lasting: str) -> None:

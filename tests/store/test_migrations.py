@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,12 @@ from etlplus.store.contract import Store
 from etlplus.store.opening import open_store
 from etlplus.store.postgres import schema as postgres
 from etlplus.store.postgres.bridge import Bridge, open_bridge
+from etlplus.store.postgres.sql import admin
 from etlplus.store.sqlite import schema as sqlite
 from etlplus.testing.stores import DONE, a_worker, at, told
+
+HANG_S = 40.0
+"""Far more than anything here takes: who is still waiting then would wait for ever."""
 
 CATALOG = {
     "columns": """
@@ -78,6 +83,55 @@ async def test_nodes_that_start_together_migrate_once(bare_database: Callable[[]
         for _ in range(3):
             nursery.start_soon(start)
     assert versions == [len(postgres.MIGRATIONS)] * 3
+
+
+WAITING = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+
+
+async def test_of_several_who_migrate_at_once_one_says_what_he_did(bare_database: Callable[[], str]) -> None:
+    """Those who waited for him find nothing to do."""
+    address, held, told = bare_database(), trio.Event(), list[int]()
+
+    async def hold(db: Any) -> None:
+        await db.execute(admin.LOCK_MIGRATIONS)
+        held.set()
+        while await db.fetchval(WAITING) < 2:
+            pass
+
+    async with open_bridge(address, "etlplus") as bridge, trio.open_nursery() as nursery:
+
+        async def migrate() -> None:
+            told.append(len((await bridge.run(postgres.migrate_and_tell)).lacks))
+
+        nursery.start_soon(bridge.run, hold)
+        await held.wait()
+        nursery.start_soon(migrate)
+        nursery.start_soon(migrate)
+    assert told == [len(postgres.MIGRATIONS), 0]
+
+
+def test_of_two_who_open_a_file_at_once_one_migrates_it(tmp_path: Path) -> None:
+    """The other comes while it is done, waits, and finds the schema as it should be."""
+    amid, waits = threading.Event(), threading.Event()
+    one, other = (
+        sqlite3.connect(tmp_path / "s", isolation_level=None, timeout=HANG_S, check_same_thread=False) for _ in range(2)
+    )
+
+    def pause(statement: str) -> None:
+        if statement.startswith("CREATE INDEX"):
+            amid.set()
+            assert waits.wait(HANG_S)
+
+    one.set_trace_callback(pause)
+    other.set_trace_callback(lambda statement: waits.set() if statement.startswith("BEGIN") else None)
+    migrating = threading.Thread(target=sqlite.migrate, args=[one])
+    migrating.start()
+    assert amid.wait(HANG_S)
+    assert sqlite.migrate(other) == len(sqlite.MIGRATIONS)
+    migrating.join()
+    assert described(one) == described(other)
+    one.close()
+    other.close()
 
 
 def described(db: sqlite3.Connection) -> dict[str, Any]:

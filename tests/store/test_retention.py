@@ -14,7 +14,7 @@ from etlplus.jobs.ids import Ids
 from etlplus.jobs.letters import LetterFilter
 from etlplus.jobs.logs import NewLine
 from etlplus.jobs.model import Job, JobDraft, Run, RunState, Uniqueness
-from etlplus.jobs.outcome import Failed, Result, RunError
+from etlplus.jobs.outcome import Failed, Result, Returned, RunError
 from etlplus.jobs.queues import LimitDraft, LimitUse
 from etlplus.jobs.retention import DAY_S, LEDGER_SHARE, LINE_BYTES, Keep, week_of
 from etlplus.jobs.schedules import IntervalSchedule
@@ -72,6 +72,35 @@ async def test_what_is_unfinished_or_open_stays_whatever_its_age(store: Store) -
     assert await store.dead_letters(resolved=True) == []
     assert [run.id for run in await store.runs()] == [waiting.id]
     assert [event.kind for event in await store.events(waiting.id)] == ["enqueued"]
+
+
+async def test_a_run_that_waits_keeps_what_belongs_to_it(store: Store) -> None:
+    """Its history and its key, though all of its week is too old."""
+    job = await a_job(store)
+    await store.tidy(Keep(), now=NOW)
+    (waiting,) = await some_runs(store, job, unique_key="k")
+    await a_worker(store, expires_s=1e9)
+    (claimed,) = await a_claim(store)
+    await told(store, claimed, Returned("drain"))
+    assert (await store.tidy(Keep(age_s=WEEK_S), now=at(10 * WEEK_S))).runs_removed == 0
+    assert [event.kind for event in await store.events(waiting.id)] == ["enqueued", "claimed", "returned"]
+    (same,) = await some_runs(store, job, unique_key="k", seconds=10 * WEEK_S)
+    assert same.id == waiting.id
+
+
+async def test_what_has_no_week_goes_by_the_same_rules(store: Store) -> None:
+    """Before the first tidying there are none. What ended goes and counts no more, an open letter once it is resolved."""
+    job = await a_job(store)
+    await a_finished_run(store, job)
+    dead = await a_finished_run(store, job, DEAD)
+    later = at(5 * WEEK_S)
+    assert (await store.tidy(Keep(age_s=WEEK_S), now=later)).runs_removed == 1
+    counts = (await store.counts()).runs
+    assert (counts["succeeded"], counts["failed"]) == (0, 1)
+    assert [letter.run.id for letter in await store.dead_letters()] == [dead.id]
+    await store.discard(LetterFilter(), reason="old", now=later)
+    assert (await store.tidy(Keep(age_s=WEEK_S), now=later)).runs_removed == 1
+    assert (await store.counts()).runs["failed"] == 0
 
 
 async def test_without_a_bound_nothing_goes(store: Store) -> None:
@@ -139,7 +168,8 @@ async def test_weeks_have_partitions_of_their_own(new_database: Callable[[], str
 
     async with open_store(address) as store:
         job = await a_job(store)
-        odd = await a_finished_run(store, job, seconds=-20 * WEEK_S)
+        async with open_store(address) as late:  # its ids do not grow from those that were made before
+            odd = await a_finished_run(late, job, seconds=-10 * WEEK_S)
         early = await a_finished_run(store, job)
         assert (await store.tidy(Keep(), now=NOW)).weeks_made == 3
         monday = week_of(NOW)

@@ -83,6 +83,7 @@ async def test_an_outage_is_made_up_for_by_rule_and_is_one_line(
     job = await a_job(store, schedule=minutely(**options))
     runs = await store.tick(now=at(605))
     assert [run.interval and run.interval[1] for run in runs] == [at(seconds) for seconds in fired]
+    assert {run.run_at for run in runs} <= {at(605)}, "in its queue a run has not waited before it was made"
     assert told_of(await store.ticks(job.id)) == passed + [("fired", seconds, seconds, 1) for seconds in fired]
     assert (await store.job(job.id)).next_at == at(660)
     assert await store.tick(now=at(606)) == []
@@ -411,6 +412,17 @@ async def test_intervals_follow_each_other_without_a_gap(
     assert found == intervals
 
 
+async def test_the_stretch_of_a_time_that_was_passed_over_is_in_no_interval(store: Store) -> None:
+    """Only what is coalesced is made up for; the ledger tells of the rest."""
+    job = await a_job(store, schedule=minutely(overlap="skip"))
+    (first,) = await store.tick(now=at(60))
+    assert await store.tick(now=at(120)) == []
+    await store.cancel(first.id, now=at(130))
+    (next_one,) = await store.tick(now=at(180))
+    assert (first.interval, next_one.interval) == ((NOW, at(60)), (at(120), at(180)))
+    assert told_of(await store.ticks(job.id))[1] == ("overlap", 120, 120, 1)
+
+
 async def test_a_clock_that_jumps_decides_each_nominal_time_once(store: Store) -> None:
     """Forward it is an outage; back again nothing happens until the next time comes."""
     job = await a_job(store, schedule=minutely())
@@ -503,6 +515,32 @@ async def _tick_together(nodes: list[Store], worker: Store) -> None:
             for node in nodes:
                 nursery.start_soon(tick, node, 60.0 * minute)
             nursery.start_soon(work, 60.0 * minute)
+
+
+@pytest.mark.parametrize("lock", ["FOR KEY SHARE", "FOR NO KEY UPDATE"])
+async def test_who_makes_a_run_by_hand_holds_up_no_tick_and_who_saves_the_job_only_its_own(
+    new_database: Callable[[], str], lock: str
+) -> None:
+    """Nobody is waited for: of a job whose row is only shared the times are decided, of one that is changed they are left."""
+    address, held, done = new_database(), trio.Event(), trio.Event()
+    async with open_store(address) as store, open_bridge(address, postgres_schema.SCHEMA) as bridge:
+        jobs = [await a_job(store, name=name, schedule=minutely()) for name in ("held", "free")]
+
+        async def hold(db: Db) -> None:
+            await db.execute(f"SELECT FROM job WHERE name = 'held' {lock}")
+            held.set()
+            while not done.is_set():
+                await db.fetchval("SELECT 1")
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(bridge.run, hold)
+            await held.wait()
+            with trio.fail_after(40):
+                made = await store.tick(now=at(60))
+            done.set()
+        decided = jobs if lock == "FOR KEY SHARE" else jobs[1:]
+        assert {run.job_id for run in made} == {job.id for job in decided}
+        assert len(made) + len(await store.tick(now=at(60))) == 2
 
 
 class Crash(Exception):
