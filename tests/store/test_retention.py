@@ -220,7 +220,9 @@ async def test_a_week_is_made_while_runs_of_it_end(new_database: Callable[[], st
 
 
 @pytest.mark.parametrize("table", ["run", "run_event", "attempt_log"])
-async def test_whoever_reads_while_a_week_is_made_finds_what_moves_into_it(new_database: Callable[[], str], table: str) -> None:
+async def test_whoever_reads_while_a_week_is_made_finds_what_moves_into_it(
+    new_database: Callable[[], str], table: str
+) -> None:
     """A query that was planned with the former partitions would look where the rows no longer are."""
     address, made = new_database(), trio.Event()
 
@@ -231,7 +233,11 @@ async def test_whoever_reads_while_a_week_is_made_finds_what_moves_into_it(new_d
             pass
 
     with trio.fail_after(HANG_S):
-        async with open_store(address) as store, open_bridge(address, "etlplus") as bridge, trio.open_nursery() as nursery:
+        async with (
+            open_store(address) as store,
+            open_bridge(address, "etlplus") as bridge,
+            trio.open_nursery() as nursery,
+        ):
             run = await a_finished_run(store, await a_job(store))
             nursery.start_soon(bridge.run, make)
             await made.wait()
