@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from etlplus.jobs.kinds import CALLS, Command, FunctionName, Kind, kind_of
-from etlplus.jobs.names import PRIORITY_STEP_S, Labels, Name, Priority
+from etlplus.jobs.names import PRIORITY_STEP_S, Folder, Labels, Name, Priority, ShortText
 from etlplus.jobs.outcome import Figures, RunError
 from etlplus.jobs.queues import LimitUse
 from etlplus.jobs.schedules import Schedule
@@ -70,7 +70,7 @@ class ErrorRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     itself says. ``attempts_max``, ``base_s`` and ``cap_s`` take the place of the policy's own, where given.
     """
 
-    codes: Annotated[tuple[str, ...], msgspec.Meta(min_length=1, max_length=50)]
+    codes: Annotated[tuple[ShortText, ...], msgspec.Meta(min_length=1, max_length=50)]
     retry: bool = True
     attempts_max: Annotated[int, msgspec.Meta(ge=1, le=1000)] | None = None
     base_s: Wait | None = None
@@ -119,7 +119,7 @@ class JobDraft(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     total_timeout_s: Timeout | None = None
     poison_after: Losses = POISON_AFTER
     memory_limit_bytes: Annotated[int, msgspec.Meta(ge=256 << 20, le=1 << 44)] | None = None
-    base_dir: str = ""
+    base_dir: Folder = ""
     paused: bool = False
 
     def __post_init__(self) -> None:

@@ -57,7 +57,7 @@ async def told(asking: Awaitable[Any]) -> list[tuple[str, str]]:
 async def test_a_run_that_does_not_fit_is_refused_and_none_is_made(service: Service, tmp_path: Path) -> None:
     """One or one of many: with each place, and what would do."""
     await service.jobs.create(nightly(tmp_path))
-    assert await told(service.runs.start("nightly", {"shp": "x", "least": float("nan")})) == [
+    assert await told(service.runs.start("nightly", {"shp": "x", "least": "few"})) == [
         ("/params/shp", "unknown_param"),
         ("/params/shop", "missing_param"),
         ("/params/least", "invalid_params"),

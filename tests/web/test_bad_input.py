@@ -138,7 +138,7 @@ async def test_a_definition_that_cannot_be_is_refused_on_the_command_line(
 
 WISHES: dict[str, tuple[dict[str, Any], str, str, str]] = {
     "negative priority": ({"priority": -1}, "/priority", ">= 0", "0 to 1,000"),
-    "10 MB argument": ({"params": {"big": BIG}}, "/params", "too large", "at most 1,000,000 bytes"),
+    "10 MB argument": ({"params": {"big": BIG}}, "/params", "too large", "at most 100,000 bytes"),
     "duplicate key": (
         {"unique_key": "k", "unique": {"on_conflict": "reject"}}, "/unique_key", "'k' is taken by run", "another key",
     ),
