@@ -313,6 +313,7 @@ async def test_a_command_that_fails_is_told_with_its_last_lines(tmp_path: Path) 
         await service.jobs.create(JobDraft(name="none", command=Command(argv=("/no/such/program",)), retry=AT_ONCE))
         run = await ended(service, await started(service, "none"))
         assert run.error is not None
+        assert run.error.code == "command_not_started"
         assert "/no/such/program could not be started" in run.error.message
 
 
