@@ -13,6 +13,7 @@ import pytest
 import trio
 
 import etlplus
+from etlplus.actors.reports import LINES_MAX
 from etlplus.errors import Invalid, Misconfigured
 from etlplus.jobs.kinds import Command
 from etlplus.jobs.model import JobDraft, NewRun, RetryPolicy, Run, RunState
@@ -128,6 +129,26 @@ async def _be_vague(context: etlplus.RunContext) -> None:
 
 async def _count_wrongly(context: etlplus.RunContext) -> None:
     context.progress(float("nan"))
+
+
+async def test_lines_that_come_faster_than_they_can_be_kept_leave_a_line_in_their_place(tmp_path: Path) -> None:
+    """It says how many they were, and those after it have the numbers that they would have had."""
+    more = LINES_MAX + 5
+
+    @etlplus.job("flood")
+    async def flood(context: etlplus.RunContext) -> None:
+        for number in range(1, more + 1):
+            context.log(f"line {number}")
+
+    async with opened(tmp_path, flood) as service:
+        run = await ended(service, await started(service, "flood"))
+        log = await service.runs.log(run.id, limit=2)
+        assert [(line.number, line.level, line.text.partition(" are")[0]) for line in log.items] == [
+            (5, "warning", "(5 lines"),
+            (6, "info", "line 6"),
+        ]
+        assert log.lines == more
+        assert (await service.runs.log_tail(run.id, limit=1)).items[0].number == more
 
 
 @pytest.mark.parametrize(

@@ -91,13 +91,17 @@ async def test_a_command_is_told_what_its_run_is_for(tmp_path: Path) -> None:
         assert json.loads(await lines.first()) == told | (bounds if interval else {})
 
 
+def open_files() -> int:
+    return sum(1 for _ in Path("/dev/fd").iterdir())
+
+
 async def carried(
     folder: Path, *argv: str, params: dict[str, Any] | None = None, **options: Any
 ) -> tuple[Result, list[str]]:
     """How a command ended that ran in a folder, and what it wrote. No record of it may stay, and no pipe of ours."""
     records = folder / "records"
     records.mkdir()
-    pipes = len([*Path("/dev/fd").iterdir()])
+    pipes = open_files()
     lines: Any = Lines()
     command = Command(argv=argv, **options)
     work = Work(
@@ -106,7 +110,7 @@ async def carried(
     with trio.fail_after(END_WITHIN_S):
         result = await Commands(records).execute(work, Lease(math.inf), lines)
     assert not any(records.iterdir())
-    assert len([*Path("/dev/fd").iterdir()]) <= pipes
+    assert open_files() <= pipes
     return result, lines.all
 
 
