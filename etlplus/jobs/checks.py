@@ -74,13 +74,14 @@ def check_schedule(pipeline: dict[str, Any], schedule: Schedule) -> list[Refusal
     return found
 
 
-def check_fields(record: Mapping[str, Any], place: str = "", *, takes_nul: bool = True) -> list[Refusal]:
-    """Whether every value in a record, which is given as plain data, can be kept; one field may hold such parameters as a run
-    has. ``place`` stands in front of the pointer.
+def check_fields(
+    record: Mapping[str, Any], place: str = "", *, levels: int = DEPTH_MAX + 1, takes_nul: bool = True
+) -> list[Refusal]:
+    """Whether every value in a record, which is given as plain data, can be kept. ``place`` stands in front of the pointer. Unless
+    told otherwise, a field may be nested as deeply as one that holds a run's parameters.
     """
     found = (
-        check_value(value, f"{place}/{name}", levels=DEPTH_MAX + 1, takes_nul=takes_nul)
-        for name, value in record.items()
+        check_value(value, f"{place}/{name}", levels=levels, takes_nul=takes_nul) for name, value in record.items()
     )
     return next((each for each in found if each), list[Refusal]())
 

@@ -12,7 +12,7 @@ from functools import wraps
 from inspect import signature
 from itertools import chain
 from types import NoneType
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, cast
 
 import msgspec
 from msgspec import structs
@@ -24,6 +24,8 @@ from etlplus.jobs.values import BYTES, DEPTH_MAX, TOO_DEEP
 from etlplus.pipeline.complaints import problem_of
 
 LIMIT_MAX = 500
+LISTED = 3
+"""So many levels above its parameters a run may stand in what is sent: a list, its wish, and a field of that."""
 TEXT_CHARS_MAX = 10_000
 """Of a text that is a parameter of its own: a name, an id, a cursor, a token."""
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
@@ -59,6 +61,18 @@ def checked(record: T, kind: Any, place: str = "") -> T:
         raise Invalid("this is not accepted", [structs.replace(problem, pointer=place + problem.pointer)]) from None
     _refuse(check_fields(fields, place))
     return found
+
+
+def written(record: Any) -> bytes:
+    """
+    A record as JSON, to be sent to where it is checked.
+
+    Raises:
+        Invalid: JSON does not have one of its values, so that another one would arrive; the problem names its place.
+    """
+    fields = _plain(record, "")
+    _refuse(check_fields(fields, levels=DEPTH_MAX + LISTED))
+    return msgspec.json.encode(fields)
 
 
 def checked_limit(limit: int, at_most: int = LIMIT_MAX) -> int:
@@ -148,9 +162,15 @@ def _plain(record: Any, place: str) -> Any:
 
 def _unwritable(record: Any) -> str:
     """The field of a record that cannot be written as JSON, as a pointer."""
-    for name in getattr(record, "__struct_fields__", ()):
+    for name, value in _fields(record):
         try:
-            msgspec.to_builtins(getattr(record, name))
+            msgspec.to_builtins(value)
         except (TypeError, RecursionError):
             return f"/{name}"
     return ""
+
+
+def _fields(record: Any) -> Iterable[tuple[str, Any]]:
+    if isinstance(record, dict):
+        return cast("dict[str, Any]", record).items()
+    return [(name, getattr(record, name)) for name in getattr(record, "__struct_fields__", ())]

@@ -179,6 +179,27 @@ async def test_a_run_that_cannot_be_is_refused_in_process_and_by_the_client(keye
             says(await refusal(facets.runs.start_many([wish])), f"/runs/0{pointer}", *expected)
 
 
+RING: dict[str, Any] = {}
+RING["x"] = [RING]
+
+
+@pytest.mark.parametrize(
+    ("params", "pointer", "words"),
+    [
+        ({"x": float("nan")}, "/params/x", "nan is no number"),
+        ({"x": {1: 2}}, "/params/x", "a name in this object"),
+        ({"x": b"y"}, "/params/x", "of the type bytes"),
+        (RING, "/params", "nested too deeply"),
+    ],
+)
+async def test_a_value_that_json_does_not_have_is_not_sent(roomy: House, params: Any, pointer: str, words: str) -> None:
+    """Another would arrive in its place, such as null for no number."""
+    async with connect(f"http://127.0.0.1:{roomy.rest}", token=roomy.token) as client:
+        problem = await refusal(client.runs.start("there", params))
+        assert (problem.pointer, words in problem.message) == (pointer, True), problem
+    await nothing_new(roomy)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("case", WISHES)
 async def test_a_run_that_cannot_be_is_refused_on_the_command_line(keyed: House, case: str, tmp_path: Path) -> None:
