@@ -1,5 +1,5 @@
 """
-The nouns of the house: job, run, attempt, event, worker, user.
+The nouns of the house: job, run, attempt, event, worker.
 
 Frozen records, and nothing that decides: what may happen to a run is in ``lifecycle``, when it is tried again in
 ``retry``, when it is due in ``schedule``. Everybody from the store to the client speaks in these records. All times are
@@ -313,24 +313,3 @@ class Worker(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: datetime
     slots: int
     labels: tuple[str, ...] = ()
-
-
-class UserDraft(msgspec.Struct, frozen=True, kw_only=True):
-    """A user as the service makes one. The store sees only the hash of a password."""
-
-    name: Name
-    password_hash: str
-    role: str
-    disabled: bool = False
-
-
-class User(msgspec.Struct, frozen=True, kw_only=True):
-    """Somebody who may sign in. Raising ``auth_epoch`` makes every token given out before void."""
-
-    id: str
-    name: str
-    password_hash: str
-    role: str
-    auth_epoch: int = 1
-    disabled: bool = False
-    created_at: datetime

@@ -9,7 +9,7 @@ counted when the store was last asked.
 from __future__ import annotations
 
 from etlplus.errors import Conflict, NotFound, StoreUnavailable, Unauthenticated
-from etlplus.jobs.model import User, UserDraft
+from etlplus.jobs.users import User, UserDraft
 from etlplus.service.checking import checked
 from etlplus.service.facet import Facet
 from etlplus.service.permissions import ROLES, Principal
