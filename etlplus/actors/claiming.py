@@ -15,7 +15,7 @@ class Claiming:
 
     ``under_way`` says for how many runs of a kind the dispatcher has asked and has no answer yet; ``asked`` are the kinds for
     which it was woken meanwhile. ``held_up`` are those of which some may wait for a slot under a limit. ``handing_over`` says
-    for how many calls the completer has asked while it acknowledges. ``doubt``: the store may count runs as ours that nobody
+    for how many calls the completer is asking while it acknowledges. ``doubt``: the store may count runs as ours that nobody
     carries, since an answer was lost, or may have been.
     """
 
@@ -28,7 +28,7 @@ class Claiming:
     @property
     def may_hand_over(self) -> bool:
         """Whether calls are known to wait for slots, and what is claimed now is not taken for lost."""
-        return True in self.held_up and not self.doubt and not self.handing_over
+        return True in self.held_up and not self.doubt
 
     def must_wait(self, calls: bool) -> bool:
         """Whether the dispatcher cannot ask for this kind now. In doubt one at a time: what another one takes meanwhile would

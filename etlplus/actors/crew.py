@@ -113,8 +113,8 @@ class Crew(Actor[Crewing]):
 
     def _settle(self, carriage: Carriage) -> None:
         """Put the outcome into the outbox and free the place, in one go without a cancel point between."""
-        first = not self._standing.outbox  # else the completer looks into it anyway
-        self._standing.outbox.append(carriage.outcome())
+        first = not self._standing.outbox.waiting  # else the completer looks into it anyway
+        self._standing.outbox.put(carriage.outcome())
         del self._standing.aboard[carriage.fence]
         self._standing.deaf.discard(carriage.fence)
         if not self._standing.aboard:

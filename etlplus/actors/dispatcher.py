@@ -211,7 +211,7 @@ class Dispatcher(Actor[Dispatching]):
             if (run.id, run.attempt) not in known
         ]
         if lost:
-            self._standing.outbox.extend(lost)
+            self._standing.outbox.put(*lost)
             self.ctx.ref(COMPLETER).offer(Flush())
 
 

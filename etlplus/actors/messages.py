@@ -107,7 +107,7 @@ class Flush(Tell[Completing]):
 
 
 class Acknowledged(Tell[Completing]):
-    """The store settled the first outcomes of the outbox, and they are taken out."""
+    """The store settled outcomes, and they are out of the outbox."""
 
 
 class AcknowledgeFailed(Tell[Completing]):

@@ -103,7 +103,7 @@ class Runner(Actor[Carrying]):
         """Put the outcome into the outbox and free the slot, in one go without a cancel point between."""
         if self._slot.carriage is None:
             return
-        self._standing.outbox.append(self._slot.carriage.outcome())
+        self._standing.outbox.put(self._slot.carriage.outcome())
         self._slot.carriage = None
         self.ctx.ref(COMPLETER).offer(Flush())
         if False in self._standing.full and self.ctx.ref(DISPATCHER).offer(Wake(calls=False)):

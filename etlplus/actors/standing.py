@@ -18,9 +18,9 @@ import trio
 from etlplus.actors.carriage import Carriage, Fence
 from etlplus.actors.claiming import Claiming
 from etlplus.actors.clock import SharedClock
+from etlplus.actors.outbox import Outbox
 from etlplus.engines.contract import Lease
 from etlplus.jobs.model import Worker
-from etlplus.store.contract import Outcome
 
 
 class Unwritten(Protocol):
@@ -67,7 +67,7 @@ class Standing:
     aboard: dict[Fence, Carriage] = field(default_factory=lambda: dict[Fence, Carriage]())
     unwritten: dict[Fence, Unwritten] = field(default_factory=lambda: dict[Fence, Unwritten]())
     deaf: set[Fence] = field(default_factory=lambda: set[Fence]())
-    outbox: deque[Outcome] = field(default_factory=lambda: deque[Outcome]())
+    outbox: Outbox = field(default_factory=Outbox)
     full: set[bool] = field(default_factory=lambda: set[bool]())
     stale_results: int = 0
     hurry: trio.Event = field(default_factory=trio.Event)

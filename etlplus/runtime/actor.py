@@ -146,6 +146,11 @@ class Task(Own):
         self._over: trio.Event | None = None
         self._ended = False
 
+    @property
+    def ended(self) -> bool:
+        """Whether the work is over; if so, its message has been told."""
+        return self._ended
+
     async def wait_ended(self) -> None:
         """Wait until the work is over, however it ended; its message may still lie in the mailbox."""
         if self._ended:

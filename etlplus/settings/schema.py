@@ -85,7 +85,7 @@ class Postgres(Section, frozen=True, kw_only=True):
         Meta(
             ge=1,
             le=1000,
-            description="Ordinary connections at a time; heartbeat, claim and acknowledgement have one each beside them.",
+            description="Ordinary connections at a time; heartbeats, claims and acknowledgements have four of their own.",
             extra={"unit": "count"},
         ),
     ] = 4

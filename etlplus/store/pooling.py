@@ -12,8 +12,8 @@ from etlplus.telemetry.histogram import Histogram
 class Pooling(msgspec.Struct, frozen=True, kw_only=True):
     """Rules for connections to PostgreSQL; ``etlplus.settings`` says what each means to the operator.
 
-    ``connections_min`` and ``connections_max`` are those of the general lane: heartbeat, claim and acknowledgement always
-    have one each beside them. ``listen_url`` is where bells are heard, if that is not the address of the store.
+    ``connections_min`` and ``connections_max`` are those of the general lane: heartbeats, claims and acknowledgements
+    always have four of their own beside them. ``listen_url`` is where bells are heard, if that is not the address of the store.
     """
 
     connections_min: int = 1

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
 
+import pytest
 import trio
 from trio.testing import MockClock
 
@@ -42,8 +43,10 @@ def virtual_now() -> datetime:
 class Watched:
     """A store whose answers take a while, and what it was asked; of as many as ``loses`` says, the answer is lost."""
 
-    def __init__(self, store: SqliteStore) -> None:
+    def __init__(self, store: SqliteStore, answer_s: float) -> None:
         self._store = store
+        self._answer_s = answer_s
+        self.most = self._now = 0  # hand-overs under way at a time
         self.asked: Counter[str] = Counter()
         self.handed: list[HandedOver] = []
         self.loses = 0
@@ -57,7 +60,12 @@ class Watched:
 
     async def hand_over(self, *args: Any, **kwargs: Any) -> Any:
         self.asked["hand over"] += 1
-        handed = await self._slowly(await self._store.hand_over(*args, **kwargs))
+        self._now += 1
+        self.most = max(self.most, self._now)
+        try:
+            handed = await self._slowly(await self._store.hand_over(*args, **kwargs))
+        finally:
+            self._now -= 1
         self.handed.append(handed)
         if self.loses and handed.taken.claimed:
             self.loses -= 1
@@ -65,37 +73,43 @@ class Watched:
         return handed
 
     async def _slowly(self, answer: Any) -> Any:
-        await trio.sleep(ANSWER_S)
+        await trio.sleep(self._answer_s)
         return answer
 
 
 class Calls:
-    """The calls of functions: how often each attempt was executed, and how many at once at most."""
+    """The calls of functions: how often each attempt was executed, and how many at once at most. They take the times given, in
+    turn.
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, *takes_s: float) -> None:
+        self._takes_s = takes_s
         self.executed: Counter[tuple[str, int]] = Counter()
         self.most = self._now = 0
 
     async def execute(self, work: Work, lease: Lease, reports: Reports) -> Result:
+        takes_s = self._takes_s[len(self.executed) % len(self._takes_s)]
         self.executed[work.run_id, work.attempt] += 1
         self._now += 1
         self.most = max(self.most, self._now)
         try:
-            await trio.sleep(CALL_S)
+            await trio.sleep(takes_s)
         finally:
             self._now -= 1
         return Succeeded(Figures())
 
 
 @asynccontextmanager
-async def busy_house(runs: int) -> AsyncGenerator[tuple[Watched, Standing, Calls]]:
+async def busy_house(
+    runs: int, *, answer_s: float = ANSWER_S, takes_s: tuple[float, ...] = (CALL_S,)
+) -> AsyncGenerator[tuple[Watched, Standing, Calls]]:
     """A staff at work on so many calls, of which ``SLOTS`` may be in hand."""
     standing = new_standing(1, calls_max=3 * SLOTS, labels=(CALLS + "call",))
     standing.now, standing.boottime_s = virtual_now, trio.current_time
     standing.lease = Lease(float("-inf"), trio.current_time)
-    calls = Calls()
+    calls = Calls(*takes_s)
     async with open_sqlite(None, Random(1)) as store:
-        watched = Watched(store)
+        watched = Watched(store, answer_s)
         await store.save_limit(LimitDraft(name=HOUSE, slots=SLOTS), now=virtual_now())
         job = await store.save_job(JobDraft(name="call", python="call"), now=virtual_now())
         await store.enqueue([NewRun(job_id=job.id)] * runs, now=virtual_now())
@@ -126,9 +140,24 @@ async def test_slots_pass_from_call_to_call(autojump_clock: MockClock) -> None:
     assert store.asked["claim"] < 10
 
 
-async def test_calls_that_were_handed_over_with_a_lost_answer_are_found(autojump_clock: MockClock) -> None:
+async def test_while_the_store_answers_one_call_the_next_is_made(autojump_clock: MockClock) -> None:
+    """What ends while it is slow does not wait for that answer, but for the one after it."""
+    async with busy_house(20 * SLOTS, answer_s=4 * CALL_S, takes_s=(CALL_S, 2 * CALL_S, 3 * CALL_S)) as (
+        store,
+        standing,
+        calls,
+    ):
+        await until_done(store, 20 * SLOTS)
+    assert (store.most, len(standing.outbox), standing.stale_results) == (2, 0, 0)
+    assert (calls.most <= SLOTS, max(calls.executed.values())) == (True, 1)
+
+
+@pytest.mark.parametrize("answer_s", [ANSWER_S, 4 * CALL_S])
+async def test_calls_that_were_handed_over_with_a_lost_answer_are_found(
+    autojump_clock: MockClock, answer_s: float
+) -> None:
     """The store says that they are ours, and nobody carries them: they are given back, and each call is carried out once."""
-    async with busy_house(6 * SLOTS) as (store, standing, calls):
+    async with busy_house(6 * SLOTS, answer_s=answer_s, takes_s=(CALL_S, 2 * CALL_S)) as (store, standing, calls):
         store.loses = 2
         await until_done(store, 6 * SLOTS)
         assert (store.loses, standing.stale_results) == (0, 0)

@@ -6,11 +6,12 @@ from collections.abc import Callable
 from random import Random
 
 import pytest
+import trio
 
 from etlplus.store.opening import open_store
 from etlplus.store.pooling import USUAL
 from etlplus.store.postgres.body import open_postgres
-from etlplus.store.postgres.bridge import Lane
+from etlplus.store.postgres.bridge import OWN_CONNECTIONS, Db, Lane
 from etlplus.store.postgres.sql import claims, runs
 from etlplus.testing.stores import a_claim, a_job, a_worker, some_runs
 
@@ -25,9 +26,16 @@ HOT = {
 @pytest.mark.parametrize("lane", HOT)
 async def test_the_statements_of_the_hot_path_are_prepared(new_database: Callable[[], str], lane: Lane) -> None:
     """Each on the connection that will need it."""
+    prepared: list[set[str]] = []
+
+    async def look(db: Db) -> None:
+        prepared.append({row["statement"] for row in await db.fetch(PREPARED)})
+
     async with open_postgres(new_database(), Random(1), USUAL) as store:
-        rows = await store._bridge.run(lambda db: db.fetch(PREPARED), lane)
-    assert HOT[lane] <= {row["statement"] for row in rows}
+        async with trio.open_nursery() as nursery:  # at once, so that each is carried by another connection
+            for _ in range(OWN_CONNECTIONS.get(lane, 1)):
+                nursery.start_soon(store._bridge.run, look, lane)
+    assert all(HOT[lane] <= each for each in prepared)
 
 
 async def test_preparing_changes_nothing(new_database: Callable[[], str]) -> None:

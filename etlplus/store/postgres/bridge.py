@@ -40,8 +40,8 @@ AGAIN_AFTER_S = 0.01
 """Then, so that whoever waited for its locks has them first; else the two of them would meet in the same way again."""
 
 
-OWN_CONNECTIONS = {Lane.BEAT: 1, Lane.CLAIM: 1, Lane.SETTLE: 1}
-"""What these lanes have, always; how many the general lane has, the operator chooses."""
+OWN_CONNECTIONS = {Lane.BEAT: 1, Lane.CLAIM: 1, Lane.SETTLE: 2}
+"""What these lanes have, always; how many the general lane has, the operator chooses. Slots are handed over in two calls."""
 
 
 class Db(Protocol):

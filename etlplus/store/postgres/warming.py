@@ -9,7 +9,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from etlplus.store.postgres.bridge import Bridge, Db, Lane
+import trio
+
+from etlplus.store.postgres.bridge import OWN_CONNECTIONS, Bridge, Db, Lane
 from etlplus.store.postgres.sql import claims, runs
 
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
@@ -25,7 +27,9 @@ async def warm_up(bridge: Bridge) -> None:
     """
     await bridge.run(_make)
     await bridge.run(_claim, Lane.CLAIM)
-    await bridge.run(_end, Lane.SETTLE)
+    async with trio.open_nursery() as nursery:  # at once, so that each is carried by another connection
+        for _ in range(OWN_CONNECTIONS[Lane.SETTLE]):
+            nursery.start_soon(bridge.run, _end, Lane.SETTLE)
 
 
 async def _make(db: Db) -> None:
