@@ -193,15 +193,15 @@ async def test_a_parameter_of_the_wrong_type_is_refused_where_the_function_is_kn
         raise AssertionError("must not be called")
 
     wrong: list[tuple[dict[str, Any], str]] = [
-        ({"number": "x"}, "$.number"),
-        ({}, "number"),
-        ({"number": 1, "size": 2}, "size"),
+        ({"number": "x"}, "/params/number: Expected `int`"),
+        ({}, "/params/number: Object missing"),
+        ({"number": 1, "size": 2}, "/params/size: Object contains unknown"),
     ]
     async with opened(tmp_path, add) as service:
         for params, complaint in wrong:
             with pytest.raises(Invalid, match=re.escape(complaint)) as refused:
                 await service.runs.start("add", params)
-            assert refused.value.problems[0].suggestion == "parameters: number"
+            assert "number" in (refused.value.problems[0].suggestion or "")
         assert (await service.runs.list()).items == []
         job = await service.house.store.job_named("add")
         assert job is not None
