@@ -192,23 +192,24 @@ async def test_a_parameter_of_the_wrong_type_is_refused_where_the_function_is_kn
     async def add(context: etlplus.RunContext, number: int) -> None:
         raise AssertionError("must not be called")
 
-    wrong: list[tuple[dict[str, Any], str]] = [
-        ({"number": "x"}, "/params/number: Expected `int`"),
-        ({}, "/params/number: Object missing"),
-        ({"number": 1, "size": 2}, "/params/size: Object contains unknown"),
+    wrong: list[tuple[dict[str, Any], str, str]] = [
+        ({"number": "x"}, "/params/number", "Expected `int`"),
+        ({}, "/params/number", "missing required field `number`"),
+        ({"number": 1, "size": 2}, "/params/size", "unknown field `size`"),
     ]
     async with opened(tmp_path, add) as service:
-        for params, complaint in wrong:
+        for params, place, complaint in wrong:
             with pytest.raises(Invalid, match=re.escape(complaint)) as refused:
                 await service.runs.start("add", params)
+            assert refused.value.problems[0].pointer == place
             assert "number" in (refused.value.problems[0].suggestion or "")
         assert (await service.runs.list()).items == []
         job = await service.house.store.job_named("add")
         assert job is not None
         made = await service.house.store.enqueue(
-            [NewRun(job_id=job.id, params=each) for each, _ in wrong], now=service.house.now()
+            [NewRun(job_id=job.id, params=each) for each, _, _ in wrong], now=service.house.now()
         )
-        for run, (_, complaint) in zip(made, wrong, strict=True):
+        for run, (_, _, complaint) in zip(made, wrong, strict=True):
             run = await ended(service, run.id)
             assert (run.state, run.attempt) == (RunState.FAILED, 1)
             assert run.error is not None
