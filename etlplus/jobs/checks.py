@@ -80,6 +80,8 @@ def check_fields(
     """Whether every value in a record, which is given as plain data, can be kept. ``place`` stands in front of the pointer. Unless
     told otherwise, a field may be nested as deeply as one that holds a run's parameters.
     """
+    if flaw(record, levels=levels + 1, takes_nul=takes_nul) is None:
+        return []  # as almost always; now for the field
     found = (
         check_value(value, f"{place}/{name}", levels=levels, takes_nul=takes_nul) for name, value in record.items()
     )
