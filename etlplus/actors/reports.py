@@ -5,6 +5,8 @@ What an engine tells about one attempt while it works: how far it is, what it wr
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 import structlog
@@ -24,7 +26,7 @@ log = structlog.get_logger()
 
 RETRY_AFTER_S = 0.5
 LINES_MAX = 10_000
-"""Of one attempt, in memory; while the store is out, older ones give way."""
+"""Of one attempt, in memory; while the store is out, or slower than the attempt, older ones give way, and a line tells so."""
 BATCH_MAX = 500
 
 
@@ -44,7 +46,8 @@ class AttemptReports:
     def __init__(self, run: Run, audience: Audience) -> None:
         self._run = run
         self._to = audience
-        self._lines: deque[NewLine] = deque(maxlen=LINES_MAX)
+        self._lines: deque[tuple[int, NewLine]] = deque(maxlen=LINES_MAX)
+        self._said = self._written = 0
         self._writing = trio.Lock()
 
     def progress(self, progress: Progress) -> None:
@@ -53,7 +56,8 @@ class AttemptReports:
 
     def log(self, text: str, level: str = "info") -> None:
         """Keep a line; it is written to the store a moment later, with others."""
-        self._lines.append(NewLine(self._to.standing.now(), text, level))
+        self._said += 1
+        self._lines.append((self._said, NewLine(self._to.standing.now(), text, level)))
         self._to.standing.unwritten[self._run.id, self._run.attempt] = self
         self._to.scribe.offer(WriteLogs())
 
@@ -76,11 +80,11 @@ class AttemptReports:
         """
         async with self._writing:
             while self._lines:
-                batch = [self._lines[number] for number in range(min(BATCH_MAX, len(self._lines)))]
-                await self._append(batch)
-                for line in batch:
-                    if self._lines and self._lines[0] is line:
-                        self._lines.popleft()
+                batch = [*islice(self._lines, BATCH_MAX)]
+                await self._append([*self._missing(batch[0]), *(line for _, line in batch)])
+                self._written = batch[-1][0]
+                while self._lines and self._lines[0][0] <= self._written:
+                    self._lines.popleft()
             self._to.standing.unwritten.pop((self._run.id, self._run.attempt), None)
 
     async def end(self) -> None:
@@ -92,6 +96,13 @@ class AttemptReports:
         except Unavailable as error:
             log.warning("log_not_written", run=self._run.id, lines=len(self._lines), error=str(error))
             self._to.standing.unwritten.pop((self._run.id, self._run.attempt), None)
+
+    def _missing(self, first: tuple[int, NewLine]) -> Iterator[NewLine]:
+        """A line in the place of those that gave way before the first that is left."""
+        number, line = first
+        if lost := number - self._written - 1:
+            told = f"({lost:,} lines are missing here: they came faster than they could be kept)"
+            yield NewLine(line.at, told, "warning", skipped=lost - 1)
 
     async def _append(self, batch: list[NewLine]) -> None:
         run, now = self._run, self._to.standing.now()

@@ -27,6 +27,7 @@ from etlplus.errors import (
     Unauthenticated,
     Unavailable,
 )
+from etlplus.service.checking import written
 from etlplus.service.views import HealthView
 
 T = TypeVar("T")
@@ -79,6 +80,7 @@ class Wire:
         Raises:
             Unavailable: there is no daemon, or it does not answer.
             TooMany: it was asked too often for too long.
+            Invalid: what is asked cannot be sent; or what the daemon says of it.
             EtlplusError: what it answered.
         """
         sent = dict(headers or {})
@@ -86,7 +88,7 @@ class Wire:
             sent["Authorization"] = f"Bearer {self.token}"
         if body is not None:
             sent["Content-Type"] = "application/json"
-        content = msgspec.json.encode(body) if body is not None else None
+        content = written(body) if body is not None else None
         given = {name: str(value) for name, value in (query or {}).items() if value is not None}
         return await self._send(
             kind, self._http.build_request(method, path, content=content, params=given, headers=sent)

@@ -12,26 +12,33 @@ import signal
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 import trio
 
+from etlplus.engines import guardian
 from etlplus.engines.attempt import LEASE_OVER
 from etlplus.engines.contract import EngineStatistics, Lease, Reports, Work
 from etlplus.engines.survivors import remember
 from etlplus.jobs.kinds import Command
 from etlplus.jobs.outcome import Failed, Figures, Result, RunError, Succeeded
 
-GUARDIAN = Path(__file__).with_name("guardian.py")
+GUARDIAN = Path(guardian.__file__)
 PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR")
 """What a command gets of the daemon's own environment; secrets of the daemon are not its business."""
 LINE_BYTES_MAX = 64 * 1024
 LAST_LINES = 5
+LINES_AT_ONCE = 100
+"""So many lines are taken before others have their turn."""
 TERMINATE, KILL = b"t", b"k"
 """What the guardian is told; the end of file is as good as the second."""
+REST_WITHIN_S = 5.0
+"""What a command wrote lies in its pipes when it has ended, and is read at once; whoever holds them open after that is not waited
+for.
+"""
 SPARE_GRACE_S = 2.0
 """What the guardian gets beyond the command's own grace."""
 
@@ -53,8 +60,9 @@ class Commands:
         folder = Path(work.base_dir or ".") / command.cwd
         try:
             process = await _start(command, folder, work)
-        except OSError as error:
-            return Failed(RunError("command_not_started", f"in {folder}: {error.strerror or error}"))
+        except (OSError, ValueError) as error:  # the second: texts that no system can hand on
+            said = error.strerror if isinstance(error, OSError) else error
+            return Failed(RunError("command_not_started", f"in {folder}: {said}"))
         record = remember(self._records, process.pid)
         self._working += 1
         self._spawned += 1
@@ -144,44 +152,56 @@ class _Execution:
                 nursery.cancel_scope.cancel()
 
             nursery.start_soon(watch_lease)
-            await self._hear()
-            result = self._result(await self._process.wait())
+            result = self._result(await self._heard_out())
             nursery.cancel_scope.cancel()
         return result
 
-    async def _hear(self) -> None:
-        process = self._process
-        assert process.stdout is not None
-        assert process.stderr is not None
+    async def _heard_out(self) -> int:
+        """How the command ended, once all that it wrote is heard."""
+        assert self._process.stdout is not None
+        assert self._process.stderr is not None
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_lines, process.stdout, self._said("info"))
-            nursery.start_soon(_lines, process.stderr, self._said("error"))
+            nursery.start_soon(_lines, self._process.stdout, self._said("info"))
+            nursery.start_soon(_lines, self._process.stderr, self._said("error"))
+            status = await self._process.wait()
+            nursery.cancel_scope.deadline = trio.current_time() + REST_WITHIN_S
+        return status
 
-    def _said(self, level: str) -> Callable[[str], Awaitable[None]]:
-        async def said(line: str) -> None:
+    def _said(self, level: str) -> Callable[[str], None]:
+        def said(line: str) -> None:
             self._last.append(line)
             self._reports.log(line, level)
-            await trio.lowlevel.checkpoint()
 
         return said
 
     def _result(self, status: int) -> Result:
         if status == 0:
             return Succeeded(Figures())
-        how = f"{self._command.argv[0]} ended with status {status}"
-        message = "\n".join([how, *self._last])
+        if status == -guardian.NOT_STARTED:
+            return Failed(RunError("command_not_started", "\n".join(self._last)))
+        message = "\n".join([f"{self._command.argv[0]} ended with status {_named(status)}", *self._last])
         return Failed(RunError("command_failed", message, retryable=True))
 
 
-async def _lines(stream: trio.abc.ReceiveStream, said: Callable[[str], Awaitable[None]]) -> None:
-    """Give out whole lines; one that does not end is given out in pieces."""
+def _named(status: int) -> str:
+    """A status, and the signal that it stands for, as shells have it; a negative one is the guardian's own."""
+    number = status - 128 if status > 128 else -status
+    return f"{status} ({signal.Signals(number).name})" if number in set(signal.Signals) else str(status)
+
+
+async def _lines(stream: trio.abc.ReceiveStream, said: Callable[[str], None]) -> None:
+    """Give out whole lines; one that does not end is given out in pieces, and the last piece whatever ends this."""
     held = b""
-    async for part in stream:
-        *whole, held = (held + bytes(part)).split(b"\n")
-        for line in whole:
-            await said(line.decode(errors="replace").rstrip("\r"))
-        while len(held) > LINE_BYTES_MAX:
-            await said(held[:LINE_BYTES_MAX].decode(errors="replace"))
-            held = held[LINE_BYTES_MAX:]
-    if held:
-        await said(held.decode(errors="replace"))
+    try:
+        async for part in stream:
+            *whole, held = (held + bytes(part)).split(b"\n")
+            for number, line in enumerate(whole, 1):
+                said(line.decode(errors="replace").rstrip("\r"))
+                if not number % LINES_AT_ONCE:
+                    await trio.lowlevel.checkpoint()
+            while len(held) > LINE_BYTES_MAX:
+                said(held[:LINE_BYTES_MAX].decode(errors="replace"))
+                held = held[LINE_BYTES_MAX:]
+    finally:
+        if held:
+            said(held.decode(errors="replace"))

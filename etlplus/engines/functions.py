@@ -13,11 +13,13 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Generic, ParamSpec, cast, get_type_hints
 
 import msgspec
+from msgspec.structs import replace
 
 from etlplus.engines.contract import EngineStatistics, Lease, Reports, Work
 from etlplus.errors import Misconfigured, Problem
 from etlplus.jobs.model import JobDraft
 from etlplus.jobs.outcome import Failed, Figures, Progress, Result, RunError, Succeeded
+from etlplus.pipeline.complaints import problem_of
 
 P = ParamSpec("P")
 
@@ -86,6 +88,14 @@ class Function(Generic[P]):
         values = msgspec.convert(params, self.params)
         return {name: getattr(values, name) for name in self.params.__struct_fields__}
 
+    def problem_of(self, error: msgspec.ValidationError, params: dict[str, Any]) -> Problem:
+        """What ``converted`` said of parameters, with its place in them, as far as the types of the function tell."""
+        try:
+            found = problem_of(error, params, self.params)
+        except TypeError:  # of a type that no schema can be written for
+            found = Problem(str(error))
+        return replace(found, suggestion=found.suggestion or self.accepted())
+
     def _hold_schedule(self) -> None:
         """A schedule whose every run would fail is a mistake of whoever wrote it."""
         if self.draft.schedule is None:
@@ -94,7 +104,8 @@ class Function(Generic[P]):
             self.converted(self.draft.schedule.given)
         except msgspec.ValidationError as error:
             said = f"the job {self.draft.name!r}: its function does not fit the params of its schedule: {error}"
-            raise Misconfigured(said, [Problem(str(error), "/schedule/params", suggestion=self.accepted())]) from error
+            found = self.problem_of(error, self.draft.schedule.given)
+            raise Misconfigured(said, [replace(found, pointer=f"/schedule/params{found.pointer}")]) from error
 
     def accepted(self) -> str:
         """The names of the parameters."""
@@ -184,7 +195,8 @@ class Functions:
         try:
             function.converted(params)
         except msgspec.ValidationError as error:
-            return [Problem(str(error), place, "invalid_params", suggestion=function.accepted())]
+            found = function.problem_of(error, params)
+            return [replace(found, pointer=place + found.pointer, code="invalid_params")]
         return []
 
     def statistics(self) -> EngineStatistics:

@@ -4,8 +4,8 @@ What of a definition or a wish can be accepted, beyond what its types say; each 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
-from typing import Any, cast
+from collections.abc import Collection, Mapping
+from typing import Any
 
 import msgspec
 
@@ -14,23 +14,24 @@ from etlplus.jobs.needs import needs_of, unmet
 from etlplus.jobs.queues import HOUSE, LimitUse, QueueMode
 from etlplus.jobs.refusal import Refusal
 from etlplus.jobs.schedules import OnceSchedule, Schedule
-from etlplus.jobs.texts import broken_at, nul_at
+from etlplus.jobs.values import BYTES, DEPTH_MAX, TOO_DEEP, flaw
 
 PARAMS_BYTES_MAX = 1_000_000
 """Of a run's parameters, as JSON. Data belongs into a source; a run only says which."""
-DEPTH_MAX = 100
-"""Of a run's parameters: what is read by several programs must not depend on the stack that each has left."""
+COMMAND_PARAMS_BYTES_MAX = 100_000
+"""The same, of a run that is a command: it gets them in its environment, where no system has room for much more."""
+JOB_BYTES_MAX = 1_000_000
+"""Of a definition, as JSON."""
 KEY_CHARS_MAX = 500
 """Of a unique key, and of a limit's key."""
 
 
 def check_job(draft: JobDraft, queues: Collection[str], limits: Collection[str]) -> list[Refusal]:
-    """Whether every text of a definition can be kept, the queue and the limit that it names exist, and the limit can count the
-    runs that it makes.
+    """Whether a definition can be kept, the queue and the limit that it names exist, and the limit can count the runs that it
+    makes.
     """
-    found = check_texts(draft)
-    if not found and (place := nul_at(draft)) is not None:
-        found.append(Refusal("there is a NUL character in this text", place, "bad_text", "any other characters"))
+    unfit = _check_document(draft)
+    found = [*unfit]
     if draft.queue not in queues:
         accepted = f"one of {', '.join(sorted(queues))}"
         found.append(Refusal(f"there is no queue {draft.queue!r}", "/queue", "unknown_queue", accepted))
@@ -38,10 +39,23 @@ def check_job(draft: JobDraft, queues: Collection[str], limits: Collection[str])
         known = sorted(set(limits) - {HOUSE})
         accepted = f"one of {', '.join(known)}" if known else "none: no limit was made yet"
         found.append(Refusal(f"there is no limit {draft.limit.name!r}", "/limit/name", "unknown_limit", accepted))
-    if draft.schedule is not None:
-        found += _check_keeping(draft.schedule.given, "/schedule")
-        if draft.limit is not None and draft.limit.by is not None:
-            found += _check_limit_value(draft.limit, draft.schedule.given.get(draft.limit.by), "/schedule")
+    if draft.schedule is not None and draft.limit is not None and draft.limit.by is not None and not unfit:
+        found += _check_limit_value(draft.limit, draft.schedule.given.get(draft.limit.by), "/schedule")
+    return found
+
+
+def _check_document(draft: JobDraft) -> list[Refusal]:
+    """Whether every value of a definition, and all of it together, can be kept."""
+    try:
+        fields = msgspec.to_builtins(draft, builtin_types=BYTES)
+    except RecursionError:
+        return [Refusal("the definition is nested too deeply", "", TOO_DEEP, f"at most {DEPTH_MAX} levels")]
+    found = check_fields(fields, takes_nul=False)
+    if not found and draft.schedule is not None:
+        found = _check_size(draft.schedule.given, draft, "/schedule")
+    if not found and len(msgspec.json.encode(fields)) > JOB_BYTES_MAX:
+        accepted = f"at most {JOB_BYTES_MAX:,} bytes of JSON"
+        return [Refusal("the definition is too large", "", "too_large", accepted)]
     return found
 
 
@@ -60,13 +74,24 @@ def check_schedule(pipeline: dict[str, Any], schedule: Schedule) -> list[Refusal
     return found
 
 
-def check_texts(value: Any, place: str = "") -> list[Refusal]:
-    """Whether every text in a value can be kept; ``place`` stands in front of the pointer."""
-    broken = broken_at(value)
-    if broken is None:
-        return []
-    message = "there is half of a surrogate pair in this text"
-    return [Refusal(message, place + broken, "bad_text", "characters that can be encoded")]
+def check_fields(
+    record: Mapping[str, Any], place: str = "", *, levels: int = DEPTH_MAX + 1, takes_nul: bool = True
+) -> list[Refusal]:
+    """Whether every value in a record, which is given as plain data, can be kept. ``place`` stands in front of the pointer. Unless
+    told otherwise, a field may be nested as deeply as one that holds a run's parameters.
+    """
+    if flaw(record, levels=levels + 1, takes_nul=takes_nul) is None:
+        return []  # as almost always; now for the field
+    found = (
+        check_value(value, f"{place}/{name}", levels=levels, takes_nul=takes_nul) for name, value in record.items()
+    )
+    return next((each for each in found if each), list[Refusal]())
+
+
+def check_value(value: Any, place: str, *, levels: int = DEPTH_MAX, takes_nul: bool = True) -> list[Refusal]:
+    """Whether a value of JSON can be kept; see ``values.flaw``."""
+    found = flaw(value, levels=levels, takes_nul=takes_nul)
+    return [msgspec.structs.replace(found, pointer=place + found.pointer)] if found is not None else []
 
 
 def check_wish(wish: NewRun, job: Job, mode: QueueMode, place: str = "") -> list[Refusal]:
@@ -75,26 +100,21 @@ def check_wish(wish: NewRun, job: Job, mode: QueueMode, place: str = "") -> list
     if mode is QueueMode.DRAINING:
         message = f"the queue {job.queue!r} is draining: it takes no new runs"
         found.append(Refusal(message, f"{place}/queue", "queue_draining", "a queue that is open or paused"))
-    found += _check_keeping(wish.params, place) or _check_needs(wish, job, place)
-    if wish.unique_key is not None and not 0 < len(wish.unique_key) <= KEY_CHARS_MAX:
-        accepted = f"1 to {KEY_CHARS_MAX} characters"
+    unfit = check_value(wish.params, f"{place}/params") or _check_size(wish.params, job, place)
+    found += unfit or _check_needs(wish, job, place)
+    if wish.unique_key is not None and not _is_key(wish.unique_key):
+        accepted = f"1 to {KEY_CHARS_MAX} characters, none of them NUL"
         found.append(Refusal("the unique key cannot be kept", f"{place}/unique_key", "bad_key", accepted))
-    if job.limit is not None and job.limit.by is not None:
+    if job.limit is not None and job.limit.by is not None and not unfit:
         found += _check_limit_value(job.limit, wish.params.get(job.limit.by), place)
     return found
 
 
-def _check_keeping(params: dict[str, Any], place: str) -> list[Refusal]:
-    """Whether parameters can be kept, and handed on to whoever gets them."""
-    if broken := check_texts(params, f"{place}/params"):
-        return broken
-    if _nests(params, DEPTH_MAX):
-        accepted = f"at most {DEPTH_MAX} levels"
-        return [Refusal("the parameters are nested too deeply", f"{place}/params", "too_deep", accepted)]
-    if params and len(msgspec.json.encode(params)) > PARAMS_BYTES_MAX:
-        accepted = f"at most {PARAMS_BYTES_MAX:,} bytes of JSON"
-        return [Refusal("the parameters are too large", f"{place}/params", "too_large", accepted)]
-    return []
+def _check_size(params: dict[str, Any], job: Job | JobDraft, place: str) -> list[Refusal]:
+    most = PARAMS_BYTES_MAX if job.command is None else COMMAND_PARAMS_BYTES_MAX
+    if not params or len(msgspec.json.encode(params)) <= most:
+        return []
+    return [Refusal("the parameters are too large", f"{place}/params", "too_large", f"at most {most:,} bytes of JSON")]
 
 
 def _check_needs(wish: NewRun, job: Job, place: str) -> list[Refusal]:
@@ -106,17 +126,13 @@ def _check_needs(wish: NewRun, job: Job, place: str) -> list[Refusal]:
     return unmet(needs, wish.params, place, has_interval=wish.interval is not None) if needs is not None else []
 
 
-def _nests(value: Any, levels: int) -> bool:
-    """Whether mappings and lists stand more than so many levels deep in each other."""
-    if not isinstance(value, (dict, list)):
-        return False
-    inner = cast("Iterable[Any]", value.values() if isinstance(value, dict) else value)
-    return levels == 0 or any(_nests(each, levels - 1) for each in inner)
+def _is_key(text: str) -> bool:
+    return 0 < len(text) <= KEY_CHARS_MAX and flaw(text, takes_nul=False) is None
 
 
 def _check_limit_value(use: LimitUse, value: Any, place: str) -> list[Refusal]:
     plain = isinstance(value, (str, int)) and not isinstance(value, bool)
-    if plain and len(f"{use.name}/{value}") <= KEY_CHARS_MAX and "\0" not in str(value):
+    if plain and _is_key(f"{use.name}/{value}"):
         return []
     message = f"the limit {use.name!r} counts by the parameter {use.by!r}"
     accepted = (

@@ -9,6 +9,8 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from etlplus.jobs.names import Folder
+
 Kind = Literal["pipeline", "python", "command"]
 
 FunctionName = Annotated[
@@ -26,6 +28,27 @@ CALLS = "!python="
 """Begins the label of a worker that offers a function, and of the runs that call it. People's labels do not begin so."""
 
 
+HANDED_CHARS_MAX = 100_000
+"""Of an argument, and of the value of a variable: no system hands a program much more at a time."""
+
+Argument = Annotated[str, msgspec.Meta(min_length=1, max_length=HANDED_CHARS_MAX)]
+"""The program, or what it is handed."""
+
+Value = Annotated[str, msgspec.Meta(max_length=HANDED_CHARS_MAX)]
+"""The value of a variable in an environment."""
+
+Variable = Annotated[
+    str,
+    msgspec.Meta(
+        min_length=1,
+        max_length=200,
+        pattern=r"^[^=\x00]*$",
+        description="1 to 200 characters, none of them = or NUL",
+    ),
+]
+"""The name of a variable in an environment."""
+
+
 class Command(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A program that is run for the job, without a shell.
 
@@ -35,9 +58,9 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     ``stop_grace_s`` seconds SIGKILL.
     """
 
-    argv: Annotated[tuple[Annotated[str, msgspec.Meta(min_length=1)], ...], msgspec.Meta(min_length=1, max_length=1000)]
-    env: Annotated[dict[str, str], msgspec.Meta(max_length=1000)] = {}
-    cwd: str = "."
+    argv: Annotated[tuple[Argument, ...], msgspec.Meta(min_length=1, max_length=1000)]
+    env: Annotated[dict[Variable, Value], msgspec.Meta(max_length=1000)] = {}
+    cwd: Folder = "."
     stop_grace_s: Annotated[float, msgspec.Meta(ge=0, le=3600)] = 10.0
 
 

@@ -30,11 +30,12 @@ class LogLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NewLine(msgspec.Struct, frozen=True):
-    """A line to append."""
+    """A line to append. It stands for ``skipped`` lines before it, too, which were lost on the way; they have their numbers."""
 
     at: datetime
     text: str
     level: str = "info"
+    skipped: int = 0
 
 
 class LogState(msgspec.Struct, frozen=True):
@@ -55,13 +56,13 @@ def fitted(lines: Sequence[NewLine], state: LogState) -> tuple[list[LogLine], Lo
     kept: list[LogLine] = []
     number, size, dropped = state.lines, state.kept_bytes, state.dropped
     for line in lines:
-        number += 1
+        number += 1 + line.skipped
         text = plain(line.text)
         if len(text) > LINE_CHARS_MAX:
             text = text[: LINE_CHARS_MAX - len(_CUT)] + _CUT
         grown = size + len(text.encode())
         if dropped or grown > LOG_BYTES_MAX:
-            dropped += 1
+            dropped += 1 + line.skipped
         else:
             size = grown
             kept.append(LogLine(number=number, at=line.at, level=line.level, text=text))

@@ -1,5 +1,5 @@
 """
-The nouns of the house: job, run, attempt, event, worker, user.
+The nouns of the house: job, run, attempt, event, worker.
 
 Frozen records, and nothing that decides: what may happen to a run is in ``lifecycle``, when it is tried again in
 ``retry``, when it is due in ``schedule``. Everybody from the store to the client speaks in these records. All times are
@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from etlplus.jobs.kinds import CALLS, Command, FunctionName, Kind, kind_of
-from etlplus.jobs.names import PRIORITY_STEP_S, Labels, Name, Priority
+from etlplus.jobs.names import PRIORITY_STEP_S, Folder, Labels, Name, Priority, ShortText
 from etlplus.jobs.outcome import Figures, RunError
 from etlplus.jobs.queues import LimitUse
 from etlplus.jobs.schedules import Schedule
@@ -70,7 +70,7 @@ class ErrorRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     itself says. ``attempts_max``, ``base_s`` and ``cap_s`` take the place of the policy's own, where given.
     """
 
-    codes: Annotated[tuple[str, ...], msgspec.Meta(min_length=1, max_length=50)]
+    codes: Annotated[tuple[ShortText, ...], msgspec.Meta(min_length=1, max_length=50)]
     retry: bool = True
     attempts_max: Annotated[int, msgspec.Meta(ge=1, le=1000)] | None = None
     base_s: Wait | None = None
@@ -119,7 +119,7 @@ class JobDraft(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     total_timeout_s: Timeout | None = None
     poison_after: Losses = POISON_AFTER
     memory_limit_bytes: Annotated[int, msgspec.Meta(ge=256 << 20, le=1 << 44)] | None = None
-    base_dir: str = ""
+    base_dir: Folder = ""
     paused: bool = False
 
     def __post_init__(self) -> None:
@@ -313,24 +313,3 @@ class Worker(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: datetime
     slots: int
     labels: tuple[str, ...] = ()
-
-
-class UserDraft(msgspec.Struct, frozen=True, kw_only=True):
-    """A user as the service makes one. The store sees only the hash of a password."""
-
-    name: Name
-    password_hash: str
-    role: str
-    disabled: bool = False
-
-
-class User(msgspec.Struct, frozen=True, kw_only=True):
-    """Somebody who may sign in. Raising ``auth_epoch`` makes every token given out before void."""
-
-    id: str
-    name: str
-    password_hash: str
-    role: str
-    auth_epoch: int = 1
-    disabled: bool = False
-    created_at: datetime

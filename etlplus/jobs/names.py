@@ -30,6 +30,12 @@ Label = Annotated[
 ]
 """What a worker is able to do, such as ``gpu`` or ``region=eu``."""
 
+Folder = Annotated[str, msgspec.Meta(max_length=4096)]
+"""The path of a folder."""
+
+ShortText = Annotated[str, msgspec.Meta(max_length=200)]
+"""The name of something that others define: a parameter, the code of an error."""
+
 Labels = Annotated[tuple[Label, ...], msgspec.Meta(max_length=20)]
 
 Priority = Annotated[int, msgspec.Meta(ge=0, le=1000)]

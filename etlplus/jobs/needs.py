@@ -13,12 +13,10 @@ from typing import Any, cast
 import msgspec
 
 from etlplus.jobs.parameters import Declared, Misfit, Parameter, Value, converted, in_full
-from etlplus.jobs.refusal import Refusal
+from etlplus.jobs.refusal import TOLD_MAX, Refusal
 from etlplus.jobs.texts import escaped
 
 PATH_CHARS_MAX = 4096
-TOLD_MAX = 20
-"""Of what does not fit, so much is told: a wish for thousands of values is not worth thousands of sentences."""
 
 
 class Needs(msgspec.Struct, frozen=True):

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from etlplus.jobs.names import Name
+from etlplus.jobs.names import Name, ShortText
 from etlplus.jobs.rates import Rate
 
 Slots = Annotated[int, msgspec.Meta(ge=1, le=10_000)]
@@ -104,7 +104,7 @@ class LimitUse(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     name: Name
-    by: str | None = None
+    by: ShortText | None = None
 
 
 def limit_key(use: LimitUse | None, params: dict[str, Any]) -> str:

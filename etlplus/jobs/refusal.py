@@ -8,6 +8,8 @@ from datetime import date
 
 import msgspec
 
+TOLD_MAX = 20
+"""Of what cannot be accepted, so much is told: ten thousand mistakes are not worth ten thousand sentences."""
 FIRST_YEAR, LAST_YEAR = 1970, 2199
 """Every day and moment that a schedule names has to lie in these years or between them."""
 

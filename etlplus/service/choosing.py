@@ -4,12 +4,12 @@ Which dead letters somebody means: everything about them that can be asked for, 
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated
 
 import msgspec
 
 from etlplus.errors import Invalid, Problem
+from etlplus.service.checking import Moment, too_far
 
 Plain = Annotated[
     str,
@@ -20,7 +20,6 @@ Plain = Annotated[
         description="1 to 200 characters, none of them a control character",
     ),
 ]
-Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 class Letters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -45,3 +44,10 @@ def refuse_nothing(which: Letters) -> None:
     if which.all and which != Letters(all=True):
         problem = Problem("all are meant, and then again not all", "/which/all", suggestion="all, or other fields")
         raise Invalid("this is not accepted", [problem])
+
+
+def refuse_far(which: Letters, place: str) -> None:
+    """Raises Invalid if a moment is too far away to be meant."""
+    places = ((which.failed_from, f"{place}/failed_from"), (which.failed_before, f"{place}/failed_before"))
+    if found := [problem for moment, place in places for problem in too_far(moment, place)]:
+        raise Invalid("this is not accepted", found)

@@ -22,11 +22,14 @@ from etlplus.actors.watchers import BOARDS, QUEUES, SCHEDULES, WORKERS, Subscrip
 from etlplus.errors import Invalid, Problem
 from etlplus.jobs.model import LIVE_STATES, Run
 from etlplus.jobs.views import RunView, run_view
-from etlplus.service.facet import Facet, refuse_broken
+from etlplus.service.checking import checked_number, refuse_text
+from etlplus.service.facet import Facet
 from etlplus.service.permissions import Permission
 from etlplus.store.contract import RunFilter
 
 SNAPSHOT_MAX = 200
+CAPACITY_MAX = 100_000
+"""Of a watcher: pieces of news that it has not fetched yet."""
 ATTENDED_WITHIN_S = 2.0
 """What happens on other nodes before, a later snapshot tells."""
 NEEDED: dict[str, Permission] = {
@@ -106,10 +109,10 @@ class EventsFacet(Facet):
     @asynccontextmanager
     async def watch(self, topics: tuple[str, ...] = (ALL_RUNS,), *, capacity: int = 256) -> AsyncGenerator[LocalFeed]:
         self.who.must("runs:read")
-        refuse_broken(topics, "/topics")
-        for topic in topics:
+        for number, topic in enumerate(topics):
+            refuse_text(topic, f"/topics/{number}")
             self.who.must(_needed(topic))
-        feed = LocalFeed(self, topics, capacity)
+        feed = LocalFeed(self, topics, checked_number(capacity, "capacity", CAPACITY_MAX))
         try:
             await feed.begin()
             yield feed

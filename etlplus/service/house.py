@@ -19,8 +19,9 @@ from etlplus.actors.messages import Broadcasting, Dispatching, PoolKeeping
 from etlplus.actors.newsroom import Newsroom
 from etlplus.actors.standing import Standing
 from etlplus.engines.workshop import Workshop
-from etlplus.jobs.model import Job, User
+from etlplus.jobs.model import Job
 from etlplus.jobs.recent import Recent
+from etlplus.jobs.users import User
 from etlplus.runtime import Ref, TreeSnapshot
 from etlplus.service.bootstrap import Bootstrap
 from etlplus.service.passwords import Passwords

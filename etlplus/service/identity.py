@@ -9,7 +9,8 @@ counted when the store was last asked.
 from __future__ import annotations
 
 from etlplus.errors import Conflict, NotFound, StoreUnavailable, Unauthenticated
-from etlplus.jobs.model import User, UserDraft
+from etlplus.jobs.users import User, UserDraft
+from etlplus.service.checking import checked
 from etlplus.service.facet import Facet
 from etlplus.service.permissions import ROLES, Principal
 from etlplus.service.views import Grant, UserView
@@ -24,7 +25,8 @@ class IdentityFacet(Facet):
     async def bootstrap(self, token: str, name: str, password: str) -> UserView:
         if not self.house.bootstrap.accepts(token):
             raise Unauthenticated("this is not the bootstrap token, or it was used before", code="bootstrap_refused")
-        draft = UserDraft(name=name, password_hash=await self.house.passwords.hash(password), role="admin")
+        hashed = await self.house.passwords.hash(password)
+        draft = checked(UserDraft(name=name, password_hash=hashed, role="admin"), UserDraft)
         try:
             user = await self.house.store.claim_bootstrap(draft, now=self.house.now())
         except Conflict:

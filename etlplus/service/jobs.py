@@ -8,7 +8,8 @@ import builtins
 
 from etlplus.errors import Invalid, Problem
 from etlplus.jobs.model import JobDraft
-from etlplus.service.facet import Facet, checked, checked_limit
+from etlplus.service.checking import checked, checked_limit
+from etlplus.service.facet import Facet
 from etlplus.service.views import JobView, Page, job_view
 
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 from etlplus.errors import Invalid, Problem
 from etlplus.jobs.letters import Edit, LetterFilter, Replay
 from etlplus.jobs.views import run_view
-from etlplus.service.choosing import Letters, refuse_nothing
-from etlplus.service.facet import Facet, checked, checked_limit, refuse_broken
+from etlplus.service.checking import checked, checked_limit
+from etlplus.service.choosing import Letters, refuse_far, refuse_nothing
+from etlplus.service.facet import Facet
 from etlplus.service.runs import run_id
 from etlplus.service.views import Discarded, LetterView, Page, Replays, ReplayView
 
@@ -23,9 +24,10 @@ class LettersFacet(Facet):
         self, which: Letters | None = None, *, resolved: bool = False, limit: int = 50, cursor: str | None = None
     ) -> Page[LetterView]:
         self.who.must("runs:read")
-        chosen = await self._filter(checked(which or Letters(), Letters))
+        which = checked(which if which is not None else Letters(), Letters)
+        refuse_far(which, "")
         found = await self.house.store.dead_letters(
-            chosen, resolved=resolved, limit=checked_limit(limit) + 1, after=run_id(cursor)
+            await self._filter(which), resolved=resolved, limit=checked_limit(limit) + 1, after=run_id(cursor)
         )
         more = len(found) > limit
         views = [
@@ -47,7 +49,8 @@ class LettersFacet(Facet):
         self.who.must("letters:resolve")
         which = checked(which, Letters, "/which")
         refuse_nothing(which)
-        refuse_broken(edit, "/edit")
+        refuse_far(which, "/which")
+        edit = checked(edit, Edit, "/edit") if edit is not None else None
         found = await self.house.store.replay(
             await self._filter(which),
             now=self.house.now(),
@@ -64,6 +67,7 @@ class LettersFacet(Facet):
         self.who.must("letters:resolve")
         which = checked(which, Letters, "/which")
         refuse_nothing(which)
+        refuse_far(which, "/which")
         _refuse_reason(reason)
         gone = await self.house.store.discard(
             await self._filter(which), reason=reason, now=self.house.now(), limit=checked_limit(limit, AT_ONCE_MAX)
@@ -95,6 +99,6 @@ def _missing(which: Letters, found: list[Replay]) -> list[ReplayView]:
 
 
 def _refuse_reason(reason: str) -> None:
-    if not reason.strip() or len(reason) > REASON_CHARS_MAX or "\0" in reason:
+    if not reason.strip() or len(reason) > REASON_CHARS_MAX:
         accepted = f"1 to {REASON_CHARS_MAX} characters"
         raise Invalid("this is not accepted", [Problem("the reason cannot be kept", "/reason", suggestion=accepted)])

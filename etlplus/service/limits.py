@@ -8,7 +8,8 @@ from etlplus.actors.messages import Wake
 from etlplus.actors.newsroom import Stirred
 from etlplus.actors.watchers import QUEUES
 from etlplus.jobs.queues import Limit, LimitDraft
-from etlplus.service.facet import Facet, checked
+from etlplus.service.checking import checked
+from etlplus.service.facet import Facet
 from etlplus.service.views import Page
 
 

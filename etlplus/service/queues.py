@@ -9,7 +9,8 @@ from etlplus.actors.newsroom import Stirred
 from etlplus.actors.watchers import QUEUES
 from etlplus.errors import NotFound
 from etlplus.jobs.queues import Queue, QueueCounts, QueueDraft, QueueMode
-from etlplus.service.facet import Facet, checked
+from etlplus.service.checking import checked
+from etlplus.service.facet import Facet
 from etlplus.service.views import Page
 
 

@@ -14,17 +14,26 @@ import trio
 
 from etlplus.errors import Conflict, Invalid, NotFound, Problem
 from etlplus.jobs.model import Job, NewRun, Run, RunState, Uniqueness
+from etlplus.jobs.refusal import TOLD_MAX
 from etlplus.jobs.views import RunView, run_view
-from etlplus.service.facet import Facet, checked, checked_limit
+from etlplus.service.checking import checked, checked_limit
+from etlplus.service.facet import Facet
 from etlplus.service.rejects import offset_of, place_of, read_rejects
 from etlplus.service.views import LogPage, Page, Reject, RunDetail, RunsMade, Why
 from etlplus.service.why import why
-from etlplus.service.wishes import RunOptions, RunWish, keys_for, moved, problems_of, refuse_other, to_new_run
+from etlplus.service.wishes import (
+    RunOptions,
+    RunWish,
+    keys_for,
+    moved,
+    problems_of,
+    problems_of_key,
+    refuse_other,
+    to_new_run,
+)
 from etlplus.store.contract import RunFilter
 
 WISHES_MAX = 10_000
-TOLD_MAX = 20
-"""So many unknown jobs are told at a time."""
 LINES_MAX = 1000
 SEARCH_CHARS_MAX = 200
 
@@ -47,16 +56,16 @@ class RunsFacet(Facet):
         self.who.must("runs:start")
         wish = checked(
             RunOptions(
-                params=params or {},
+                params=params if params is not None else {},
                 run_at=run_at,
                 priority=priority,
                 interval=interval,
                 unique_key=key,
-                unique=unique or Uniqueness(),
+                unique=unique if unique is not None else Uniqueness(),
             ),
             RunOptions,
         )
-        _refuse(problems_of(wish, "", idempotency_key))
+        _refuse([*problems_of_key(idempotency_key), *problems_of(wish, "", idempotency_key)])
         (own,) = keys_for([wish], idempotency_key, self.who.id)
         run = await self._start_known(job, wish, own)
         if run is None:
@@ -70,6 +79,7 @@ class RunsFacet(Facet):
         if not 1 <= len(wishes) <= WISHES_MAX:
             accepted = f"1 to {WISHES_MAX:,}"
             raise Invalid("not so many at once", [Problem(f"{len(wishes):,} runs", "/runs", suggestion=accepted)])
+        _refuse(problems_of_key(idempotency_key))
         wanted, now = await self._wanted(wishes, idempotency_key), self.house.now()
         try:
             runs = await self.house.store.enqueue(wanted, now=now)
@@ -229,7 +239,7 @@ class RunsFacet(Facet):
 
 def _refuse(problems: Sequence[Problem]) -> None:
     if problems:
-        raise Invalid("the wish is not accepted", problems, code=problems[0].code)
+        raise Invalid("the wish is not accepted", problems[:TOLD_MAX], code=problems[0].code)
 
 
 def _state_named(state: str) -> RunState:

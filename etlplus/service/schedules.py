@@ -13,7 +13,8 @@ from etlplus.jobs.model import JobDraft
 from etlplus.jobs.occurrences import PREVIEW_MAX, preview
 from etlplus.jobs.schedules import Schedule, describe
 from etlplus.jobs.ticks import Tick, TickOutcome
-from etlplus.service.facet import Facet, checked_limit, checked_number
+from etlplus.service.checking import checked, checked_limit, checked_moment, checked_number
+from etlplus.service.facet import Facet
 from etlplus.service.views import JobView, Page, Preview, job_view, occurrence_views
 
 
@@ -22,16 +23,18 @@ class SchedulesFacet(Facet):
 
     async def preview(self, schedule: Schedule, *, count: int = 10, start: datetime | None = None) -> Preview:
         self.who.must("jobs:read")
-        found = preview(schedule, start or self.house.now(), checked_number(count, "count", PREVIEW_MAX))
+        schedule = checked(schedule, Schedule, "/schedule")
+        after = checked_moment(start, "start") or self.house.now()
+        found = preview(schedule, after, checked_number(count, "count", PREVIEW_MAX))
         return Preview(describe(schedule), occurrence_views(found))
 
     async def upcoming(self, job: str, *, count: int = 10, start: datetime | None = None) -> Preview:
         self.who.must("jobs:read")
-        number = checked_number(count, "count", PREVIEW_MAX)
+        number, after = checked_number(count, "count", PREVIEW_MAX), checked_moment(start, "start")
         found = await self.find_job(job)
         if found.schedule is None:
             raise NotFound(f"the job {found.name!r} has no schedule", code="no_schedule")
-        times = preview(found.schedule, start or self.house.now(), number, saved_at=found.updated_at)
+        times = preview(found.schedule, after or self.house.now(), number, saved_at=found.updated_at)
         return Preview(describe(found.schedule), occurrence_views(times), paused=found.paused)
 
     async def ticks(self, job: str, *, limit: int = 50, cursor: str | None = None) -> Page[Tick]:

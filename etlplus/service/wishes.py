@@ -14,19 +14,19 @@ import msgspec
 from etlplus.errors import Conflict, Invalid, Problem
 from etlplus.jobs.model import Job, NewRun, Run, RunState, Uniqueness
 from etlplus.jobs.names import Priority
-from etlplus.jobs.refusal import FIRST_YEAR, LAST_YEAR
 from etlplus.jobs.unique import IDEMPOTENT
+from etlplus.service.checking import Moment, too_far
+from etlplus.service.choosing import Plain
 
 IDEMPOTENCY_S = 86_400.0
 """For so long, asking again with the same idempotency key is the same question."""
 
-Moment = Annotated[datetime, msgspec.Meta(tz=True)]
-
+KEY_CHARS_MAX = 300
 UniqueKey = Annotated[
     str,
     msgspec.Meta(
         min_length=1,
-        max_length=300,
+        max_length=KEY_CHARS_MAX,
         pattern=r"^[^\x00-\x1f]*$",
         description="1 to 300 characters, none of them a control character",
     ),
@@ -51,14 +51,14 @@ class RunOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 class RunWish(RunOptions, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
     """The same, of the job with this name or id."""
 
-    job: str
+    job: Plain
 
 
 def problems_of(wish: RunOptions, place: str, idempotency_key: str | None) -> list[Problem]:
     """What of a wish cannot be accepted, beyond what its types say."""
-    found = _too_far(wish.run_at, f"{place}/run_at")
+    found = too_far(wish.run_at, f"{place}/run_at")
     if wish.interval is not None:
-        found += [p for at, end in enumerate(wish.interval) for p in _too_far(end, f"{place}/interval/{at}")]
+        found += [p for at, end in enumerate(wish.interval) for p in too_far(end, f"{place}/interval/{at}")]
         if not wish.interval[0] < wish.interval[1]:
             message, accepted = "the interval ends before it has begun", "a first moment that is before the second"
             found.append(Problem(message, f"{place}/interval", suggestion=accepted))
@@ -71,11 +71,12 @@ def problems_of(wish: RunOptions, place: str, idempotency_key: str | None) -> li
     return found
 
 
-def _too_far(moment: datetime | None, place: str) -> list[Problem]:
-    if moment is None or FIRST_YEAR <= moment.year <= LAST_YEAR:
+def problems_of_key(idempotency_key: str | None) -> list[Problem]:
+    """What of an idempotency key cannot be accepted."""
+    if idempotency_key is None or 1 <= len(idempotency_key) <= KEY_CHARS_MAX:
         return []
-    accepted = f"a year from {FIRST_YEAR} to {LAST_YEAR}"
-    return [Problem(f"{moment.isoformat()} is too far away", place, suggestion=accepted)]
+    accepted = f"1 to {KEY_CHARS_MAX} characters"
+    return [Problem("this key cannot be kept", "/idempotency_key", "bad_key", suggestion=accepted)]
 
 
 def to_new_run(wish: RunOptions, job: Job, key: str | None, *, job_version: int | None = None) -> NewRun:

@@ -10,7 +10,7 @@ from etlplus.errors import Conflict, Invalid, NotFound, Problem
 from etlplus.jobs.checks import check_job, check_wish
 from etlplus.jobs.model import Job, JobDraft, NewRun
 from etlplus.jobs.queues import QueueMode
-from etlplus.jobs.refusal import Refusal
+from etlplus.jobs.refusal import TOLD_MAX, Refusal
 
 
 def refuse_job(draft: JobDraft, queues: Collection[str], limits: Collection[str]) -> None:
@@ -20,7 +20,7 @@ def refuse_job(draft: JobDraft, queues: Collection[str], limits: Collection[str]
 
 def refuse_wishes(wishes: Sequence[NewRun], jobs: Mapping[str, Job], modes: Mapping[str, QueueMode]) -> None:
     """Raises NotFound for a job that does not exist, Conflict for one that is at another version than was wished for, and
-    Invalid for whatever else cannot be accepted.
+    Invalid for whatever else cannot be accepted, of which the first so many are told.
     """
     found: list[Refusal] = []
     for number, wish in enumerate(wishes):
@@ -30,7 +30,8 @@ def refuse_wishes(wishes: Sequence[NewRun], jobs: Mapping[str, Job], modes: Mapp
         if wish.job_version not in (None, job.version):
             raise Conflict(f"the job is at version {job.version}, not {wish.job_version}", code="stale_version")
         place = f"/{number}" if len(wishes) > 1 else ""
-        found += check_wish(wish, job, modes.get(job.queue, QueueMode.OPEN), place)
+        if len(found) < TOLD_MAX:
+            found += check_wish(wish, job, modes.get(job.queue, QueueMode.OPEN), place)
     _refuse("the run cannot be made" if len(wishes) == 1 else "the runs cannot be made", found)
 
 

@@ -13,6 +13,7 @@ import pytest
 import trio
 
 import etlplus
+from etlplus.actors.reports import LINES_MAX
 from etlplus.errors import Invalid, Misconfigured
 from etlplus.jobs.kinds import Command
 from etlplus.jobs.model import JobDraft, NewRun, RetryPolicy, Run, RunState
@@ -130,6 +131,26 @@ async def _count_wrongly(context: etlplus.RunContext) -> None:
     context.progress(float("nan"))
 
 
+async def test_lines_that_come_faster_than_they_can_be_kept_leave_a_line_in_their_place(tmp_path: Path) -> None:
+    """It says how many they were, and those after it have the numbers that they would have had."""
+    more = LINES_MAX + 5
+
+    @etlplus.job("flood")
+    async def flood(context: etlplus.RunContext) -> None:
+        for number in range(1, more + 1):
+            context.log(f"line {number}")
+
+    async with opened(tmp_path, flood) as service:
+        run = await ended(service, await started(service, "flood"))
+        log = await service.runs.log(run.id, limit=2)
+        assert [(line.number, line.level, line.text.partition(" are")[0]) for line in log.items] == [
+            (5, "warning", "(5 lines"),
+            (6, "info", "line 6"),
+        ]
+        assert log.lines == more
+        assert (await service.runs.log_tail(run.id, limit=1)).items[0].number == more
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -171,23 +192,24 @@ async def test_a_parameter_of_the_wrong_type_is_refused_where_the_function_is_kn
     async def add(context: etlplus.RunContext, number: int) -> None:
         raise AssertionError("must not be called")
 
-    wrong: list[tuple[dict[str, Any], str]] = [
-        ({"number": "x"}, "$.number"),
-        ({}, "number"),
-        ({"number": 1, "size": 2}, "size"),
+    wrong: list[tuple[dict[str, Any], str, str]] = [
+        ({"number": "x"}, "/params/number", "Expected `int`"),
+        ({}, "/params/number", "missing required field `number`"),
+        ({"number": 1, "size": 2}, "/params/size", "unknown field `size`"),
     ]
     async with opened(tmp_path, add) as service:
-        for params, complaint in wrong:
+        for params, place, complaint in wrong:
             with pytest.raises(Invalid, match=re.escape(complaint)) as refused:
                 await service.runs.start("add", params)
-            assert refused.value.problems[0].suggestion == "parameters: number"
+            assert refused.value.problems[0].pointer == place
+            assert "number" in (refused.value.problems[0].suggestion or "")
         assert (await service.runs.list()).items == []
         job = await service.house.store.job_named("add")
         assert job is not None
         made = await service.house.store.enqueue(
-            [NewRun(job_id=job.id, params=each) for each, _ in wrong], now=service.house.now()
+            [NewRun(job_id=job.id, params=each) for each, _, _ in wrong], now=service.house.now()
         )
-        for run, (_, complaint) in zip(made, wrong, strict=True):
+        for run, (_, _, complaint) in zip(made, wrong, strict=True):
             run = await ended(service, run.id)
             assert (run.state, run.attempt) == (RunState.FAILED, 1)
             assert run.error is not None
@@ -313,6 +335,7 @@ async def test_a_command_that_fails_is_told_with_its_last_lines(tmp_path: Path) 
         await service.jobs.create(JobDraft(name="none", command=Command(argv=("/no/such/program",)), retry=AT_ONCE))
         run = await ended(service, await started(service, "none"))
         assert run.error is not None
+        assert run.error.code == "command_not_started"
         assert "/no/such/program could not be started" in run.error.message
 
 

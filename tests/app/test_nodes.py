@@ -14,8 +14,9 @@ import trio
 import etlplus
 from etlplus.engines.functions import Function
 from etlplus.errors import Unauthenticated
-from etlplus.jobs.model import RunState, UserDraft
+from etlplus.jobs.model import RunState
 from etlplus.jobs.schedules import IntervalSchedule
+from etlplus.jobs.users import UserDraft
 from etlplus.settings import Auth, Engine, Settings, Store
 from etlplus.testing.servers import private_postgres
 

@@ -15,6 +15,7 @@ from etlplus.actors.pool import OUTAGE_LOOKS
 from etlplus.app.daemon import WEDGED_EXIT
 from etlplus.app.staff import STOP_MARGIN_S, Rhythm
 from etlplus.connectors import parquet_file, sqlite_table
+from etlplus.engines.commands import REST_WITHIN_S
 from etlplus.engines.local import LocalOptions
 from etlplus.jobs.kinds import Command
 from etlplus.jobs.names import PRIORITY_STEP_S
@@ -24,7 +25,7 @@ from etlplus.jobs.ticks import LATELY
 from etlplus.runtime import dead_letters, incarnation, ref
 from etlplus.runtime.actor_node import KILL_GRACE_S
 from etlplus.runtime.specs import Backoff, Intensity, Mailbox
-from etlplus.service.facet import LIMIT_MAX
+from etlplus.service.checking import LIMIT_MAX
 from etlplus.settings import Settings
 from etlplus.web.rest import BURST, KEY_MAX, PER_S, SIGN_IN_BURST, SIGN_IN_PER_S
 
@@ -61,6 +62,7 @@ SAID = [
         "functions.md",
         f"`stop_grace_s` seconds ({WORDS[Command(argv=('true',)).stop_grace_s]} unless you say otherwise)",
     ),
+    ("guarantees.md", f"its attempt ends, too, within {told(REST_WITHIN_S)}"),
     ("jobs.md", f"a {told(RETRY_AFTER_MAX_S)} at most"),
     ("pipelines.md", f"locked for {sqlite_table.LOCKED_S:g} seconds"),
     ("pipelines.md", f"locked for {parquet_file.LOCKED_S:g} seconds"),

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from etlplus.jobs.needs import TOLD_MAX, needs_of, unmet
+from etlplus.jobs.needs import needs_of, unmet
 from etlplus.jobs.parameters import Misfit, Parameter, converted, in_full
-from etlplus.jobs.refusal import Refusal
+from etlplus.jobs.refusal import TOLD_MAX, Refusal
 
 GOOD: list[tuple[str, Any, Any]] = [
     ("text", "x' or 1=1 --", "x' or 1=1 --"),

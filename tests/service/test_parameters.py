@@ -57,7 +57,7 @@ async def told(asking: Awaitable[Any]) -> list[tuple[str, str]]:
 async def test_a_run_that_does_not_fit_is_refused_and_none_is_made(service: Service, tmp_path: Path) -> None:
     """One or one of many: with each place, and what would do."""
     await service.jobs.create(nightly(tmp_path))
-    assert await told(service.runs.start("nightly", {"shp": "x", "least": float("nan")})) == [
+    assert await told(service.runs.start("nightly", {"shp": "x", "least": "few"})) == [
         ("/params/shp", "unknown_param"),
         ("/params/shop", "missing_param"),
         ("/params/least", "invalid_params"),
@@ -88,9 +88,10 @@ async def test_the_parameters_of_a_schedule_are_judged_with_its_job(service: Ser
     assert await service.jobs.get("nightly") == made
     once = nightly(tmp_path, name="once", schedule={"kind": "once", "at": "2150-01-01T00:00:00Z"})
     assert ("/schedule/kind", "missing_interval") in await told(service.jobs.create(once))
-    for given in ({"number": "x"}, {"n": 1}, {}):
+    wrong: list[tuple[dict[str, Any], str]] = [({"number": "x"}, "/number"), ({"n": 1}, "/n"), ({}, "/number")]
+    for given, place in wrong:
         draft = JobDraft(name="often", python="count", schedule=IntervalSchedule(every_s=60, params=given))
-        assert await told(service.jobs.create(draft)) == [("/schedule/params", "invalid_params")]
+        assert await told(service.jobs.create(draft)) == [(f"/schedule/params{place}", "invalid_params")]
     later = OnceSchedule(at=datetime(2150, 1, 1, tzinfo=UTC), params={"number": 1})
     await service.jobs.create(JobDraft(name="often", python="count", schedule=later))
 

@@ -27,7 +27,6 @@ from etlplus.settings import Settings
 FACETS: tuple[type[Facet], ...] = (
     EventsFacet, IdentityFacet, JobsFacet, LettersFacet, LimitsFacet, QueuesFacet, RunsFacet, SchedulesFacet,
 )  # fmt: skip
-HALF = "job\ud800"
 
 
 def parameters(*annotations: str) -> list[tuple[type[Facet], str, str]]:
@@ -42,19 +41,20 @@ def parameters(*annotations: str) -> list[tuple[type[Facet], str, str]]:
     ]
 
 
-async def test_half_of_a_surrogate_pair_is_refused_wherever_it_is_handed_over(tmp_path: Path) -> None:
-    """By the name of the parameter, as for texts within what is handed over; nothing is asked of the store."""
+@pytest.mark.parametrize("broken", ["job\ud800", "job\0"])
+async def test_a_text_that_cannot_be_kept_is_refused_wherever_it_is_handed_over(tmp_path: Path, broken: str) -> None:
+    """Half of a surrogate pair, or NUL: by the name of the parameter; nothing is asked of the store."""
     async with etlplus.open_service(Settings(data_dir=str(tmp_path / "data"))) as service:
         asked = parameters("str", "str | None")
         assert (JobsFacet, "get", "job") in asked
         for facet, method, parameter in asked:
             call = getattr(facet(service.house, service.who), method)
             with pytest.raises(Invalid) as refused:
-                await call(**{parameter: HALF})
+                await call(**{parameter: broken})
             (problem,) = refused.value.problems
             assert (problem.code, problem.pointer) == ("bad_text", f"/{parameter}"), f"{facet.__name__}.{method}"
         with pytest.raises(Invalid) as refused:
-            async with service.events.watch(("runs", HALF)):
+            async with service.events.watch(("runs", broken)):
                 pass
         assert refused.value.problems[0].pointer == "/topics/1"
 

@@ -6,12 +6,13 @@ from datetime import timedelta
 
 from etlplus.jobs.letters import LetterFilter
 from etlplus.jobs.logs import NewLine
-from etlplus.jobs.model import JobDraft, NewRun, RetryPolicy, UserDraft
+from etlplus.jobs.model import JobDraft, NewRun, RetryPolicy
 from etlplus.jobs.queues import HOUSE, LimitDraft, LimitUse, QueueDraft, QueueMode
 from etlplus.jobs.rates import Rate
 from etlplus.jobs.receipts import Answer, Once
 from etlplus.jobs.retention import Keep
 from etlplus.jobs.schedules import IntervalSchedule
+from etlplus.jobs.users import UserDraft
 from etlplus.store.contract import Outcome, RunFilter, Store
 from etlplus.testing.stores import BROKEN, DONE, NOW, a_claim, a_job, a_worker, all_told, at, some_runs, told
 

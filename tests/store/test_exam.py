@@ -12,9 +12,10 @@ import trio
 
 from etlplus.errors import Conflict, NotFound, Stale, StoreUnavailable
 from etlplus.jobs.letters import LetterFilter
-from etlplus.jobs.model import JobDraft, NewRun, RetryPolicy, RunState, UserDraft
+from etlplus.jobs.model import JobDraft, NewRun, RetryPolicy, RunState
 from etlplus.jobs.outcome import Cancelled, Failed, Result, Returned, RunError
 from etlplus.jobs.schedules import CalendarSchedule, CronSchedule, IntervalSchedule, OnceSchedule, Schedule
+from etlplus.jobs.users import UserDraft
 from etlplus.store.contract import Claimed, Outcome, Store
 from etlplus.store.opening import open_store
 from etlplus.testing.stores import BROKEN, DONE, NOW, a_claim, a_job, a_worker, at, some_runs, told

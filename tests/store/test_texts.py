@@ -15,6 +15,8 @@ from etlplus.store.contract import Store
 from etlplus.testing.stores import NOW, a_claim, a_job, a_worker, some_runs, told
 
 HALF = "\ud800"
+RING: dict[str, Any] = {}
+RING["a"] = RING
 
 
 @pytest.mark.parametrize(
@@ -31,6 +33,28 @@ async def test_half_of_a_surrogate_pair_in_parameters_is_refused(store: Store, p
         await store.enqueue([NewRun(job_id=job.id), NewRun(job_id=job.id, params=params)], now=NOW)
     assert refused.value.problems[0].pointer == f"/1{pointer}"
     assert await store.runs() == []
+
+
+@pytest.mark.parametrize(
+    ("params", "pointer", "code"),
+    [
+        ({"a": [float("nan")]}, "/params/a/0", "bad_number"),
+        ({"a": 2**64}, "/params/a", "bad_number"),
+        ({"a": {1: 2}}, "/params/a", "not_json"),
+        ({"a": b"x"}, "/params/a", "not_json"),
+        (RING, "/params", "too_deep"),
+    ],
+)
+async def test_what_json_does_not_have_is_refused(store: Store, params: Any, pointer: str, code: str) -> None:
+    """A store would keep it as something else, or not at all."""
+    job = await a_job(store)
+    with pytest.raises(Invalid) as refused:
+        await some_runs(store, job, params=params)
+    assert [(each.pointer, each.code) for each in refused.value.problems] == [(pointer, code)]
+    with pytest.raises(Invalid):
+        await a_job(store, name="other", pipeline=params)
+    assert await store.runs() == []
+    assert [each.name for each in await store.jobs()] == ["job"]
 
 
 async def test_a_definition_with_a_text_that_cannot_be_kept_is_refused(store: Store) -> None:

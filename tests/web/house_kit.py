@@ -13,7 +13,7 @@ import trio
 
 import etlplus
 from etlplus.jobs.kinds import Command
-from etlplus.jobs.model import UserDraft
+from etlplus.jobs.users import UserDraft
 from etlplus.service.local import Service
 from etlplus.settings import Engine, Settings
 from etlplus.settings.schema import Auth, Monitoring, MonitoringSocket, Server

@@ -138,7 +138,7 @@ async def test_a_definition_that_cannot_be_is_refused_on_the_command_line(
 
 WISHES: dict[str, tuple[dict[str, Any], str, str, str]] = {
     "negative priority": ({"priority": -1}, "/priority", ">= 0", "0 to 1,000"),
-    "10 MB argument": ({"params": {"big": BIG}}, "/params", "too large", "at most 1,000,000 bytes"),
+    "10 MB argument": ({"params": {"big": BIG}}, "/params", "too large", "at most 100,000 bytes"),
     "duplicate key": (
         {"unique_key": "k", "unique": {"on_conflict": "reject"}}, "/unique_key", "'k' is taken by run", "another key",
     ),
@@ -177,6 +177,27 @@ async def test_a_run_that_cannot_be_is_refused_in_process_and_by_the_client(keye
     async with connect(f"http://127.0.0.1:{keyed.rest}", token=keyed.token) as client:
         for facets in (keyed.service, client):
             says(await refusal(facets.runs.start_many([wish])), f"/runs/0{pointer}", *expected)
+
+
+RING: dict[str, Any] = {}
+RING["x"] = [RING]
+
+
+@pytest.mark.parametrize(
+    ("params", "pointer", "words"),
+    [
+        ({"x": float("nan")}, "/params/x", "nan is no number"),
+        ({"x": {1: 2}}, "/params/x", "a name in this object"),
+        ({"x": b"y"}, "/params/x", "of the type bytes"),
+        (RING, "/params", "nested too deeply"),
+    ],
+)
+async def test_a_value_that_json_does_not_have_is_not_sent(roomy: House, params: Any, pointer: str, words: str) -> None:
+    """Another would arrive in its place, such as null for no number."""
+    async with connect(f"http://127.0.0.1:{roomy.rest}", token=roomy.token) as client:
+        problem = await refusal(client.runs.start("there", params))
+        assert (problem.pointer, words in problem.message) == (pointer, True), problem
+    await nothing_new(roomy)
 
 
 @pytest.mark.slow

@@ -11,17 +11,11 @@ from typing import Protocol
 from etlplus.jobs.explaining import Explanation
 from etlplus.jobs.letters import DeadLetter, LetterFilter
 from etlplus.jobs.logs import LogLine, LogState
-from etlplus.jobs.model import (
-    Attempt,
-    Job,
-    Run,
-    RunEvent,
-    User,
-    Worker,
-)
+from etlplus.jobs.model import Attempt, Job, Run, RunEvent, Worker
 from etlplus.jobs.queues import Limit, QueueCounts
 from etlplus.jobs.receipts import Once, Receipt
 from etlplus.jobs.ticks import Tick
+from etlplus.jobs.users import User
 from etlplus.store.contract.records import (
     Counts,
     RunFilter,

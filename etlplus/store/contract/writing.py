@@ -9,16 +9,10 @@ from datetime import datetime
 from typing import Protocol
 
 from etlplus.jobs.letters import Edit, LetterFilter, Replay
-from etlplus.jobs.model import (
-    Job,
-    JobDraft,
-    NewRun,
-    Run,
-    User,
-    UserDraft,
-)
+from etlplus.jobs.model import Job, JobDraft, NewRun, Run
 from etlplus.jobs.queues import Limit, LimitDraft, Queue, QueueDraft, QueueMode
 from etlplus.jobs.receipts import Answer, Once
+from etlplus.jobs.users import User, UserDraft
 
 
 class WriteStore(Protocol):
@@ -49,7 +43,8 @@ class WriteStore(Protocol):
             Conflict: another job has the name (code ``name_taken``).
             Stale: the job is not at ``expected_version`` any more.
             NotFound: there is no ``job_id``.
-            Invalid: it names a queue or a limit that does not exist (codes ``unknown_queue``, ``unknown_limit``).
+            Invalid: it names a queue or a limit that does not exist (codes ``unknown_queue``, ``unknown_limit``), or one of its
+                values, or all of it, cannot be kept (as those of a run, below).
         """
         ...
 
@@ -71,8 +66,9 @@ class WriteStore(Protocol):
             Conflict: a key is taken and its wish wants to be refused then (code ``unique_key_taken``), or a job is at another
                 version than the wish says (code ``stale_version``).
             NotFound: one of the jobs does not exist.
-            Invalid: a wish cannot be accepted (codes ``queue_draining``, ``too_large``, ``bad_key``, ``limit_key``); each
-                problem points to its wish. Whatever is raised, nothing was stored.
+            Invalid: a wish cannot be accepted (codes ``queue_draining``, ``bad_key``, ``limit_key``), or its parameters cannot be
+                kept (``too_large``, ``too_deep``, ``bad_text``, ``bad_number``, ``not_json``); each problem points to its wish,
+                and the first so many are told. Whatever is raised, nothing was stored.
         """
         ...
 

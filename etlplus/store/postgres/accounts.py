@@ -6,25 +6,19 @@ from __future__ import annotations
 
 from datetime import datetime
 
-import msgspec
 from asyncpg import UniqueViolationError
-from msgspec.structs import replace
 
 from etlplus.errors import Conflict
 from etlplus.jobs.ids import Ids
-from etlplus.jobs.model import User, UserDraft
+from etlplus.jobs.users import User, UserDraft, changed, made, signed_out
 from etlplus.store.postgres.bridge import Db
 from etlplus.store.postgres.records import encode, found, one
 from etlplus.store.postgres.sql import accounts as sql
 
 
 async def save_user(db: Db, ids: Ids, draft: UserDraft, now: datetime, user_id: str | None) -> User:
-    fields = msgspec.structs.asdict(draft)
-    if user_id is None:
-        return await _put(db, User(id=ids.new(now), created_at=now, **fields))
-    present = found(await one(db, User, sql.ACCOUNT_FOR_CHANGE, user_id), "user", user_id)
-    changed = any(getattr(present, name) != fields[name] for name in ("password_hash", "role", "disabled"))
-    return await _put(db, replace(present, auth_epoch=present.auth_epoch + changed, **fields))
+    present = await _user_for_change(db, user_id) if user_id is not None else None
+    return await _put(db, changed(present, draft) if present is not None else made(draft, ids.new(now), now))
 
 
 async def claim_bootstrap(db: Db, ids: Ids, draft: UserDraft, now: datetime) -> User:
@@ -35,8 +29,7 @@ async def claim_bootstrap(db: Db, ids: Ids, draft: UserDraft, now: datetime) -> 
 
 
 async def bump_epoch(db: Db, user_id: str) -> User:
-    user = found(await one(db, User, sql.ACCOUNT_FOR_CHANGE, user_id), "user", user_id)
-    return await _put(db, replace(user, auth_epoch=user.auth_epoch + 1))
+    return await _put(db, signed_out(await _user_for_change(db, user_id)))
 
 
 async def user(db: Db, user_id: str) -> User:
@@ -51,9 +44,13 @@ async def has_users(db: Db) -> bool:
     return await db.fetchval(sql.ANY_ACCOUNT)
 
 
-async def _put(db: Db, user: User) -> User:
+async def _user_for_change(db: Db, user_id: str) -> User:
+    return found(await one(db, User, sql.ACCOUNT_FOR_CHANGE, user_id), "user", user_id)
+
+
+async def _put(db: Db, saved: User) -> User:
     try:
-        await db.execute(sql.PUT_ACCOUNT, user.id, user.name, encode(user))
+        await db.execute(sql.PUT_ACCOUNT, saved.id, saved.name, encode(saved))
     except UniqueViolationError as error:
-        raise Conflict(f"another user is called {user.name!r}", code="name_taken") from error
-    return user
+        raise Conflict(f"another user is called {saved.name!r}", code="name_taken") from error
+    return saved

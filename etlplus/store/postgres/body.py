@@ -19,11 +19,12 @@ from etlplus.jobs.explaining import Explanation, explain
 from etlplus.jobs.ids import Ids
 from etlplus.jobs.letters import DeadLetter, Edit, LetterFilter, Replay
 from etlplus.jobs.logs import LogLine, LogState, NewLine
-from etlplus.jobs.model import Attempt, Job, JobDraft, NewRun, Run, RunEvent, RunState, User, UserDraft, Worker
+from etlplus.jobs.model import Attempt, Job, JobDraft, NewRun, Run, RunEvent, RunState, Worker
 from etlplus.jobs.queues import Limit, LimitDraft, Queue, QueueCounts, QueueDraft, QueueMode
 from etlplus.jobs.receipts import Answer, Once, Receipt
 from etlplus.jobs.retention import Keep, Tidied
 from etlplus.jobs.ticks import Tick
+from etlplus.jobs.users import User, UserDraft
 from etlplus.store.bells import WORK_OF, Bell, Pulled
 from etlplus.store.contract import (
     Beat,

@@ -6,12 +6,9 @@ from __future__ import annotations
 
 from datetime import datetime
 
-import msgspec
-from msgspec.structs import replace
-
 from etlplus.errors import Conflict
 from etlplus.jobs.ids import Ids
-from etlplus.jobs.model import User, UserDraft
+from etlplus.jobs.users import User, UserDraft, changed, made, signed_out
 from etlplus.store.sqlite.records import Db, encode, found, one
 
 
@@ -20,12 +17,7 @@ def save_user(db: Db, ids: Ids, draft: UserDraft, now: datetime, user_id: str | 
     holder = user_named(db, draft.name)
     if holder is not None and holder.id != user_id:
         raise Conflict(f"another user is called {draft.name!r}", code="name_taken")
-    fields = msgspec.structs.asdict(draft)
-    if present is None:
-        return _put(db, User(id=ids.new(now), created_at=now, **fields))
-    weighty = ("password_hash", "role", "disabled")
-    changed = any(getattr(present, name) != fields[name] for name in weighty)
-    return _put(db, replace(present, auth_epoch=present.auth_epoch + changed, **fields))
+    return _put(db, changed(present, draft) if present is not None else made(draft, ids.new(now), now))
 
 
 def claim_bootstrap(db: Db, ids: Ids, draft: UserDraft, now: datetime) -> User:
@@ -35,8 +27,7 @@ def claim_bootstrap(db: Db, ids: Ids, draft: UserDraft, now: datetime) -> User:
 
 
 def bump_epoch(db: Db, user_id: str) -> User:
-    present = user(db, user_id)
-    return _put(db, replace(present, auth_epoch=present.auth_epoch + 1))
+    return _put(db, signed_out(user(db, user_id)))
 
 
 def user(db: Db, user_id: str) -> User:
