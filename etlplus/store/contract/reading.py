@@ -16,6 +16,7 @@ from etlplus.jobs.model import (
     Job,
     Run,
     RunEvent,
+    RunState,
     User,
     Worker,
 )
@@ -26,6 +27,7 @@ from etlplus.store.contract.records import (
     Counts,
     RunFilter,
     Scheduled,
+    Unfinished,
 )
 
 
@@ -48,6 +50,10 @@ class ReadStore(Protocol):
 
     async def runs(self, which: RunFilter | None = None, *, limit: int = 100, after: str | None = None) -> list[Run]:
         """A page of runs, newest first; ``after`` is the id of the last one seen."""
+        ...
+
+    async def unfinished(self, which: Unfinished) -> dict[RunState, int]:
+        """How many runs are meant, by state; states without any are missing."""
         ...
 
     async def events(self, run_id: str, *, after_version: int = 0, limit: int = 1000) -> list[RunEvent]:
