@@ -1,15 +1,17 @@
 """
-Which dead letters somebody means: everything about them that can be asked for, and that nobody means all by saying nothing.
+Which dead letters, or which unfinished runs, somebody means: everything about them that can be asked for, and that nobody means
+all by saying nothing.
 """
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
 from etlplus.errors import Invalid, Problem
+from etlplus.jobs.checks import KEY_CHARS_MAX
 
 Plain = Annotated[
     str,
@@ -18,6 +20,15 @@ Plain = Annotated[
         max_length=200,
         pattern=r"^[^\x00-\x1f]*$",
         description="1 to 200 characters, none of them a control character",
+    ),
+]
+LimitKey = Annotated[
+    str,
+    msgspec.Meta(
+        min_length=1,
+        max_length=KEY_CHARS_MAX,
+        pattern=r"^[^\x00]*\Z",
+        description=f"1 to {KEY_CHARS_MAX} characters, none of them NUL",
     ),
 ]
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
@@ -37,11 +48,28 @@ class Letters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     all: bool = False
 
 
-def refuse_nothing(which: Letters) -> None:
+Unended = Literal["scheduled", "blocked", "queued", "running"]
+
+
+class Runs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which unfinished runs are meant: those that fit every field that is given. ``job`` is a name or an id, ``limit_key`` what
+    runs count against, such as ``tenant/42``; ``made_before`` is not included. Without any other field, ``all`` has to be true.
+    """
+
+    job: Plain | None = None
+    queue: Plain | None = None
+    states: Annotated[tuple[Unended, ...], msgspec.Meta(max_length=4)] = ()
+    limit_key: LimitKey | None = None
+    made_before: Moment | None = None
+    all: bool = False
+
+
+def refuse_nothing(which: Letters | Runs, meant: str) -> None:
     """Raises Invalid if no field says which are meant."""
-    if which == Letters():
-        problem = Problem("nothing says which dead letters are meant", "/which", suggestion="a field, or all: true")
+    kind = type(which)
+    if which == kind():
+        problem = Problem(f"nothing says which {meant} are meant", "/which", suggestion="a field, or all: true")
         raise Invalid("this is not accepted", [problem])
-    if which.all and which != Letters(all=True):
+    if which.all and which != kind(all=True):
         problem = Problem("all are meant, and then again not all", "/which/all", suggestion="all, or other fields")
         raise Invalid("this is not accepted", [problem])

@@ -46,7 +46,7 @@ class LettersFacet(Facet):
     ) -> Replays:
         self.who.must("letters:resolve")
         which = checked(which, Letters, "/which")
-        refuse_nothing(which)
+        refuse_nothing(which, "dead letters")
         refuse_broken(edit, "/edit")
         found = await self.house.store.replay(
             await self._filter(which),
@@ -63,7 +63,7 @@ class LettersFacet(Facet):
     async def discard(self, which: Letters, *, reason: str, limit: int = AT_ONCE_MAX) -> Discarded:
         self.who.must("letters:resolve")
         which = checked(which, Letters, "/which")
-        refuse_nothing(which)
+        refuse_nothing(which, "dead letters")
         _refuse_reason(reason)
         gone = await self.house.store.discard(
             await self._filter(which), reason=reason, now=self.house.now(), limit=checked_limit(limit, AT_ONCE_MAX)
