@@ -15,7 +15,7 @@ from etlplus.errors import Invalid, Problem
 if TYPE_CHECKING:
     from etlplus.cli.arguments import Commands
     from etlplus.client import Client
-    from etlplus.service.choosing import Runs
+    from etlplus.service.choosing import UnfinishedRuns
     from etlplus.service.views import RunsCancelled
 
 _TEACH = """\
@@ -44,11 +44,11 @@ def add_cancel(group: Commands) -> None:
     cancel.add_argument("--dry-run", action="store_true", help="count what is meant, and cancel nothing")
 
 
-def _which(chosen: argparse.Namespace) -> Runs:
-    from etlplus.service.choosing import Runs
+def _which(chosen: argparse.Namespace) -> UnfinishedRuns:
+    from etlplus.service.choosing import UnfinishedRuns
 
     before = moment("--before", chosen.before) if chosen.before is not None else None
-    return Runs(
+    return UnfinishedRuns(
         job=chosen.job,
         queue=chosen.queue,
         states=tuple(chosen.states),
@@ -60,12 +60,12 @@ def _which(chosen: argparse.Namespace) -> Runs:
 
 async def _cancel(client: Client, chosen: argparse.Namespace) -> int:
     from etlplus.cli.connection import show
-    from etlplus.service.choosing import Runs
+    from etlplus.service.choosing import UnfinishedRuns
 
     which = _which(chosen)
     if chosen.run is None:
         return await _cancel_many(client, which, chosen)
-    if which != Runs() or chosen.dry_run:
+    if which != UnfinishedRuns() or chosen.dry_run:
         problem = Problem("one run is named, and then many are meant", suggestion="a RUN, or options")
         raise Invalid("A value of the command line is refused.", [problem])
     run = await client.runs.cancel(chosen.run)
@@ -73,7 +73,7 @@ async def _cancel(client: Client, chosen: argparse.Namespace) -> int:
     return 0
 
 
-async def _cancel_many(client: Client, which: Runs, chosen: argparse.Namespace) -> int:
+async def _cancel_many(client: Client, which: UnfinishedRuns, chosen: argparse.Namespace) -> int:
     """Stretch after stretch, until nothing is left of what is meant."""
     from etlplus.cli.connection import show
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from etlplus.jobs.model import Run, RunState
-from etlplus.service.choosing import Runs, refuse_nothing
+from etlplus.service.choosing import UnfinishedRuns, refuse_nothing
 from etlplus.service.facet import Facet, checked
 from etlplus.service.views import RunsCancelled
 from etlplus.store.contract import Swept, Unfinished
@@ -17,14 +17,14 @@ from etlplus.store.contract import Swept, Unfinished
 AT_ONCE_MAX = 1000
 
 
-async def meant(facet: Facet, which: Runs) -> Unfinished:
+async def meant(facet: Facet, which: UnfinishedRuns) -> Unfinished:
     """What the store is asked for.
 
     Raises:
         Invalid: nothing says which are meant, or what is said cannot be.
         NotFound: there is no such job.
     """
-    which = checked(which, Runs, "/which")
+    which = checked(which, UnfinishedRuns, "/which")
     refuse_nothing(which, "runs")
     return Unfinished(
         states=tuple(map(RunState, which.states)),

@@ -51,7 +51,7 @@ class Letters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 Unended = Literal["scheduled", "blocked", "queued", "running"]
 
 
-class Runs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class UnfinishedRuns(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which unfinished runs are meant: those that fit every field that is given. ``job`` is a name or an id, ``limit_key`` what
     runs count against, such as ``tenant/42``; ``made_before`` is not included. Without any other field, ``all`` has to be true.
     """
@@ -64,7 +64,7 @@ class Runs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     all: bool = False
 
 
-def refuse_nothing(which: Letters | Runs, meant: str) -> None:
+def refuse_nothing(which: Letters | UnfinishedRuns, meant: str) -> None:
     """Raises Invalid if no field says which are meant."""
     kind = type(which)
     if which == kind():

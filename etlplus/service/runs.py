@@ -16,7 +16,7 @@ from etlplus.errors import Conflict, Invalid, NotFound, Problem
 from etlplus.jobs.model import Job, NewRun, Run, RunState, Uniqueness
 from etlplus.jobs.views import RunView, run_view
 from etlplus.service.cancelling import AT_ONCE_MAX, cancelled, counted, meant
-from etlplus.service.choosing import Runs
+from etlplus.service.choosing import UnfinishedRuns
 from etlplus.service.facet import Facet, checked, checked_limit
 from etlplus.service.rejects import offset_of, place_of, read_rejects
 from etlplus.service.views import LogPage, Page, Reject, RunDetail, RunsCancelled, RunsMade, Why
@@ -125,7 +125,7 @@ class RunsFacet(Facet):
         return self._view(changed)
 
     async def cancel_many(
-        self, which: Runs, *, dry_run: bool = False, limit: int = AT_ONCE_MAX, cursor: str | None = None
+        self, which: UnfinishedRuns, *, dry_run: bool = False, limit: int = AT_ONCE_MAX, cursor: str | None = None
     ) -> RunsCancelled:
         self.who.must("runs:cancel")
         chosen, size, after = await meant(self, which), checked_limit(limit, AT_ONCE_MAX), run_id(cursor)

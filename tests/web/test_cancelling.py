@@ -17,7 +17,7 @@ from etlplus.errors import Forbidden, Invalid
 from etlplus.jobs.kinds import Command
 from etlplus.jobs.model import JobDraft
 from etlplus.jobs.queues import LimitDraft, LimitUse, QueueDraft
-from etlplus.service.choosing import Runs
+from etlplus.service.choosing import UnfinishedRuns
 from etlplus.service.permissions import ROLES, Principal
 from etlplus.service.wishes import RunWish
 
@@ -105,9 +105,11 @@ async def test_it_takes_the_permission_of_a_single_cancel(waiting: tuple[House, 
     house, _ = waiting
     viewer = Principal(id="v", name="v", role="viewer", permissions=ROLES["viewer"])
     with pytest.raises(Forbidden, match="runs:cancel"):
-        await house.service.acting_as(viewer).runs.cancel_many(Runs(all=True), dry_run=True)
+        await house.service.acting_as(viewer).runs.cancel_many(UnfinishedRuns(all=True), dry_run=True)
     operator = msgspec.structs.replace(viewer, permissions=ROLES["operator"])
-    assert (await house.service.acting_as(operator).runs.cancel_many(Runs(all=True), dry_run=True)).cancelled == 6
+    assert (
+        await house.service.acting_as(operator).runs.cancel_many(UnfinishedRuns(all=True), dry_run=True)
+    ).cancelled == 6
 
 
 async def test_the_client_cancels_what_runs_and_what_waits(waiting: tuple[House, list[str]]) -> None:
@@ -125,8 +127,8 @@ async def test_the_client_cancels_what_runs_and_what_waits(waiting: tuple[House,
                 await anext(aiter(news))
             made_before = run.created_at + timedelta(seconds=1)
             with pytest.raises(Invalid):
-                await client.runs.cancel_many(Runs())
-            done = await client.runs.cancel_many(Runs(made_before=made_before))
+                await client.runs.cancel_many(UnfinishedRuns())
+            done = await client.runs.cancel_many(UnfinishedRuns(made_before=made_before))
             assert (done.cancelled, done.asked, set(done.run_ids)) == (6, 1, {*runs, run.id})
             while not (await service.runs.get(run.id)).finished:
                 await anext(aiter(news))

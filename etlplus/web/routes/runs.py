@@ -10,7 +10,7 @@ from typing import Annotated
 import msgspec
 
 from etlplus.jobs.views import RunView
-from etlplus.service.choosing import Runs
+from etlplus.service.choosing import UnfinishedRuns
 from etlplus.service.contract import Contract
 from etlplus.service.views import LogPage, Page, Reject, RunDetail, RunsCancelled, RunsMade, Why
 from etlplus.service.wishes import RunOptions, RunWish
@@ -31,7 +31,7 @@ class CancelRuns(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     that are meant.
     """
 
-    which: Runs
+    which: UnfinishedRuns
     dry_run: bool = False
     limit: int = 1000
     cursor: str | None = None
