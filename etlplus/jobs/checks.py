@@ -9,7 +9,8 @@ from typing import Any, cast
 
 import msgspec
 
-from etlplus.jobs.model import Job, JobDraft, NewRun
+from etlplus.jobs.codes import ERROR_CODES, nearest_code
+from etlplus.jobs.model import Job, JobDraft, NewRun, RetryPolicy
 from etlplus.jobs.needs import needs_of, unmet
 from etlplus.jobs.queues import HOUSE, LimitUse, QueueMode
 from etlplus.jobs.refusal import Refusal
@@ -58,6 +59,18 @@ def check_schedule(pipeline: dict[str, Any], schedule: Schedule) -> list[Refusal
         message = "the pipeline needs an interval, and a run that comes once has none"
         found.append(Refusal(message, "/schedule/kind", "missing_interval", "calendar, cron or interval"))
     return found
+
+
+def check_rules(policy: RetryPolicy) -> list[Refusal]:
+    """Whether each code that a rule names can be that of an error; a rule about any other would never be followed."""
+    return [
+        Refusal(
+            f"there is no error code {code!r}", f"/retry/rules/{at}/codes/{place}", "unknown_code", nearest_code(code)
+        )
+        for at, rule in enumerate(policy.rules)
+        for place, code in enumerate(rule.codes)
+        if code not in ERROR_CODES
+    ]
 
 
 def check_texts(value: Any, place: str = "") -> list[Refusal]:

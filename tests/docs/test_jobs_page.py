@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from etlplus.cli.documents import read_document
+from etlplus.jobs.codes import ERROR_CODES
 from etlplus.jobs.model import ErrorRule, JobDraft, RetryPolicy
 
 ROOT = Path(__file__).parents[2]
@@ -26,7 +27,9 @@ def codes() -> Iterator[str]:
     """The codes of errors that are written in the program."""
     for file in (ROOT / "etlplus").rglob("*.py"):
         calls = [node for node in ast.walk(ast.parse(file.read_text("utf-8"))) if isinstance(node, ast.Call)]
-        raised = [call for call in calls if getattr(call.func, "id", "") == "RunError" and call.args]
+        raised = [
+            call for call in calls if getattr(call.func, "id", "") in ("RunError", "ConnectorFailed") and call.args
+        ]
         yield from (str(call.args[0].value) for call in raised if isinstance(call.args[0], ast.Constant))
 
 
@@ -39,8 +42,9 @@ def test_every_field_is_told(kind: type) -> None:
 def test_every_error_code_is_told() -> None:
     """Here, or where the errors of loads are listed."""
     found = set(codes())
-    assert "command_failed" in found
-    assert found - first_cells(PAGE) - first_cells((ROOT / "docs" / "pipelines.md").read_text("utf-8")) == set()
+    assert {"command_failed", "source_unreadable"} < found
+    assert found <= ERROR_CODES
+    assert ERROR_CODES - first_cells(PAGE) - first_cells((ROOT / "docs" / "pipelines.md").read_text("utf-8")) == set()
 
 
 def test_the_example_is_a_job(tmp_path: Path) -> None:
