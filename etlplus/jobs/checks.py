@@ -12,7 +12,7 @@ import msgspec
 from etlplus.jobs.codes import ERROR_CODES, nearest_code
 from etlplus.jobs.model import Job, JobDraft, NewRun, RetryPolicy
 from etlplus.jobs.needs import needs_of, unmet
-from etlplus.jobs.queues import HOUSE, LimitUse, QueueMode
+from etlplus.jobs.queues import HOUSE, LimitUse, QueueMode, counted_by
 from etlplus.jobs.refusal import Refusal
 from etlplus.jobs.schedules import OnceSchedule, Schedule
 from etlplus.jobs.texts import broken_at, nul_at
@@ -42,7 +42,8 @@ def check_job(draft: JobDraft, queues: Collection[str], limits: Collection[str])
     if draft.schedule is not None:
         found += _check_keeping(draft.schedule.given, "/schedule")
         if draft.limit is not None and draft.limit.by is not None:
-            found += _check_limit_value(draft.limit, draft.schedule.given.get(draft.limit.by), "/schedule")
+            value = counted_by(draft.limit.by, draft.schedule.given, draft.pipeline)
+            found += _check_limit_value(draft.limit, value, "/schedule")
     return found
 
 
@@ -93,7 +94,7 @@ def check_wish(wish: NewRun, job: Job, mode: QueueMode, place: str = "") -> list
         accepted = f"1 to {KEY_CHARS_MAX} characters"
         found.append(Refusal("the unique key cannot be kept", f"{place}/unique_key", "bad_key", accepted))
     if job.limit is not None and job.limit.by is not None:
-        found += _check_limit_value(job.limit, wish.params.get(job.limit.by), place)
+        found += _check_limit_value(job.limit, counted_by(job.limit.by, wish.params, job.pipeline), place)
     return found
 
 
