@@ -16,7 +16,7 @@ FunctionName = Annotated[
     msgspec.Meta(
         min_length=1,
         max_length=80,
-        pattern=r"^[A-Za-z0-9_.:-]+$",
+        pattern=r"^[A-Za-z0-9_.:-]+$(?!\n)",
         description="1 to 80 characters: letters, digits, _ . : -",
     ),
 ]

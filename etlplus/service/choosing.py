@@ -18,7 +18,7 @@ Plain = Annotated[
     msgspec.Meta(
         min_length=1,
         max_length=200,
-        pattern=r"^[^\x00-\x1f]*$",
+        pattern=r"^[^\x00-\x1f]*$(?!\n)",
         description="1 to 200 characters, none of them a control character",
     ),
 ]
@@ -27,7 +27,7 @@ LimitKey = Annotated[
     msgspec.Meta(
         min_length=1,
         max_length=KEY_CHARS_MAX,
-        pattern=r"^[^\x00]*\Z",
+        pattern=r"^[^\x00]*$(?!\n)",
         description=f"1 to {KEY_CHARS_MAX} characters, none of them NUL",
     ),
 ]

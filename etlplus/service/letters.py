@@ -90,7 +90,7 @@ def _replay_view(replay: Replay) -> ReplayView:
 def _missing(which: Letters, found: list[Replay]) -> list[ReplayView]:
     """What was asked for by id and is no dead letter, or none that fits the other fields."""
     there = {replay.run_id for replay in found}
-    problems = ["there is no such dead letter, or it was resolved before"]
+    problems = ["there is no such dead letter, or it was resolved before, or the other fields do not fit it"]
     return [ReplayView(run, {}, None, problems) for run in dict.fromkeys(which.run_ids) if run not in there]
 
 
