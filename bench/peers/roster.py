@@ -45,7 +45,8 @@ PEERS: dict[str, Peer] = {
     for peer in (
         Peer("pgqueuer", "pgqueuer", "postgres", 20_000, settings={"workers": 5, "batch_size": 10}),
         Peer("pgqueuer-tuned", "pgqueuer", "postgres", 40_000, settings={"workers": 1, "batch_size": 100}),
-        Peer("procrastinate", "procrastinate", "postgres", 2_000, settings={"concurrency": 1}),
+        Peer("procrastinate", "procrastinate", "postgres", 1_000),
+        Peer("procrastinate-tuned", "procrastinate", "postgres", 2_000, settings={"concurrency": 1}),
         Peer("oban", "oban", "postgres", 6_000, (3, 12), settings={"limit": 10}),
         Peer("oban-tuned", "oban", "postgres", 6_000, (3, 12), settings={"limit": 50}),
         Peer("dbos", "dbos", "postgres", 3_000),

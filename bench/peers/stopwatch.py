@@ -66,10 +66,10 @@ def wait_until(settled: Callable[[], bool]) -> float:
     return time.monotonic()
 
 
-async def wait_until_async(settled: Callable[[], Awaitable[bool]]) -> float:
-    """The same for a worker on this event loop. The server is not asked before all runs are executed."""
+async def wait_until_async(settled: Callable[[], Awaitable[bool]], *, noted: bool = True) -> float:
+    """The same on an event loop. If runs are ``noted`` by this process, the server is not asked before all are executed."""
     give_up = time.monotonic() + ORDER["within_s"]
-    while len(moments) < RUNS or not await settled():
+    while (noted and len(moments) < RUNS) or not await settled():
         _in_time(give_up)
         await asyncio.sleep(LOOK_EVERY_S)
     return time.monotonic()

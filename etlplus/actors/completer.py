@@ -34,7 +34,6 @@ from etlplus.actors.messages import (
 from etlplus.actors.newsroom import Newsroom
 from etlplus.actors.standing import Standing
 from etlplus.errors import Invalid, Unavailable
-from etlplus.jobs.model import RunState
 from etlplus.jobs.outcome import Failed, RunError
 from etlplus.runtime import Actor, Exit, Task
 from etlplus.store.contract import LeaseStore, Outcome, Settled
@@ -149,11 +148,12 @@ class Completer(Actor[Completing]):
             if not each.applied:
                 self._standing.stale_results += 1
                 log.warning("stale_result", run=each.run_id, attempt=each.attempt)
-        if runs := [run for each in settled for run in (each.run, each.released) if run is not None]:
+        runs = [run for each in settled for run in (each.run, each.released) if run is not None]
+        if runs:
             self._newsroom.tell(*runs)
-        if any(each.released or (each.run and each.run.state is RunState.QUEUED) for each in settled):
-            self.ctx.ref(DISPATCHER).offer(Wake())
-        elif any(each.freed for each in settled):
+        if wake := Wake.of(runs):
+            self.ctx.ref(DISPATCHER).offer(wake)
+        if any(each.freed for each in settled):
             self.ctx.ref(DISPATCHER).offer(Freed())
 
     async def _hand_over(self, batch: Sequence[Outcome], room: int) -> list[Settled]:

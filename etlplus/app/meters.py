@@ -51,7 +51,7 @@ def connect_runtime(meters: Meters, system: System) -> None:
     meters.read(catalog.ACTOR_CRASHES, lambda: system.statistics().crashes)
     meters.read(catalog.MESSAGES, lambda: system.statistics().sent)
     meters.read(catalog.MESSAGES_QUEUED, lambda: system.statistics().queued)
-    meters.read(catalog.DEAD_LETTERS, lambda: system.statistics().dead_letters)
+    meters.read(catalog.MESSAGES_DEAD, lambda: system.statistics().dead_letters)
     meters.read(catalog.MESSAGES_UNACCOUNTED, lambda: system.statistics().unaccounted)
 
 

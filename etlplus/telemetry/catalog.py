@@ -52,7 +52,9 @@ ACTOR_CRASHES = Metric(
 )
 MESSAGES = Metric("etlplus_messages_total", "counter", "messages", "Messages that were sent to actors.")
 MESSAGES_QUEUED = Metric("etlplus_messages_queued", "gauge", "messages", "Messages that wait in mailboxes.")
-DEAD_LETTERS = Metric("etlplus_dead_letters_total", "counter", "messages", "Messages that no actor handled.")
+MESSAGES_DEAD = Metric(
+    "etlplus_messages_dead_total", "counter", "messages", "Messages that no actor handled; no dead letters of runs."
+)
 MESSAGES_UNACCOUNTED = Metric(
     "etlplus_messages_unaccounted",
     "gauge",
@@ -133,7 +135,7 @@ METRICS: tuple[Metric, ...] = (
     ACTOR_CRASHES,
     MESSAGES,
     MESSAGES_QUEUED,
-    DEAD_LETTERS,
+    MESSAGES_DEAD,
     MESSAGES_UNACCOUNTED,
     UPTIME,
     LOOP_LATENESS,

@@ -14,6 +14,7 @@ import trio
 from daemon_kit import ROWS, Daemon, rows_in, wait_gone
 
 from etlplus.actors.news import ProgressNews
+from etlplus.cli.exits import Exit
 from etlplus.client import Client
 from etlplus.jobs.model import JobDraft
 from etlplus.jobs.views import RunView
@@ -228,7 +229,7 @@ async def test_a_directory_serves_one_daemon(daemons: Callable[..., Daemon], tmp
     first = daemons()
     await first.wait_ready()
     second = daemons()
-    assert await second.wait_ended() != 0
+    assert await second.wait_ended() == Exit.CONFLICT
     assert f"in use by process {first.process.pid}" in (tmp_path / "daemon.log").read_text()
 
 

@@ -10,7 +10,9 @@ from typing import Any
 from etlplus.actors.newsroom import Newsroom
 from etlplus.app.staff import new_standing, staff
 from etlplus.runtime import Child, Supervisor, rest_for_one
+from etlplus.service.contract import Contract
 from etlplus.settings import Settings
+from etlplus.store.bells import EVERYBODYS, WORK_OF
 
 PAGE = (Path(__file__).parents[2] / "docs" / "architecture.md").read_text("utf-8")
 LINE = re.compile(r"^(?P<bars>(?:[│ ] {2})*)[├└]─ (?P<name>\w+) +(?P<said>.*)$", re.MULTILINE)
@@ -66,3 +68,17 @@ def test_the_rule_of_restart_is_the_one_that_is_drawn() -> None:
     for _, each in walked(real_tree()):
         if isinstance(each, Supervisor):
             assert (each.strategy is rest_for_one) == ("rest for one" in words[each.name])
+
+
+def test_the_facets_are_those_of_the_contract() -> None:
+    """In the drawing stand all that people and programs may use; receipts are for the front door alone."""
+    facets = {name for name, each in vars(Contract).items() if isinstance(each, property)}
+    (shown,) = re.findall(r"service, by facets: (.+)", PAGE)
+    assert set(shown.split(" · ")) == facets - {"receipts"}
+
+
+def test_every_bell_is_explained() -> None:
+    """What nodes ring for each other, by name; a word beside *work* says of which kind the runs are."""
+    text = PAGE[PAGE.index("\n## Several nodes\n") :]
+    told = {name.lower() for name in re.findall(r"\*([A-Z]\w+)\*: ", text)}
+    assert told == {bell.value for bell in EVERYBODYS if WORK_OF.get(bell) is None}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -37,3 +38,32 @@ def test_every_option_of_connections_is_explained() -> None:
     named = [option.key for option in options() if option.key.startswith("store.postgres.")]
     assert len(named) > 5
     assert [key for key in named if key not in PAGE and f"\n{key.rpartition('.')[2]} = " not in PAGE] == []
+
+
+@pytest.mark.slow
+def test_the_daemon_ends_with_the_status_that_the_page_tells(tmp_path: Path) -> None:
+    """What a service manager goes by: each is one of the program's, and a start that cannot succeed says why in its own."""
+    from etlplus.cli.exits import Exit
+
+    told = {int(status) for status in re.findall(r"^\| (\d+) \| .* \|$", PAGE, re.MULTILINE)}
+    assert told == {Exit.OK, Exit.CONFIGURATION, Exit.CONFLICT, Exit.UNAVAILABLE, Exit.INTERNAL}
+
+    def served(*options: str) -> int:
+        given = [word for option in (f"data_dir={tmp_path / 'data'}", *options) for word in ("--set", option)]
+        return subprocess.run(
+            [sys.executable, "-m", "etlplus", "serve", *given], stderr=subprocess.DEVNULL, check=False
+        ).returncode
+
+    (tmp_path / "file").touch()
+    assert served("server.port=many") == Exit.CONFIGURATION
+    assert served(f"data_dir={tmp_path / 'file'}") == Exit.CONFIGURATION
+    assert served(f"store.url=postgresql://etlplus@/etlplus?host={tmp_path}") == Exit.UNAVAILABLE
+
+
+def test_every_metric_of_the_page_is_exported() -> None:
+    """Nobody sets an alarm that cannot ring."""
+    from etlplus.telemetry import METRICS
+
+    named = set(re.findall(r"`(etlplus_\w+)(?: \d+)?`", PAGE))
+    assert len(named) > 10
+    assert named <= {metric.name for metric in METRICS}

@@ -1,6 +1,7 @@
 """make needs nothing but Python, and says in one line what is missing."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -81,6 +82,15 @@ def test_help_is_the_default_and_lists_every_target():
     shown = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     for target in ("demo", "stop", "serve", "test", "check", "lint", "soak", "bench", "clean", "help"):
         assert f"make {target} " in shown
+
+
+def test_the_readme_names_everything_that_can_be_measured():
+    """All that ``make bench`` and ``make soak`` can be told, and nothing else."""
+    usage = subprocess.run([sys.executable, "-m", "bench", "-h"], cwd=ROOT, capture_output=True, text=True, check=True)
+    (names,) = re.findall(r"^  \{(.+)\}$", usage.stdout, re.MULTILINE)
+    rows = re.findall(r"^\| `make (?:bench|soak)` \|.*$", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE)
+    told = {name for row in rows for name in re.findall(r"`([a-z-]+)`", row)}
+    assert told == set(names.split(",")) - {"soak"}
 
 
 def test_interpreters_that_are_tested_together_have_a_part_each(tmp_path):

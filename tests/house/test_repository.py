@@ -132,3 +132,11 @@ def test_every_guarantee_names_its_test():
     assert len(lines) > 50
     named = r"`tests/[\w/]+\.py::test_\w+`"
     assert [line for line in lines if not re.fullmatch(rf"\| .+ \| .+ \| {named}(, {named})* \|", line)] == []
+
+
+def test_every_promise_names_its_test():
+    """What is promised in general is proved like what holds when something fails; only what is not promised needs no proof."""
+    promised = (ROOT / "docs" / "semantics.md").read_text("utf-8").partition("\n## Not promised\n")[0]
+    promises = re.findall(r"^- .*?(?=^- |^## |\Z)", promised, re.MULTILINE | re.DOTALL)
+    assert len(promises) > 15
+    assert [promise for promise in promises if not re.search(r"`tests/[\w/]+\.py::test_\w+`", promise)] == []

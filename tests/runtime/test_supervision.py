@@ -141,6 +141,26 @@ async def test_a_supervisor_that_gave_up_starts_with_a_clean_sheet(autojump_cloc
     assert log == ["start a"] * 4 + ["kept", "stop a"]
 
 
+async def test_a_supervisor_that_is_restarted_has_its_temporary_children_again(autojump_clock: MockClock) -> None:
+    """Those that had not ended: it is the supervisor that begins anew. One that has ended does not come back."""
+    log: list[str] = []
+    inner = Supervisor(
+        notebook(A, log, restart=temporary), notebook(B, log, restart=temporary), notebook(C, log),
+        name="inner", intensity=Intensity(1, 10),
+    )  # fmt: skip
+    async with open_system(Supervisor(inner), on_crash=quiet) as system:
+        system.ref(A).tell(Boom())
+        await system.ref(A).wait_stopped()
+        for _ in range(2):
+            system.ref(C).tell(Boom())
+        await system.ref(C).ask(Count())
+        assert [each.path for each in system.tree().supervisors[0].actors] == [
+            "supervisor/inner/b",
+            "supervisor/inner/c",
+        ]
+    assert log == ["start a", "start b", "start c", "start c", "stop b", "start b", "start c", "stop c", "stop b"]
+
+
 async def test_a_child_may_have_a_limit_of_its_own(autojump_clock: MockClock) -> None:
     """One that crashes too often for itself brings the supervisor to give up, whatever that would still bear."""
     tree = Supervisor(notebook(A, [], intensity=Intensity(1, 5)), notebook(B, []), intensity=Intensity(100, 1))

@@ -28,6 +28,7 @@ from etlplus.store.bells import EVERYBODYS, Bell
 from etlplus.store.contract import Store
 from etlplus.store.opening import open_store
 from etlplus.store.pooling import USUAL
+from etlplus.store.postgres import schema
 from etlplus.store.postgres.bridge import Bridge, Db, Lane, open_bridge
 from etlplus.testing.stores import at
 
@@ -132,6 +133,15 @@ async def test_a_whole_service_works_behind_a_pooler(pooled: str, tmp_path: Path
 
 
 @pytest.mark.slow
+async def test_the_schema_is_made_and_brought_up_to_date_behind_a_pooler(bare_database: Callable[[], str]) -> None:
+    """From nothing, and step by step from the first version; nothing of that stays in a session."""
+    async with open_pooler(bare_database()) as (pooler, address):
+        async with open_bridge(address, "etlplus", POOLED) as bridge:
+            for version in (1, len(schema.MIGRATIONS)):
+                assert await bridge.run(partial(schema.migrate, to=version)) == version
+        assert await left_behind(pooler) == []
+
+
 async def test_a_pooler_that_was_restarted_is_found_again(new_database: Callable[[], str]) -> None:
     """Whatever was under way is refused and may be asked again; all lanes go through the new one, and nothing is lost."""
     direct, place, end = new_database(), Path(tempfile.mkdtemp(prefix="pooler-")), trio.Event()
