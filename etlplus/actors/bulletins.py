@@ -8,9 +8,10 @@ that could not say everything says so. Whatever may have been lost is made up fo
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Annotated, Protocol
 
 import msgspec
+import structlog
 import trio
 
 from etlplus.actors.newsroom import Advance, Item, Lines, Newsroom, Stirred, log_topic
@@ -18,19 +19,29 @@ from etlplus.jobs.model import Run
 from etlplus.jobs.views import RunView, run_view
 from etlplus.store.contract import Bulletin, NodeStore, ReadStore
 
+log = structlog.get_logger()
+
 ITEMS_MAX = 250
 PROGRESS_EVERY_S = 1.0
 SNAPSHOT_EVERY_S = 1.0
 """However often something is lost, everybody gets one snapshot in so long."""
 
 
+Number = Annotated[int, msgspec.Meta(ge=1, le=2**31 - 1)]
+"""What the store can look for."""
+
+
 class Grown(msgspec.Struct, frozen=True, array_like=True):
     """The log of an attempt has these lines now, by their numbers."""
 
     run_id: str
-    attempt: int
-    first: int
-    last: int
+    attempt: Number
+    first: Number
+    last: Number
+
+    def __post_init__(self) -> None:
+        if self.last < self.first:
+            raise ValueError("a log grows by one line at least")
 
 
 class Body(msgspec.Struct, frozen=True, array_like=True):
@@ -124,6 +135,7 @@ class Reader:
         self._room = room
         self._after: dict[str, int] = {}
         self._others: frozenset[str] = frozenset()
+        self._strangers: frozenset[str] = frozenset()
         self.silent: frozenset[str] = frozenset()
         self._lost = self._told = False
         self._snapshot_at = float("-inf")
@@ -143,18 +155,41 @@ class Reader:
         found = await self._store.bulletins(worker_id, self._after)
         self._lost |= bool(self._others - found.workers)
         self._others = found.workers
+        self._strangers &= found.workers
         self.silent = self.silent & found.workers - {bulletin.worker_id for bulletin in found.bulletins}
         items: list[Item] = []
-        for bulletin in found.bulletins:
-            body = _decode(bulletin.body)
-            self._lost |= body.gap or bulletin.number != self._after.get(bulletin.worker_id, 0) + 1
-            self._after[bulletin.worker_id] = bulletin.number
-            items += body.runs
-            items += await self._lines(body.grown)
-            items += [*body.advances, *body.stirred]
-        self._make_up()
-        self._room.here.lay(items)
+        try:
+            for bulletin in found.bulletins:
+                items += await self._items(bulletin)
+                self._after[bulletin.worker_id] = bulletin.number
+        finally:
+            self._make_up()
+            self._room.here.lay(items)
         return found.more
+
+    async def _items(self, bulletin: Bulletin) -> list[Item]:
+        """What a bulletin tells; if the store cannot be asked about that, it is read again."""
+        body = self._understood(bulletin)
+        lines = await self._lines(body.grown)
+        self._lost |= body.gap or bulletin.number != self._after.get(bulletin.worker_id, 0) + 1
+        stirred = [each for each in body.stirred if each.topic in self._room.stirs]
+        if len(stirred) < len(body.stirred):
+            self._puzzled_by(bulletin, "it names a board that is not known here")
+        return [*body.runs, *lines, *body.advances, *stirred]
+
+    def _understood(self, bulletin: Bulletin) -> Body:
+        """What a bulletin says. A worker of another version may write what cannot be read here; then something was not said."""
+        try:
+            return _decode(bulletin.body)
+        except (ValueError, RecursionError) as error:
+            self._puzzled_by(bulletin, str(error))
+            return Body(gap=True)
+
+    def _puzzled_by(self, bulletin: Bulletin, why: str) -> None:
+        """Tell of it, once for each worker."""
+        if bulletin.worker_id not in self._strangers:
+            self._strangers |= {bulletin.worker_id}
+            log.warning("bulletin_not_understood", worker=bulletin.worker_id, number=bulletin.number, error=why)
 
     async def _lines(self, grown: list[Grown]) -> list[Lines]:
         found: list[Lines] = []

@@ -92,8 +92,8 @@ async def _unusable(client: Client, wishes: Wishes) -> list[Problem]:
 
 
 async def _carry_out(client: Client, step: Step, left: list[Step]) -> None:
-    """Do one step; a refusal also says what was not done because of it."""
-    from etlplus.errors import Conflict, Invalid
+    """Do one step; a refusal also says what was not done because of it. What somebody else has deleted meanwhile is deleted."""
+    from etlplus.errors import Conflict, Invalid, NotFound
 
     try:
         await _do(client, step)
@@ -101,7 +101,10 @@ async def _carry_out(client: Client, step: Step, left: list[Step]) -> None:
         problems = step.wanted.refused(error.problems) if step.wanted else error.problems
         raise Invalid(_stopped(error.message, step, left), problems, code=error.reason) from error
     except Conflict as error:
-        raise Conflict(_stopped(error.message, step, left), code=error.reason) from error
+        raise Conflict(_stopped(error.message, step, left), error.problems, code=error.reason) from error
+    except NotFound as error:
+        if step.deed != "delete":
+            raise NotFound(_stopped(error.message, step, left), code=error.reason) from error
 
 
 def _stopped(message: str, step: Step, left: list[Step]) -> str:

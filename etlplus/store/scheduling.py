@@ -24,7 +24,23 @@ UNFINISHED_MAX = 2
 """Whether a schedule has none, one or more unfinished runs is all that matters to its overlap rule."""
 
 
+WAITED_MAX = timedelta(seconds=20)
+"""Who asked for the time may have waited so long for the job that others have meanwhile decided it by a later one: a node that
+stands still amid a unit holds what it has locked for ten seconds.
+"""
 _TICK = timedelta(microseconds=1)
+
+
+def present_time(now: datetime, job: Job, decided_at: datetime | None) -> datetime:
+    """
+    The time by which a job is saved: not before the one by which it was saved or decided last, or else nominal times between the
+    two would be decided again. What is further ahead tells that the clock was put back since.
+
+    Args:
+        decided_at: Of the newest line of the job's ledger.
+    """
+    ahead = [each for each in (job.updated_at, decided_at) if each is not None and now < each <= now + WAITED_MAX]
+    return max(ahead, default=now)
 
 
 @dataclass(frozen=True, slots=True)

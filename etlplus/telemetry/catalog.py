@@ -166,6 +166,7 @@ EVENTS: dict[str, str] = {
     "board_not_read": "The store did not answer when a board that somebody watches was looked at; it is looked at later.",
     "bootstrap_token_issued": "There is no user yet; the named file holds the one-time token that makes the first admin.",
     "bounds_wait": "The store did not take what an attempt found in its sources; asked again shortly.",
+    "bulletin_not_understood": "What another node published cannot be read here; told once for each, and made up for by snapshots.",
     "cancellation_ignored": "A function goes on ten seconds after it was told to end; the stack says where it stands.",
     "child_did_not_start": "A child process ended before it could take an order; the attempt failed and may be retried.",
     "claim_failed": "The dispatcher could not claim runs; tried again after a pause.",

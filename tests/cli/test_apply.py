@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import trio
 
 sys.path.insert(0, str(Path(__file__).parent))
 from shells import PIPELINE, Shell
 
+from etlplus.cli import apply
 from etlplus.cli.applying.folder import read_folder
+from etlplus.cli.applying.plan import Present
 from etlplus.cli.exits import Exit
+from etlplus.client import Client
 from etlplus.errors import Invalid
 
 JOB = "queue: nightly\nlimit: {name: warehouse}\nretry: {attempts_max: 5}\npipeline:\n  " + PIPELINE.replace(
@@ -86,6 +91,58 @@ def test_a_step_that_the_daemon_refuses_is_told_with_what_was_not_done(shell: Sh
     done = shell("apply", "busy", "--prune")
     assert done.returncode == Exit.CONFLICT
     assert "delete job plain: the job has unfinished runs; 1 more steps were not done" in done.stderr
+
+
+@pytest.fixture
+def meanwhile(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Has somebody else give a command when the next ``apply`` has seen what there is, and done nothing yet."""
+    look = apply._present
+
+    def arrange(*arguments: str) -> None:
+        async def present(client: Client) -> Present:
+            found = await look(client)
+            monkeypatch.setattr(apply, "_present", look)
+            done = await trio.to_thread.run_sync(shell.program, *arguments)
+            assert done.returncode == 0, done.stderr
+            return found
+
+        monkeypatch.setattr(apply, "_present", present)
+
+    return arrange
+
+
+@pytest.mark.slow
+def test_of_two_who_apply_at_once_the_second_is_told_what_he_could_not_do(
+    shell: Shell, meanwhile: Callable[..., None]
+) -> None:
+    """What both delete is deleted; what the other has made, changed or deleted meanwhile is named with the step that it stops."""
+    folder = fill(shell.folder / "both")
+    nightly = f"name: nightly\n{JOB}"
+    shell.said("apply", "both", "--prune")
+    (folder / "nightly.yaml").unlink()
+    (folder / "lines.yaml").unlink()
+    meanwhile("apply", "both", "--prune")
+    assert shell.said("apply", "both", "--prune").endswith("3 deleted\n")
+
+    (folder / "lines.yaml").write_text(LINES)
+    (folder / "nightly.yaml").write_text(nightly)
+    meanwhile("apply", "both")
+    done = shell("apply", "both")
+    assert done.returncode == Exit.CONFLICT
+    assert "create job nightly: the job is not accepted" in done.stderr
+    assert "another job is called 'nightly'" in done.stderr
+
+    (folder / "nightly.yaml").write_text(nightly.replace("attempts_max: 5", "attempts_max: 6"))
+    (folder / "second.yaml").write_text(nightly.replace("name: nightly", "name: second"))
+    meanwhile("schedules", "pause", "nightly")
+    done = shell("apply", "both")
+    assert done.returncode == Exit.CONFLICT
+    assert "change job nightly: the job is at version 2, not 1 any more; 1 more steps were not done" in done.stderr
+
+    meanwhile("jobs", "delete", "nightly")
+    done = shell("apply", "both")
+    assert done.returncode == Exit.NOT_FOUND
+    assert "change job nightly: there is no job" in done.stderr
 
 
 def test_what_cannot_be_read_is_told_all_at_once(tmp_path: Path) -> None:

@@ -327,6 +327,21 @@ async def test_a_pause_for_failures_hides_no_nominal_time(store: Store) -> None:
     ]
 
 
+async def test_a_job_that_is_paused_by_the_tick_for_which_it_is_due_makes_no_run(store: Store) -> None:
+    """Its run has waited for too long just when the next nominal time comes: that was missed, and the job stays as it is."""
+    job = await a_job(store, schedule=minutely(pause_after_failures=1), queue_timeout_s=60.0)
+    (run,) = await store.tick(now=at(60))
+    assert [(each.id, each.state) for each in await store.tick(now=at(120))] == [(run.id, RunState.FAILED)]
+    paused = await store.job(job.id)
+    assert (paused.paused, paused.next_at, paused.version) == (True, None, 2)
+    assert sorted(told_of(await store.ticks(job.id))) == [
+        ("fired", 60, 60, 1),
+        ("gave_up", 120, 120, 1),
+        ("missed", 120, 120, 1),
+    ]
+    assert (await saved(store, paused, 130, paused=False)).version == 3
+
+
 async def test_saving_during_an_outage_decides_by_the_old_schedule(store: Store) -> None:
     """The run is made of the new version, its time and its interval are those of the schedule that it was due by."""
     job = await a_job(store, schedule=minutely())
@@ -406,6 +421,33 @@ async def test_a_clock_that_jumps_decides_each_nominal_time_once(store: Store) -
     assert len(await store.tick(now=at(3660))) == 1
     fired = [line for line in told_of(await store.ticks(job.id)) if line[0] == "fired"]
     assert [line[1] for line in fired] == [60, 3600, 3660]
+
+
+@pytest.mark.parametrize("overlap", ["allow", "skip", "queue_one", "cancel_old"])
+async def test_whoever_saves_by_an_earlier_time_decides_nothing_again(store: Store, overlap: Any) -> None:
+    """He asked for the time, and had to wait for those who ticked or saved by a later one: what is decided by then stays so."""
+    job = await a_job(store, schedule=minutely(overlap=overlap))
+    (run,) = await store.tick(now=at(60))
+    job = await saved(store, job, 59.9)
+    assert (job.next_at, job.updated_at) == (at(120), at(60))
+    job = await saved(store, job, 65, paused=True)
+    await saved(store, job, 50, paused=False)
+    assert await store.tick(now=at(119)) == []
+    assert (await store.run(run.id)).state is RunState.QUEUED
+    assert told_of(await store.ticks(job.id)) == [("fired", 60, 60, 1)]
+
+
+async def test_a_pause_for_failures_by_an_earlier_time_decides_nothing_again(store: Store) -> None:
+    """The end of the last run waited for a tick that had the time after it: that nominal time did not pass while it was paused."""
+    job = await a_job(store, schedule=minutely(pause_after_failures=1))
+    await a_worker(store, expires_s=9999)
+    await store.tick(now=at(60))
+    (claimed,) = await a_claim(store, seconds=61)
+    await store.tick(now=at(120))
+    await told(store, claimed, FATAL, seconds=119.9)
+    await saved(store, await store.job(job.id), 250, paused=False)
+    lines = [line for line in told_of(await store.ticks(job.id)) if line[0] != "gave_up"]
+    assert lines == [("fired", 60, 60, 1), ("fired", 120, 120, 1), ("paused", 180, 240, 2)]
 
 
 async def test_a_limit_that_counts_by_a_parameter_needs_a_schedule_that_gives_it(store: Store) -> None:

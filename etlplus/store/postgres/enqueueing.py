@@ -21,6 +21,9 @@ from etlplus.store.postgres.sql import definitions
 from etlplus.store.postgres.sql import runs as sql
 from etlplus.store.refusals import refuse_wishes
 
+KEYS_LOCKED_MAX = 256
+"""Unique keys that one call locks one by one. PostgreSQL has room for 64 locks of each of its sessions, unless told otherwise."""
+
 
 async def enqueue(db: Db, ids: Ids, wishes: Sequence[NewRun], now: datetime, shard: int) -> list[Run]:
     holders = await _holders(db, wishes)
@@ -42,7 +45,10 @@ async def _holders(db: Db, wishes: Sequence[NewRun]) -> dict[str, Run | Kept]:
     keys = sorted({wish.unique_key for wish in wishes if wish.unique_key is not None})
     if not keys:
         return {}
-    await db.execute(sql.LOCK_UNIQUE_KEYS, keys)
+    if len(keys) > KEYS_LOCKED_MAX:
+        await db.execute(sql.LOCK_ALL_UNIQUE_KEYS)
+    else:
+        await db.execute(sql.LOCK_UNIQUE_KEYS, keys)
     holders: dict[str, Run | Kept] = {row["key"]: kept(row) for row in await db.fetch(sql.UNFINISHED_HOLDERS, keys)}
     finished = {row["key"]: decode(Run, row["doc"]) for row in await db.fetch(sql.FINISHED_HOLDERS, keys)}
     return finished | holders
@@ -83,7 +89,9 @@ async def _lanes(db: Db, runs: Sequence[Run], now: datetime) -> dict[Place, int]
         lanes = _by_place(await db.fetch(sql.PLAIN_LANES, *columns(plain)))
     if missing := {place: limit for place, limit in places.items() if place not in lanes}:
         queues, labels, keys = zip(*missing, strict=True)
-        await db.execute(sql.LOCK_PLACES, queues, labels, keys)
+        there = await db.fetch(sql.LOCK_PLACES, queues, labels, keys)
+        if len(there) < len(missing):
+            await db.execute(sql.HOLD_LIMITS, sorted({limit for limit in missing.values() if limit}))
         lanes |= _by_place(await db.fetch(sql.PUT_LANES, queues, labels, list(missing.values()), keys, now))
     if rules := {key: limit for (_, _, key), limit in places.items() if key}:
         await db.execute(sql.PUT_SLOTS, list(rules), list(rules.values()))

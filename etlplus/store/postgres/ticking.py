@@ -25,12 +25,20 @@ from etlplus.store.postgres.enqueueing import open_lane, put_runs
 from etlplus.store.postgres.ledger import put_ticks, put_ticks_and_move_on
 from etlplus.store.postgres.queues import modes
 from etlplus.store.postgres.recording import record
-from etlplus.store.postgres.records import kept, one_job
+from etlplus.store.postgres.records import kept, many_jobs, one_job
 from etlplus.store.postgres.sql import claims, schedules
 from etlplus.store.postgres.sql import definitions as jobs_sql
 from etlplus.store.postgres.sql import runs as sql
 from etlplus.store.postgres.turns import take_turns
-from etlplus.store.scheduling import UNFINISHED_MAX, Around, Planned, planned, saved_over
+from etlplus.store.scheduling import (
+    UNFINISHED_MAX,
+    Around,
+    Planned,
+    concerns_schedule,
+    planned,
+    present_time,
+    saved_over,
+)
 
 
 async def tick(
@@ -41,6 +49,8 @@ async def tick(
     there = await db.fetchrow(schedules.AROUND_TICK, now)
     given_up = await _impatient(db, now, limit - len(jobs)) if there["impatient"] else []
     moved = await record(db, given_up, shard, now) + await take_turns(db, known, given_up, shard, now)
+    if jobs and any(concerns_schedule(each) for each in given_up):
+        jobs = await many_jobs(db, schedules.STILL_DUE, [job.id for job in jobs], now)
     if jobs:
         unfinished = await _unfinished(db, jobs)
         around = [Around(unfinished.get(job.id, 0), job.queue in there["draining"]) for job in jobs]
@@ -66,6 +76,8 @@ async def save_job(
 ) -> tuple[Job, list[Run]]:
     """Store a version of a job, and first decide what nothing has ticked for: the job, and the runs that this made."""
     present = await one_job(db, jobs_sql.JOB_FOR_CHANGE, job_id) if job_id is not None else None
+    if present is not None:
+        now = present_time(now, present, await db.fetchval(schedules.DECIDED_AT, present.id))
     saved = await definitions.save_job(db, ids, draft, now, job_id, expected)
     await open_lane(db, saved, now)
     if present is None:

@@ -18,7 +18,7 @@ from etlplus.store.postgres.ledger import put_ticks
 from etlplus.store.postgres.recording import record
 from etlplus.store.postgres.records import kept
 from etlplus.store.postgres.sql import schedules as sql
-from etlplus.store.scheduling import after_failure, concerns_schedule, counts_failures
+from etlplus.store.scheduling import after_failure, concerns_schedule, counts_failures, present_time
 
 
 async def take_turns(
@@ -51,7 +51,7 @@ async def _count(db: Db, run: Run, now: datetime) -> None:
     if row is None or (job := read_job(row["doc"])).version != run.job_version:
         return
     failures = row["failures"] + 1 if failed else 0
-    if pause := after_failure(job, failures, run, now):
+    if pause := after_failure(job, failures, run, present_time(now, job, row["decided_at"])):
         await put_version(db, pause.job)
         await put_ticks(db, pause.ticks)
     else:

@@ -24,6 +24,7 @@ _TICKS = """
     WHERE job_id = :job AND (:at IS NULL OR (nominal_at, outcome) < (:at, :outcome))
     ORDER BY nominal_at DESC, outcome DESC LIMIT :limit
 """
+DECIDED_AT = "SELECT decided_at FROM tick WHERE job_id = ? ORDER BY nominal_at DESC, outcome DESC LIMIT 1"
 _NEXT_DUE = "SELECT doc FROM job WHERE next_at IS NOT NULL AND fault IS NULL ORDER BY next_at, id LIMIT ?"
 _OF_JOBS = """
     SELECT doc FROM job
@@ -48,6 +49,12 @@ def put_ticks(db: Db, ticks: Iterable[Tick]) -> set[str]:
     """
     new = [db.execute(_PUT, _row(each)).fetchall() for each in ticks]
     return {run_id for rows in new for (run_id,) in rows if run_id is not None}
+
+
+def decided_at(db: Db, job_id: str) -> datetime | None:
+    """When the newest line of a job was written."""
+    row = db.execute(DECIDED_AT, (job_id,)).fetchone()
+    return moment(row[0]) if row is not None else None
 
 
 def ticks(db: Db, job_id: str, limit: int, after: tuple[datetime, str] | None) -> list[Tick]:

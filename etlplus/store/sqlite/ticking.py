@@ -14,12 +14,12 @@ from etlplus.jobs.queues import QueueMode
 from etlplus.jobs.reading import readable
 from etlplus.store.contract import Hint
 from etlplus.store.kept import entry
-from etlplus.store.scheduling import UNFINISHED_MAX, Around, Planned, planned, saved_over
+from etlplus.store.scheduling import UNFINISHED_MAX, Around, Planned, planned, present_time, saved_over
 from etlplus.store.sqlite import definitions
 from etlplus.store.sqlite.cancelling import cancel_scheduled
 from etlplus.store.sqlite.definitions import Definitions
 from etlplus.store.sqlite.enqueueing import put_runs
-from etlplus.store.sqlite.ledger import put_ticks
+from etlplus.store.sqlite.ledger import decided_at, put_ticks
 from etlplus.store.sqlite.queues import modes
 from etlplus.store.sqlite.recording import record
 from etlplus.store.sqlite.records import KEPT, Db, kept, moment
@@ -71,6 +71,8 @@ def save_job(
 ) -> tuple[Job, list[Run]]:
     """Store a version of a job, and first decide what nothing has ticked for: the job, and the runs that this made."""
     present = definitions.job(db, job_id) if job_id is not None else None
+    if present is not None:
+        now = present_time(now, present, decided_at(db, present.id))
     saved = definitions.save_job(db, ids, draft, now, job_id, expected)
     if present is None:
         return saved, []

@@ -12,9 +12,9 @@ from etlplus.jobs import transitions
 from etlplus.jobs.model import Run, RunState
 from etlplus.jobs.reading import read_job
 from etlplus.store.kept import Entry, entry
-from etlplus.store.scheduling import after_failure, concerns_schedule, counts_failures
+from etlplus.store.scheduling import after_failure, concerns_schedule, counts_failures, present_time
 from etlplus.store.sqlite.definitions import Definitions, put_version
-from etlplus.store.sqlite.ledger import put_ticks
+from etlplus.store.sqlite.ledger import decided_at, put_ticks
 from etlplus.store.sqlite.recording import record
 from etlplus.store.sqlite.records import KEPT, Db, kept
 
@@ -52,7 +52,7 @@ def _count(db: Db, run: Run, now: datetime) -> None:
     if row is None or (job := read_job(row[1])).version != run.job_version:
         return
     failures = row[0] + 1 if failed else 0
-    if pause := after_failure(job, failures, run, now):
+    if pause := after_failure(job, failures, run, present_time(now, job, decided_at(db, job.id))):
         put_version(db, pause.job)
         put_ticks(db, pause.ticks)
     else:

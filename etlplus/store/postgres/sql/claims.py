@@ -263,7 +263,7 @@ CANDIDATES = """
     ) AS best
 """
 # The worker's row is locked against the rescue, which deletes it, and not against its own beat. The pick is materialized so
-# that the planner can neither run it twice nor lock more rows than it should.
+# that the planner can neither run it twice nor lock more rows than it should. A queue may have been paused since the look.
 TAKE = f"""
     WITH me AS MATERIALIZED (
         SELECT id FROM worker WHERE id = $1 AND expires_at > $2 FOR KEY SHARE
@@ -278,6 +278,7 @@ TAKE = f"""
             FOR UPDATE SKIP LOCKED
         ) AS best
         WHERE EXISTS (SELECT FROM me)
+            AND EXISTS (SELECT FROM lane JOIN queue ON name = lane.queue WHERE lane.id = want.lane AND mode <> 'paused')
     )
     UPDATE run_live AS live SET
         state = 'running', worker_id = $1, attempt = live.attempt + 1, claimed_at = $2, slotted = picked.counted

@@ -9,8 +9,13 @@ KEPT = "doc, attempt, worker_id, claimed_at, revision, slotted"
 NO_CLAIM = "0 AS attempt, NULL::text AS worker_id, NULL::timestamptz AS claimed_at, 0 AS revision, false AS slotted"
 """The same, but for the record, of what no worker holds."""
 
-# Whoever wants a unique key waits here for others who want it, in the order in which the keys were sorted.
-LOCK_UNIQUE_KEYS = "SELECT pg_advisory_xact_lock(hashtextextended(key, 7310579)) FROM unnest($1::text[]) AS key"
+# Whoever wants a unique key waits here for others who want it, in the order in which the keys were sorted. The server has room
+# for so many locks, all its sessions together: whoever wants very many keys waits for all who want any, and they for him.
+LOCK_UNIQUE_KEYS = """
+    SELECT pg_advisory_xact_lock_shared(7310581), pg_advisory_xact_lock(hashtextextended(key, 7310579))
+    FROM unnest($1::text[]) AS key
+"""
+LOCK_ALL_UNIQUE_KEYS = "SELECT pg_advisory_xact_lock(7310581)"
 UNFINISHED_HOLDERS = f"""
     SELECT key, {KEPT} FROM unique_key JOIN run_live ON run_live.id = unique_key.run_id
     WHERE key = ANY($1) ORDER BY run_live.id FOR UPDATE OF run_live
@@ -33,6 +38,8 @@ LOCK_PLACES = """
     JOIN lane ON lane.queue = wanted.queue AND lane.labels = wanted.labels AND lane.limit_key = wanted.limit_key
     ORDER BY lane.id FOR UPDATE OF lane
 """
+# A lane for a new key counts on the slots that its limit has now; whoever changes the limit waits until he sees the lane, too.
+HOLD_LIMITS = "SELECT FROM limit_rule WHERE name = ANY($1) ORDER BY name FOR SHARE"
 # A lane that is there is opened, unless it waits for a token; one that is open keeps its place.
 PUT_LANES = """
     INSERT INTO lane (queue, labels, limit_name, limit_key, open, opened_at)

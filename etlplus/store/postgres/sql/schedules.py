@@ -15,6 +15,8 @@ JOBS_DUE = """
     SELECT id, doc FROM job WHERE next_at <= $1 AND fault IS NULL ORDER BY next_at, id LIMIT $2
     FOR NO KEY UPDATE SKIP LOCKED
 """
+# The end of a run that waited for too long may have paused its job.
+STILL_DUE = "SELECT doc FROM job WHERE id = ANY($1) AND next_at <= $2 ORDER BY next_at, id"
 SET_ASIDE = """
     UPDATE job SET fault = unread.fault FROM unnest($1::text[], $2::text[]) AS unread (id, fault) WHERE job.id = unread.id
 """
@@ -61,6 +63,8 @@ TICKS = """
     WHERE job_id = $1 AND ($2::timestamptz IS NULL OR (nominal_at, outcome) < ($2, $3::text))
     ORDER BY nominal_at DESC, outcome DESC LIMIT $4
 """
+_DECIDED_AT = "SELECT decided_at FROM tick WHERE job_id = {job} ORDER BY nominal_at DESC, outcome DESC LIMIT 1"
+DECIDED_AT = _DECIDED_AT.format(job="$1")
 NEXT_DUE = "SELECT doc FROM job WHERE next_at IS NOT NULL AND fault IS NULL ORDER BY next_at, id LIMIT $1"
 SCHEDULED_JOBS = "SELECT doc FROM job WHERE id = ANY($1) AND doc ->> 'schedule' IS NOT NULL ORDER BY id LIMIT $2"
 NOT_DUE = """
@@ -115,5 +119,7 @@ IN_TURN = f"""
         ORDER BY id LIMIT 1
     ) AS waiting
 """
-JOB_THAT_COUNTS = "SELECT failures, doc FROM job WHERE id = $1 AND (failures > 0 OR $2)"
+JOB_THAT_COUNTS = f"""
+    SELECT failures, doc, ({_DECIDED_AT.format(job="job.id")}) AS decided_at FROM job WHERE id = $1 AND (failures > 0 OR $2)
+"""
 COUNTED = "UPDATE job SET failures = $2 WHERE id = $1"
