@@ -38,6 +38,11 @@ def show(value: object, *, as_json: bool, text: str) -> None:
         print(text)
 
 
+def show_gone(kind: str, name: str, *, as_json: bool) -> None:
+    """That something is deleted."""
+    show({"deleted": {kind: name}}, as_json=as_json, text=f"the {kind} {name} is deleted")
+
+
 def columns(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """Rows as a table of text, each column as wide as it must be."""
     cells = [list(head), *([_cell(value) for value in row] for row in rows)]

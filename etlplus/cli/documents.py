@@ -103,8 +103,8 @@ def _unreadable(problem: Problem) -> Invalid:
 def _toml(text: str, file: Path) -> tuple[object, Positions]:
     try:
         content = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise _unreadable(broken(file, error)) from error
+    except ValueError as error:
+        raise _unreadable(broken(file, error, text)) from error
     return msgspec.to_builtins(content), {
         "".join(f"/{escaped(part)}" for part in path): place for path, place in toml_positions(text).items()
     }

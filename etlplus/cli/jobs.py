@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,11 +49,35 @@ def _text(job: JobView) -> str:
     from etlplus.jobs.schedules import describe
 
     schedule = describe(job.schedule) if job.schedule else job.fault or "none"
-    return (
-        f"{job.name} ({job.id}), version {job.version}\n"
-        f"  queue {job.queue}, priority {job.priority}, up to {job.retry.attempts_max} attempts\n"
-        f"  schedule: {schedule}{', paused' if job.paused else ''}; next run: {next_run(job)}"
-    )
+    rules = f", rules for some errors: {len(job.retry.rules)}" if job.retry.rules else ""
+    lines = [
+        f"{job.name} ({job.id}), version {job.version}",
+        f"  {_does(job)}",
+        f"  queue {job.queue}, priority {job.priority}, up to {job.retry.attempts_max} attempts{rules}",
+        f"  schedule: {schedule}{', paused' if job.paused else ''}; next run: {next_run(job)}",
+        *(f"  {name}: {said}" for name, said in _bounds(job) if said),
+    ]
+    return "\n".join(lines)
+
+
+def _does(job: JobView) -> str:
+    """What the job is, in a few words."""
+    if job.command is not None:
+        return f"command: {shlex.join(job.command.argv)}"
+    return f"function: {job.python}" if job.python is not None else "pipeline"
+
+
+def _bounds(job: JobView) -> list[tuple[str, str]]:
+    """What holds its runs back or ends them, as far as anything does."""
+    by = f", for each {job.limit.by}" if job.limit and job.limit.by else ""
+    times = {"attempt": job.timeout_s, "in the queue": job.queue_timeout_s, "in all": job.total_timeout_s}
+    memory = f"{job.memory_limit_bytes:,} bytes" if job.memory_limit_bytes else ""
+    return [
+        ("limit", f"{job.limit.name}{by}" if job.limit else ""),
+        ("labels", ", ".join(job.labels)),
+        ("time limits", ", ".join(f"{name} {bound:g} s" for name, bound in times.items() if bound is not None)),
+        ("memory", memory),
+    ]
 
 
 def next_run(job: JobView) -> str:
@@ -126,11 +151,12 @@ def _check(chosen: argparse.Namespace) -> int:
 
 
 def _delete(chosen: argparse.Namespace) -> int:
-    from etlplus.cli.connection import with_client
+    from etlplus.cli.connection import show_gone, with_client
 
     async def act(client: Client) -> int:
         job = await client.jobs.get(chosen.job)
         await client.jobs.delete(job.id, expected_version=job.version)
+        show_gone("job", job.name, as_json=chosen.json)
         return 0
 
     return with_client(chosen, act)

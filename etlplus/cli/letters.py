@@ -74,6 +74,9 @@ def _which(chosen: argparse.Namespace) -> Letters:
     )
 
 
+NOT_MEANT = "there is no such dead letter, or it was resolved before, or the options do not fit it"
+
+
 async def _list(client: Client, chosen: argparse.Namespace) -> int:
     from etlplus.cli.connection import columns, show
 
@@ -113,14 +116,14 @@ async def _replay(client: Client, chosen: argparse.Namespace) -> int:
 
 
 async def _discard(client: Client, chosen: argparse.Namespace) -> int:
+    """Ends as a failure when a run that was named has no dead letter that could be discarded."""
     from etlplus.cli.connection import show
 
     gone = await client.letters.discard(_which(chosen), reason=chosen.reason)
-    show(
-        gone,
-        as_json=chosen.json,
-        text="\n".join(f"{run} is discarded" for run in gone.run_ids) or "no dead letter is meant",
-    )
+    stayed = [run for run in dict.fromkeys(chosen.run_ids) if run not in gone.run_ids]
+    lines = [f"{run} is discarded" for run in gone.run_ids]
+    lines += [f"{run} stays: {NOT_MEANT}" for run in stayed]
+    show(gone, as_json=chosen.json, text="\n".join(lines) or "no dead letter is meant")
     if gone.more:
         print("there may be more: ask again", file=sys.stderr)
-    return 0
+    return Exit.FAILED if stayed else Exit.OK

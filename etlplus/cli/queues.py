@@ -112,7 +112,10 @@ async def _drain(client: Client, chosen: argparse.Namespace) -> int:
 
 
 async def _delete(client: Client, chosen: argparse.Namespace) -> int:
+    from etlplus.cli.connection import show_gone
+
     await client.queues.delete(chosen.queue)
+    show_gone("queue", chosen.queue, as_json=chosen.json)
     return 0
 
 
@@ -149,5 +152,8 @@ def _paced(rate: Rate) -> str:
 
 
 async def _delete_limit(client: Client, chosen: argparse.Namespace) -> int:
+    from etlplus.cli.connection import show_gone
+
     await client.limits.delete(chosen.limit)
+    show_gone("limit", chosen.limit, as_json=chosen.json)
     return 0

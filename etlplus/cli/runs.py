@@ -8,6 +8,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from etlplus.cli.arguments import add_group
+from etlplus.cli.cancelling import add_cancel
 from etlplus.cli.daemon_command import add_daemon_command
 from etlplus.cli.live import live
 from etlplus.cli.logs import add_logs_to
@@ -29,10 +30,10 @@ def add_to(commands: Commands) -> None:
     for name, summary, act in (
         ("show", "show a run with its attempts and what happened to it", _show),
         ("follow", "watch a run to its end; its outcome is the exit status", _follow),
-        ("cancel", "stop a run", _cancel),
         ("rejects", "list the rows that a run refused, with their reasons", _rejects),
     ):
         add_daemon_command(group, name, summary, act).add_argument("run", metavar="RUN", help="its id")
+    add_cancel(group)
     add_logs_to(group)
 
 
@@ -98,14 +99,6 @@ async def _why(client: Client, chosen: argparse.Namespace) -> int:
 
     why = await client.runs.why(chosen.run)
     show(why, as_json=chosen.json, text="\n".join([f"run {why.run_id} is {why.state}", *why.sentences]))
-    return 0
-
-
-async def _cancel(client: Client, chosen: argparse.Namespace) -> int:
-    from etlplus.cli.connection import show
-
-    run = await client.runs.cancel(chosen.run)
-    show(run, as_json=chosen.json, text=f"{run.id} {'is being cancelled' if not run.finished else run.state}")
     return 0
 
 

@@ -12,6 +12,7 @@ from etlplus.cli.arguments import Commands, add_command, add_daemon, add_group, 
 from etlplus.cli.daemon_command import add_daemon_command
 from etlplus.errors import Invalid, Problem
 from etlplus.jobs.exclusions import WEEKDAYS
+from etlplus.jobs.occurrences import PREVIEW_MAX
 from etlplus.jobs.rules import GapRule, RepeatRule
 
 if TYPE_CHECKING:
@@ -67,8 +68,9 @@ def _add_preview(group: Commands) -> None:
 def _preview(chosen: argparse.Namespace) -> int:
     if (chosen.cron is None) == (chosen.job is None):
         raise _refused(Problem("nothing or two things to show", suggestion="accepted: either CRON or --job JOB"))
-    if chosen.count < 1:
-        raise _refused(Problem(f"--count: {chosen.count} shows nothing", suggestion="accepted: 1 or more"))
+    if not 1 <= chosen.count <= PREVIEW_MAX:
+        accepted = f"accepted: 1 to {PREVIEW_MAX:,}"
+        raise _refused(Problem(f"--count: {chosen.count} is out of range", suggestion=accepted))
     return _of_cron(chosen) if chosen.job is None else _of_job(chosen)
 
 

@@ -13,7 +13,8 @@ from etlplus.client.following import follow
 from etlplus.client.wire import Wire, path_of
 from etlplus.jobs.model import Uniqueness
 from etlplus.jobs.views import RunView
-from etlplus.service.views import LogPage, Page, Reject, RunDetail, RunsMade, Why
+from etlplus.service.choosing import UnfinishedRuns
+from etlplus.service.views import LogPage, Page, Reject, RunDetail, RunsCancelled, RunsMade, Why
 from etlplus.service.wishes import RunOptions, RunWish
 
 
@@ -68,6 +69,12 @@ class ClientRuns:
 
     async def cancel(self, run: str) -> RunView:
         return await self._wire.act(RunView, path_of("runs", run, "cancel"))
+
+    async def cancel_many(
+        self, which: UnfinishedRuns, *, dry_run: bool = False, limit: int = 1000, cursor: str | None = None
+    ) -> RunsCancelled:
+        body = {"which": which, "dry_run": dry_run, "limit": limit, "cursor": cursor}
+        return await self._wire.act(RunsCancelled, path_of("runs", "cancel"), body=body)
 
     async def log(
         self,

@@ -17,9 +17,10 @@ from msgspec.structs import replace
 
 from etlplus.engines.contract import EngineStatistics, Lease, Reports, Work
 from etlplus.errors import Misconfigured, Problem
+from etlplus.jobs.checks import check_rules
 from etlplus.jobs.model import JobDraft
 from etlplus.jobs.outcome import Failed, Figures, Progress, Result, RunError, Succeeded
-from etlplus.pipeline.complaints import problem_of
+from etlplus.pipeline.complaints import problem_of, refused
 
 P = ParamSpec("P")
 
@@ -74,6 +75,7 @@ class Function(Generic[P]):
         self.call = call
         self.draft = draft
         self.params = _params_of(call, draft.name)
+        self._hold_rules()
         self._hold_schedule()
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Awaitable[None]:
@@ -88,24 +90,30 @@ class Function(Generic[P]):
         values = msgspec.convert(params, self.params)
         return {name: getattr(values, name) for name in self.params.__struct_fields__}
 
-    def problem_of(self, error: msgspec.ValidationError, params: dict[str, Any]) -> Problem:
-        """What ``converted`` said of parameters, with its place in them, as far as the types of the function tell."""
+    def misfit(self, params: dict[str, Any], place: str) -> Problem | None:
+        """What is wrong with parameters, if anything is; ``place`` is where they stand."""
         try:
+            self.converted(params)
+        except msgspec.ValidationError as error:
             found = problem_of(error, params, self.params)
-        except TypeError:  # of a type that no schema can be written for
-            found = Problem(str(error))
-        return replace(found, suggestion=found.suggestion or self.accepted())
+            accepted = found.suggestion or self.accepted()
+            return replace(found, pointer=place + found.pointer, code="invalid_params", suggestion=accepted)
+        return None
+
+    def _hold_rules(self) -> None:
+        """A rule that is never followed is a mistake of whoever wrote it."""
+        if problems := refused(check_rules(self.draft.retry)):
+            raise Misconfigured(f"the job {self.draft.name!r}: its retries name no such error", problems)
 
     def _hold_schedule(self) -> None:
-        """A schedule whose every run would fail is a mistake of whoever wrote it."""
+        """So is a schedule whose every run would fail."""
         if self.draft.schedule is None:
             return
-        try:
-            self.converted(self.draft.schedule.given)
-        except msgspec.ValidationError as error:
-            said = f"the job {self.draft.name!r}: its function does not fit the params of its schedule: {error}"
-            found = self.problem_of(error, self.draft.schedule.given)
-            raise Misconfigured(said, [replace(found, pointer=f"/schedule/params{found.pointer}")]) from error
+        if problem := self.misfit(self.draft.schedule.given, "/schedule/params"):
+            said = (
+                f"the job {self.draft.name!r}: its function does not fit the params of its schedule: {problem.message}"
+            )
+            raise Misconfigured(said, [problem])
 
     def accepted(self) -> str:
         """The names of the parameters."""
@@ -190,14 +198,8 @@ class Functions:
     def misfits(self, name: str, params: dict[str, Any], place: str) -> list[Problem]:
         """What is wrong with calling a function so; nothing if this worker does not know it."""
         function = self._by_name.get(name)
-        if function is None:
-            return []
-        try:
-            function.converted(params)
-        except msgspec.ValidationError as error:
-            found = function.problem_of(error, params)
-            return [replace(found, pointer=place + found.pointer, code="invalid_params")]
-        return []
+        problem = function.misfit(params, place) if function is not None else None
+        return [problem] if problem is not None else []
 
     def statistics(self) -> EngineStatistics:
         return EngineStatistics(working=self._working)

@@ -12,9 +12,10 @@ from etlplus.engines.commands import Commands
 from etlplus.engines.contract import Engine, EngineStatistics, Lease, Reports, Work
 from etlplus.engines.functions import Functions
 from etlplus.errors import Problem
-from etlplus.jobs.checks import check_schedule
+from etlplus.jobs.checks import check_rules, check_schedule
 from etlplus.jobs.model import Job, JobDraft
 from etlplus.jobs.outcome import Result
+from etlplus.pipeline.complaints import refused
 
 
 class Workshop:
@@ -40,11 +41,11 @@ class Workshop:
         return await self._loads.execute(work, lease, reports)
 
     async def check(self, draft: JobDraft) -> tuple[Problem, ...]:
-        """Everything that is wrong with a definition, as far as can be known without running it: with its pipeline, and with
-        the parameters that its schedule gives.
+        """Everything that is wrong with a definition, as far as can be known without running it: with its pipeline, with the
+        parameters that its schedule gives, and with the rules of its retries.
         """
         given = draft.schedule.given if draft.schedule is not None else {}
-        unfit = self._unfit_schedule(draft)
+        unfit = [*self._unfit_schedule(draft), *refused(check_rules(draft.retry))]
         if draft.pipeline is None:
             return (*unfit,)
         found = await self._loads.check(draft.pipeline, given, draft.base_dir)
@@ -59,8 +60,7 @@ class Workshop:
             return []
         if draft.python is not None:
             return self.functions.misfits(draft.python, draft.schedule.given, "/schedule/params")
-        found = check_schedule(draft.pipeline, draft.schedule) if draft.pipeline is not None else []
-        return [Problem(each.message, each.pointer, each.code, suggestion=each.accepted) for each in found]
+        return refused(check_schedule(draft.pipeline, draft.schedule)) if draft.pipeline is not None else []
 
     def statistics(self) -> EngineStatistics:
         """Sums over the engines that use processes; calls of functions beside them are counted as working, too."""

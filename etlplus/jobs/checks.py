@@ -9,9 +9,10 @@ from typing import Any
 
 import msgspec
 
-from etlplus.jobs.model import Job, JobDraft, NewRun
+from etlplus.jobs.codes import ERROR_CODES, nearest_code
+from etlplus.jobs.model import Job, JobDraft, NewRun, RetryPolicy
 from etlplus.jobs.needs import needs_of, unmet
-from etlplus.jobs.queues import HOUSE, LimitUse, QueueMode
+from etlplus.jobs.queues import HOUSE, LimitUse, QueueMode, counted_by
 from etlplus.jobs.refusal import Refusal
 from etlplus.jobs.schedules import OnceSchedule, Schedule
 from etlplus.jobs.values import BYTES, DEPTH_MAX, TOO_DEEP, flaw
@@ -40,7 +41,8 @@ def check_job(draft: JobDraft, queues: Collection[str], limits: Collection[str])
         accepted = f"one of {', '.join(known)}" if known else "none: no limit was made yet"
         found.append(Refusal(f"there is no limit {draft.limit.name!r}", "/limit/name", "unknown_limit", accepted))
     if draft.schedule is not None and draft.limit is not None and draft.limit.by is not None and not unfit:
-        found += _check_limit_value(draft.limit, draft.schedule.given.get(draft.limit.by), "/schedule")
+        value = counted_by(draft.limit.by, draft.schedule.given, draft.pipeline)
+        found += _check_limit_value(draft.limit, value, "/schedule")
     return found
 
 
@@ -94,6 +96,18 @@ def check_value(value: Any, place: str, *, levels: int = DEPTH_MAX, takes_nul: b
     return [msgspec.structs.replace(found, pointer=place + found.pointer)] if found is not None else []
 
 
+def check_rules(policy: RetryPolicy) -> list[Refusal]:
+    """Whether each code that a rule names can be that of an error; a rule about any other would never be followed."""
+    return [
+        Refusal(
+            f"there is no error code {code!r}", f"/retry/rules/{at}/codes/{place}", "unknown_code", nearest_code(code)
+        )
+        for at, rule in enumerate(policy.rules)
+        for place, code in enumerate(rule.codes)
+        if code not in ERROR_CODES
+    ]
+
+
 def check_wish(wish: NewRun, job: Job, mode: QueueMode, place: str = "") -> list[Refusal]:
     """Whether a run can be made as it is wished for. ``place`` stands in front of every pointer."""
     found: list[Refusal] = []
@@ -106,7 +120,7 @@ def check_wish(wish: NewRun, job: Job, mode: QueueMode, place: str = "") -> list
         accepted = f"1 to {KEY_CHARS_MAX} characters, none of them NUL"
         found.append(Refusal("the unique key cannot be kept", f"{place}/unique_key", "bad_key", accepted))
     if job.limit is not None and job.limit.by is not None and not unfit:
-        found += _check_limit_value(job.limit, wish.params.get(job.limit.by), place)
+        found += _check_limit_value(job.limit, counted_by(job.limit.by, wish.params, job.pipeline), place)
     return found
 
 

@@ -18,7 +18,7 @@ FunctionName = Annotated[
     msgspec.Meta(
         min_length=1,
         max_length=80,
-        pattern=r"^[A-Za-z0-9_.:-]+$",
+        pattern=r"^[A-Za-z0-9_.:-]+$(?!\n)",
         description="1 to 80 characters: letters, digits, _ . : -",
     ),
 ]
@@ -42,7 +42,7 @@ Variable = Annotated[
     msgspec.Meta(
         min_length=1,
         max_length=200,
-        pattern=r"^[^=\x00]*$",
+        pattern=r"^[^=\x00]*$(?!\n)",
         description="1 to 200 characters, none of them = or NUL",
     ),
 ]

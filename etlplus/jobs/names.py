@@ -13,7 +13,7 @@ Name = Annotated[
     msgspec.Meta(
         min_length=1,
         max_length=200,
-        pattern=r"^[^\s/\x00-\x1f][^/\x00-\x1f]*$",
+        pattern=r"^[^\s/\x00-\x1f][^/\x00-\x1f]*$(?!\n)",
         description="1 to 200 characters, no slash, no control character, no blank in front",
     ),
 ]
@@ -24,7 +24,7 @@ Label = Annotated[
     msgspec.Meta(
         min_length=1,
         max_length=100,
-        pattern=r"^[^\s,!\x00-\x1f][^\s,\x00-\x1f]*$",
+        pattern=r"^[^\s,!\x00-\x1f][^\s,\x00-\x1f]*$(?!\n)",
         description="1 to 100 characters without blanks and commas, and without ! in front",
     ),
 ]

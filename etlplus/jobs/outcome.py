@@ -82,10 +82,7 @@ _CUT = " … (cut)"
 
 class RunError(msgspec.Struct, frozen=True, omit_defaults=True):
     """Why an attempt ended badly: a stable code, a sentence for people, and whether trying again can help, perhaps only
-    after ``retry_after_s``.
-
-    Codes: invalid_plan, source_unreadable, source_changed, data_error, destination_unavailable, destination_full,
-    ledger_mismatch, out_of_memory, worker_lost, engine_lost, timeout, queue_timeout, total_timeout, stale, internal.
+    after ``retry_after_s``. The code is one of ``codes.ERROR_CODES``.
     """
 
     code: str

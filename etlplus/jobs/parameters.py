@@ -57,7 +57,8 @@ class _Rule(NamedTuple):
 _RULES: dict[Kind, _Rule] = {
     "text": _Rule(str, 'a text; on a command line, one that looks like a number is written as "42"'),
     "name": _Rule(
-        Annotated[str, Meta(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,62}\Z")], "a letter, then up to 62 letters, digits and _"
+        Annotated[str, Meta(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,62}$(?!\n)")],
+        "a letter, then up to 62 letters, digits and _",
     ),
     "integer": _Rule(Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)], "a whole number within 64 bits"),
     "number": _Rule(float, "a finite number"),

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import msgspec
 
@@ -107,11 +107,20 @@ class LimitUse(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     by: ShortText | None = None
 
 
-def limit_key(use: LimitUse | None, params: dict[str, Any]) -> str:
+def limit_key(use: LimitUse | None, params: dict[str, Any], pipeline: dict[str, Any] | None) -> str:
     """The key that a run with these parameters counts against; empty without a limit."""
     if use is None:
         return ""
-    return use.name if use.by is None else f"{use.name}/{params.get(use.by)}"
+    return use.name if use.by is None else f"{use.name}/{counted_by(use.by, params, pipeline)}"
+
+
+def counted_by(name: str, params: dict[str, Any], pipeline: dict[str, Any] | None) -> object:
+    """The value of a parameter that a limit counts by: the run's own, else the default that the pipeline declares, if any."""
+    if name in params:
+        return params[name]
+    declared = (pipeline or {}).get("params")
+    found: object = cast("dict[str, Any]", declared).get(name) if isinstance(declared, dict) else None
+    return cast("dict[str, Any]", found).get("default") if isinstance(found, dict) else found
 
 
 def limit_of(key: str) -> str:

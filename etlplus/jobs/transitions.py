@@ -37,7 +37,7 @@ def enqueue(wish: NewRun, job: Job, run_id: str, now: datetime, *, blocked: bool
         priority=job.priority if wish.priority is None else wish.priority,
         labels=job.demands,
         limit=job.limit.name if job.limit else None,
-        limit_key=limit_key(job.limit, wish.params),
+        limit_key=limit_key(job.limit, wish.params, job.pipeline),
         run_at=run_at,
         created_at=now,
         params=wish.params,
@@ -61,7 +61,7 @@ def enqueued(run: Run) -> RunEvent:
 
 def replaced(run: Run, wish: NewRun, job: Job, now: datetime) -> Change:
     """A waiting run takes the parameters and the interval of another wish."""
-    key = limit_key(job.limit, wish.params)
+    key = limit_key(job.limit, wish.params, job.pipeline)
     detail = {"cause": wish.cause}
     return _change(run, Happening.REPLACED, now, detail, params=wish.params, interval=wish.interval, limit_key=key)
 

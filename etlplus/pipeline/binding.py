@@ -19,7 +19,7 @@ from etlplus.jobs.needs import Needs, needs, unmet
 from etlplus.jobs.parameters import Misfit, Parameter, Value, bound, converted, in_full
 from etlplus.jobs.refusal import BadSchedule
 from etlplus.pipeline import templates
-from etlplus.pipeline.complaints import offer
+from etlplus.pipeline.complaints import offer, refused
 from etlplus.pipeline.plan import Param, Pipeline, SqliteTable
 
 INTERVAL = ("interval_start", "interval_end")
@@ -72,8 +72,7 @@ def values(plan: Pipeline, params: Mapping[str, Any], interval: tuple[str, str] 
     needed = needs_of(plan)
     given = {name: value for name, value in params.items() if name in needed.parameters}
     if refusals := unmet(needed, given, "", has_interval=interval is not None):
-        told = [Problem(each.message, each.pointer, each.code, suggestion=each.accepted) for each in refusals]
-        raise Invalid("the run does not fit its pipeline", told, code="invalid_params")
+        raise Invalid("the run does not fit its pipeline", refused(refusals), code="invalid_params")
     ends = zip(INTERVAL, interval or (), strict=False)
     return bound(usable(plan), given | dict(ends))
 

@@ -15,7 +15,7 @@ from typing import Any, cast
 import msgspec
 
 from etlplus.errors import Problem
-from etlplus.jobs.refusal import BadSchedule
+from etlplus.jobs.refusal import BadSchedule, Refusal
 from etlplus.jobs.texts import escaped
 
 Schema = dict[str, Any]
@@ -40,7 +40,7 @@ def problem_of(error: msgspec.ValidationError, value: object, kind: Any) -> Prob
         value: The document as plain data.
         kind: The type that it does not fit.
     """
-    said, root = str(error), msgspec.json.schema(kind)
+    said, root = str(error), _schema_of(kind)
     found = _AT.match(said)
     message, path = (found["said"], found["path"] or "") if found else (said, "")
     if found and found["key"]:  # it is the name of an entry that is wrong
@@ -53,6 +53,19 @@ def problem_of(error: msgspec.ValidationError, value: object, kind: Any) -> Prob
     if isinstance(refused := error.__cause__, BadSchedule):
         return Problem(refused.message, f"{pointer}/{refused.option}", suggestion=refused.accepted)
     return _told(message, pointer, schemas)
+
+
+def _schema_of(kind: Any) -> Schema:
+    """Nothing where a part of the type, or a default of it, is known only to a program: then nothing more can be told."""
+    try:
+        return msgspec.json.schema(kind)
+    except TypeError:
+        return {}
+
+
+def refused(refusals: Iterable[Refusal]) -> list[Problem]:
+    """The same things, as the study refuses them and as people are told of them."""
+    return [Problem(each.message, each.pointer, each.code, suggestion=each.accepted) for each in refusals]
 
 
 def _told(message: str, pointer: str, schemas: list[Schema]) -> Problem:

@@ -28,13 +28,21 @@ class _Loader(yaml.SafeLoader):
     days and moments, as in JSON: what they are is said by the field that they stand in.
     """
 
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> object:
+        """A value; what is none of its kind is told with its place, as a number of far too many digits is."""
+        try:
+            return super().construct_object(node, deep)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]  # untyped
+        except ValueError:
+            kind = {"int": "whole number that can be read"}.get(name := node.tag.rpartition(":")[2], name)
+            raise yaml.constructor.ConstructorError(None, None, f"this is no {kind}", node.start_mark) from None
+
 
 _OTHERWISE = {"tag:yaml.org,2002:bool", "tag:yaml.org,2002:timestamp"}
 _Loader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if tag not in _OTHERWISE]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
-_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("^(?:true|false)$"), list("tf"))  # pyright: ignore[reportUnknownMemberType]  # untyped
+_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|false)\Z"), list("tf"))  # pyright: ignore[reportUnknownMemberType]  # untyped
 
 
 _MERGE = "<<"

@@ -14,9 +14,10 @@ import msgspec
 
 from etlplus.jobs.parameters import Declared
 
-Name = Annotated[str, msgspec.Meta(pattern="^[A-Za-z][A-Za-z0-9_]{0,62}$", description="letters, digits and _")]
+Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,62}$(?!\n)", description="letters, digits and _")]
 Place = Annotated[
-    str, msgspec.Meta(pattern=r"^[^\x00]+$", max_length=4096, description="a path, absolute or from the job's folder")
+    str,
+    msgspec.Meta(pattern=r"^[^\x00]+$(?!\n)", max_length=4096, description="a path, absolute or from the job's folder"),
 ]
 Expression = Annotated[str, msgspec.Meta(min_length=1, max_length=4096, description="a SQL scalar expression")]
 

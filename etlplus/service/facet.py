@@ -45,7 +45,7 @@ class Facet:
             return found
         raise NotFound(f"there is no job {job!r}")
 
-    async def find_queue(self, queue: str) -> str:
+    async def find_queue(self, queue: str, place: str = "/queue") -> str:
         """The name of a queue that somebody asked by.
 
         Raises:
@@ -54,7 +54,7 @@ class Facet:
         names = [counts.queue.name for counts in await self.house.store.queues()]
         if queue in names:
             return queue
-        problem = Problem(f"there is no queue {queue!r}", "/queue", "unknown_queue", suggestion=", ".join(names))
+        problem = Problem(f"there is no queue {queue!r}", place, "unknown_queue", suggestion=", ".join(names))
         raise Invalid("the question is not accepted", [problem], code="unknown_queue")
 
     def announce_schedule(self, *versions: Job) -> None:

@@ -56,11 +56,13 @@ class JobsFacet(Facet):
         return [*await self.house.workshop.check(checked(draft, JobDraft))]
 
     async def _refuse_problems(self, draft: JobDraft) -> None:
-        """Only a definition that could run is stored, and a schedule only if its runs could be made. What depends on the
-        values of a run's parameters is found by the run.
+        """Only a definition that could run is stored, a schedule only if its runs could be made, and a rule only if it could be
+        followed. What depends on the values of a run's parameters is found by the run.
         """
         problems = await self.house.workshop.check(draft)
         if any(problem.pointer.startswith("/pipeline") for problem in problems):
             raise Invalid("the pipeline cannot run", problems, code="invalid_pipeline")
         if problems:
-            raise Invalid("the runs of the schedule could not be made", problems, code=problems[0].code)
+            of_schedule = problems[0].pointer.startswith("/schedule")
+            title = "the runs of the schedule could not be made" if of_schedule else "the retries name no such error"
+            raise Invalid(title, problems, code=problems[0].code)

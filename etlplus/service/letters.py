@@ -48,7 +48,7 @@ class LettersFacet(Facet):
     ) -> Replays:
         self.who.must("letters:resolve")
         which = checked(which, Letters, "/which")
-        refuse_nothing(which)
+        refuse_nothing(which, "dead letters")
         refuse_far(which, "/which")
         edit = checked(edit, Edit, "/edit") if edit is not None else None
         found = await self.house.store.replay(
@@ -66,7 +66,7 @@ class LettersFacet(Facet):
     async def discard(self, which: Letters, *, reason: str, limit: int = AT_ONCE_MAX) -> Discarded:
         self.who.must("letters:resolve")
         which = checked(which, Letters, "/which")
-        refuse_nothing(which)
+        refuse_nothing(which, "dead letters")
         refuse_far(which, "/which")
         _refuse_reason(reason)
         gone = await self.house.store.discard(
@@ -94,7 +94,7 @@ def _replay_view(replay: Replay) -> ReplayView:
 def _missing(which: Letters, found: list[Replay]) -> list[ReplayView]:
     """What was asked for by id and is no dead letter, or none that fits the other fields."""
     there = {replay.run_id for replay in found}
-    problems = ["there is no such dead letter, or it was resolved before"]
+    problems = ["there is no such dead letter, or it was resolved before, or the other fields do not fit it"]
     return [ReplayView(run, {}, None, problems) for run in dict.fromkeys(which.run_ids) if run not in there]
 
 

@@ -16,10 +16,12 @@ from etlplus.errors import Conflict, Invalid, NotFound, Problem
 from etlplus.jobs.model import Job, NewRun, Run, RunState, Uniqueness
 from etlplus.jobs.refusal import TOLD_MAX
 from etlplus.jobs.views import RunView, run_view
+from etlplus.service.cancelling import AT_ONCE_MAX, cancelled, counted, meant
 from etlplus.service.checking import checked, checked_limit
+from etlplus.service.choosing import UnfinishedRuns
 from etlplus.service.facet import Facet
 from etlplus.service.rejects import offset_of, place_of, read_rejects
-from etlplus.service.views import LogPage, Page, Reject, RunDetail, RunsMade, Why
+from etlplus.service.views import LogPage, Page, Reject, RunDetail, RunsCancelled, RunsMade, Why
 from etlplus.service.why import why
 from etlplus.service.wishes import (
     RunOptions,
@@ -128,9 +130,18 @@ class RunsFacet(Facet):
 
     async def cancel(self, run: str) -> RunView:
         self.who.must("runs:cancel")
-        cancelled, *released = await self.house.store.cancel(run, now=self.house.now())
-        self.announce([cancelled, *released])
-        return self._view(cancelled)
+        changed, *released = await self.house.store.cancel(run, now=self.house.now())
+        self.announce([changed, *released])
+        return self._view(changed)
+
+    async def cancel_many(
+        self, which: UnfinishedRuns, *, dry_run: bool = False, limit: int = AT_ONCE_MAX, cursor: str | None = None
+    ) -> RunsCancelled:
+        self.who.must("runs:cancel")
+        chosen, size, after = await meant(self, which), checked_limit(limit, AT_ONCE_MAX), run_id(cursor)
+        if dry_run:
+            return await counted(self, chosen)
+        return await cancelled(self, chosen, self.house.now(), size, after)
 
     async def log(
         self,

@@ -27,7 +27,7 @@ UniqueKey = Annotated[
     msgspec.Meta(
         min_length=1,
         max_length=KEY_CHARS_MAX,
-        pattern=r"^[^\x00-\x1f]*$",
+        pattern=r"^[^\x00-\x1f]*$(?!\n)",
         description="1 to 300 characters, none of them a control character",
     ),
 ]

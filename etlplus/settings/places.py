@@ -15,6 +15,7 @@ from etlplus.errors import Problem
 
 Keys = tuple[str, ...]
 
+_LONG = re.compile(r"[0-9_]{4301,}")
 _BLANK = re.compile(r"(?:[ \t\r\n]|#[^\n]*)*")
 _PART = re.compile(r"""[ \t]*([A-Za-z0-9_-]+|"(?:[^"\\\n]|\\.)*"|'[^'\n]*')[ \t]*""")
 _SCALAR = re.compile(
@@ -31,13 +32,24 @@ def positions(text: str) -> dict[Keys, tuple[int, int]]:
     return _Reader(text).read()
 
 
-def broken(file: Path, error: tomllib.TOMLDecodeError) -> Problem:
-    """What the parser says of a document that it refuses, with the place that stands in its sentence."""
+def broken(file: Path, error: ValueError, text: str) -> Problem:
+    """What the parser says of a document that it refuses, with the place that stands in its sentence. It stops without one at a
+    number that has more digits than Python reads.
+    """
+    if not isinstance(error, tomllib.TOMLDecodeError):
+        return _too_long(file, text)
     message = str(error)
     place = re.search(r" \(at (?:line (\d+), column (\d+)|end of document)\)$", message)
     line, column = (int(part) if part else None for part in place.groups()) if place else (None, None)
     plain = message[: place.start()] if place and line else message
     return Problem(f"is not TOML: {plain}", code="syntax", file=str(file), line=line, column=column)
+
+
+def _too_long(file: Path, text: str) -> Problem:
+    found = _LONG.search(text)
+    at = found.start() if found else 0
+    line, column = text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at)
+    return Problem("this is no whole number that can be read", "", "syntax", str(file), line, column)
 
 
 class _Reader:

@@ -136,7 +136,7 @@ class Postgres(Section, frozen=True, kw_only=True):
     listen_url: Annotated[
         str,
         Meta(
-            pattern=r"^$|^postgres(ql)?://.+",
+            pattern=r"^$(?!\n)|^postgres(ql)?://.+",
             description="Address where to listen for what other nodes do; empty means store.url, and behind a pooler nowhere: "
             "give the address of the PostgreSQL server itself.",
             extra={"unit": "URL", "accepts": "an empty text or postgresql://…"},
@@ -150,7 +150,7 @@ class Store(Section, frozen=True, kw_only=True):
     url: Annotated[
         str,
         Meta(
-            pattern=r"^$|^:memory:$|^sqlite:.+|^postgres(ql)?://.+",
+            pattern=r"^$(?!\n)|^:memory:$(?!\n)|^sqlite:.+|^postgres(ql)?://.+",
             description="Address of the store; empty means SQLite in data_dir, sqlite::memory: one that is forgotten, and "
             "on PostgreSQL several nodes share the work.",
             extra={"unit": "URL", "accepts": "an empty text, sqlite:FILE, sqlite::memory: or postgresql://…"},
@@ -204,7 +204,7 @@ class Engine(Section, frozen=True, kw_only=True):
     labels: Annotated[
         str,
         Meta(
-            pattern=r"^([^\s,!][^\s,]*(,[^\s,!][^\s,]*)*)?$",
+            pattern=r"^([^\s,!][^\s,]*(,[^\s,!][^\s,]*)*)?$(?!\n)",
             description="What this worker is able to do, such as gpu,region=eu; it carries runs that ask for no more.",
             extra={"unit": "names", "accepts": "names without blanks, separated by commas"},
         ),
@@ -252,7 +252,7 @@ class Auth(Section, frozen=True, kw_only=True):
     secret: Annotated[
         str,
         Meta(
-            pattern=r"^$|^.{32,}$",
+            pattern=r"^$(?!\n)|^.{32,}$(?!\n)",
             description="Key that signs bearer tokens; empty means one that is made once and kept in data_dir.",
             extra={"unit": "text", "accepts": "an empty text or at least 32 characters"},
         ),

@@ -53,6 +53,7 @@ Found = Finding | Problem
 
 def from_file(file: Path) -> Iterator[Found]:
     """The findings of a TOML file; each problem carries line and column."""
+    text = ""
     try:
         text = file.read_text("utf-8")
         document = tomllib.loads(text)
@@ -60,8 +61,8 @@ def from_file(file: Path) -> Iterator[Found]:
         yield Problem(f"cannot be read: {error.strerror}", file=str(file), suggestion="name a TOML file that exists")
     except UnicodeDecodeError as error:
         yield Problem(f"is not UTF-8 (byte {error.start})", file=str(file), suggestion="save it as UTF-8")
-    except tomllib.TOMLDecodeError as error:
-        yield broken(file, error)
+    except ValueError as error:
+        yield broken(file, error, text)
     else:
         yield from _from_table(document, (), str(file), positions(text))
 

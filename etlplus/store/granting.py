@@ -86,7 +86,7 @@ class Batch:
         """One that was made in this very call is simply made otherwise; one that changed in it already is changed once."""
         job = self._jobs[wish.job_id]
         if holder.id in self._made:
-            key = limit_key(job.limit, wish.params)
+            key = limit_key(job.limit, wish.params, job.pipeline)
             self.runs[holder.id] = replace(holder, params=wish.params, interval=wish.interval, limit_key=key)
         else:
             line = self._lines[holder.id]

@@ -12,6 +12,9 @@ from etlplus.jobs.model import Job, JobDraft, NewRun
 from etlplus.jobs.queues import QueueMode
 from etlplus.jobs.refusal import TOLD_MAX, Refusal
 
+USERS_TOLD = 5
+"""So many jobs that use something are named; stores look for one more."""
+
 
 def refuse_job(draft: JobDraft, queues: Collection[str], limits: Collection[str]) -> None:
     """Raises Invalid if the definition names a queue or a limit that does not exist."""
@@ -39,6 +42,20 @@ def refused_name(name: str) -> Conflict:
     """The refusal of a job whose name another one has."""
     problem = Problem(f"another job is called {name!r}", "/name", "name_taken", suggestion="a name of its own")
     return Conflict("the job is not accepted", [problem], code=problem.code)
+
+
+def in_use(what: str, code: str, *, has_runs: bool, jobs: Sequence[str]) -> Conflict:
+    """The refusal to forget what unfinished runs or jobs need; ``jobs`` are the names of some of these."""
+    reasons = ["unfinished runs need it"] if has_runs else []
+    if jobs:
+        named, more = ", ".join(map(repr, jobs[:USERS_TOLD])), " and others" if len(jobs) > USERS_TOLD else ""
+        reasons.append(f"it is named by the job{'s' if len(jobs) > 1 else ''} {named}{more}")
+    return Conflict(f"the {what} is in use: {', and '.join(reasons)}", code=code)
+
+
+def default_stays() -> Conflict:
+    """The refusal to forget the queue that is there from the beginning."""
+    return Conflict("the queue 'default' stays: it is that of every job that names none", code="queue_in_use")
 
 
 def _refuse(title: str, refusals: Sequence[Refusal]) -> None:

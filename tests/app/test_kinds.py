@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
@@ -16,7 +15,7 @@ import etlplus
 from etlplus.actors.reports import LINES_MAX
 from etlplus.errors import Invalid, Misconfigured
 from etlplus.jobs.kinds import Command
-from etlplus.jobs.model import JobDraft, NewRun, RetryPolicy, Run, RunState
+from etlplus.jobs.model import ErrorRule, JobDraft, NewRun, RetryPolicy, Run, RunState
 from etlplus.jobs.outcome import MESSAGE_CHARS_MAX
 from etlplus.service.local import Service
 from etlplus.settings import Engine, Settings, Shutdown
@@ -193,27 +192,28 @@ async def test_a_parameter_of_the_wrong_type_is_refused_where_the_function_is_kn
         raise AssertionError("must not be called")
 
     wrong: list[tuple[dict[str, Any], str, str]] = [
-        ({"number": "x"}, "/params/number", "Expected `int`"),
-        ({}, "/params/number", "missing required field `number`"),
-        ({"number": 1, "size": 2}, "/params/size", "unknown field `size`"),
+        ({"number": "x"}, "Expected `int`, got `str`", "number"),
+        ({}, "Object missing required field `number`", "number"),
+        ({"number": 1, "size": 2}, "Object contains unknown field `size`", "size"),
     ]
     async with opened(tmp_path, add) as service:
-        for params, place, complaint in wrong:
-            with pytest.raises(Invalid, match=re.escape(complaint)) as refused:
+        for params, complaint, name in wrong:
+            with pytest.raises(Invalid) as refused:
                 await service.runs.start("add", params)
-            assert refused.value.problems[0].pointer == place
-            assert "number" in (refused.value.problems[0].suggestion or "")
+            (problem,) = refused.value.problems
+            assert (problem.message, problem.pointer, problem.code) == (complaint, f"/params/{name}", "invalid_params")
+            assert problem.suggestion in ("parameters: number", "accepted: number")
         assert (await service.runs.list()).items == []
         job = await service.house.store.job_named("add")
         assert job is not None
         made = await service.house.store.enqueue(
-            [NewRun(job_id=job.id, params=each) for each, _, _ in wrong], now=service.house.now()
+            [NewRun(job_id=job.id, params=each) for each, *_ in wrong], now=service.house.now()
         )
-        for run, (_, _, complaint) in zip(made, wrong, strict=True):
+        for run, (_, complaint, _) in zip(made, wrong, strict=True):
             run = await ended(service, run.id)
             assert (run.state, run.attempt) == (RunState.FAILED, 1)
             assert run.error is not None
-            assert complaint in run.error.message
+            assert run.error.message.startswith(complaint)
 
 
 async def test_many_calls_run_at_once_up_to_their_limit_and_beside_the_slots(tmp_path: Path) -> None:
@@ -293,6 +293,27 @@ def test_a_function_must_name_its_parameters() -> None:
 
         @etlplus.job("greedy")
         async def greedy(context: etlplus.RunContext, **everything: Any) -> None: ...
+
+
+def test_a_function_whose_rules_name_no_error_is_refused() -> None:
+    """As it is declared, since a rule about it would never be followed."""
+    with pytest.raises(Misconfigured) as refused:
+        etlplus.job("x", retry=RetryPolicy(rules=(ErrorRule(codes=("function_eror",)),)))(_leave)
+    (problem,) = refused.value.problems
+    assert (problem.pointer, problem.suggestion) == ("/retry/rules/0/codes/0", "did you mean 'function_error'?")
+
+
+async def test_a_type_that_only_the_program_knows_is_no_reason_to_fall(tmp_path: Path) -> None:
+    """A parameter that can never fit is refused like any other, and the others are judged beside it."""
+
+    @etlplus.job("odd")
+    async def odd(context: etlplus.RunContext, number: int, where: Path = Path()) -> None: ...
+
+    async with opened(tmp_path, odd) as service:
+        for params, name in (({"number": 1, "where": "here"}, "where"), ({"number": "x"}, "number")):
+            with pytest.raises(Invalid) as refused:
+                await service.runs.start("odd", params)
+            assert refused.value.problems[0].pointer == f"/params/{name}"
 
 
 def is_at_work(pid: str) -> bool:

@@ -78,9 +78,35 @@ def test_a_job_can_be_replaced_and_deleted(shell: Shell):
     assert shell("jobs", "create", "people.yaml", "--name", "twice").returncode == 0
     assert shell("jobs", "create", "people.yaml", "--name", "twice").returncode == Exit.CONFLICT
     assert "version 2" in shell.said("jobs", "create", "people.yaml", "--name", "twice", "--replace")
-    assert shell.said("jobs", "delete", "twice") == ""
+    assert shell.said("jobs", "delete", "twice") == "the job twice is deleted\n"
     gone = shell("jobs", "show", "twice")
     assert (gone.returncode, "twice" in gone.stderr) == (Exit.NOT_FOUND, True)
+
+
+def test_what_a_job_is_and_what_bounds_it_is_shown(shell: Shell):
+    """What it does, its limit, labels and time limits; what nothing bounds is left out."""
+    shell.said("limits", "set", "shown", "--slots", "1")
+    (shell.folder / "shown.yaml").write_text(
+        "name: shown\ncommand: {argv: [echo, two words]}\nlabels: [gpu]\nlimit: {name: shown, by: tenant}\n"
+        "timeout_s: 60\ntotal_timeout_s: 3600\nretry: {rules: [{codes: [timeout], retry: false}]}\n"
+    )
+    shell.said("jobs", "create", "shown.yaml")
+    lines = shell.said("jobs", "show", "shown").splitlines()[1:]
+    assert lines == [
+        "  command: echo 'two words'",
+        "  queue default, priority 0, up to 3 attempts, rules for some errors: 1",
+        "  schedule: none; next run: when asked for",
+        "  limit: shown, for each tenant",
+        "  labels: gpu",
+        "  time limits: attempt 60 s, in all 3600 s",
+    ]
+    assert shell.said("jobs", "show", "people").splitlines()[1:] == [
+        "  pipeline",
+        "  queue default, priority 0, up to 3 attempts",
+        "  schedule: none; next run: when asked for",
+    ]
+    shell.said("jobs", "delete", "shown")
+    shell.said("limits", "delete", "shown")
 
 
 def test_a_mistake_that_only_the_daemon_finds_is_told_by_line(shell: Shell):

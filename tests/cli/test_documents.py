@@ -126,6 +126,25 @@ def test_several_mappings_may_be_taken_over(tmp_path):
     assert read_document(written(tmp_path, "x.yaml", text)).content["c"] == {"x": 1, "z": 3}
 
 
+@pytest.mark.parametrize("name", ["x.yaml", "x.json", "x.toml"])
+def test_a_number_of_thousands_of_digits_is_told_with_its_place(tmp_path, name):
+    """It is no whole number that anybody could mean, and nothing to fall over."""
+    text = {
+        "x.yaml": "name: n\nretry:\n  base_s: {}\n",
+        "x.json": '{{"name": "n",\n "retry":\n  {{"a": {}}}}}',
+        "x.toml": "a = 1\n\nb = {}\n",
+    }
+    problem = problem_of(lambda: read_document(written(tmp_path, name, text[name].format("9" * 5000))))
+    assert problem.message == "this is no whole number that can be read"
+    assert problem.line == 3
+
+
+def test_a_value_that_is_none_of_its_kind_is_told_with_its_place(tmp_path):
+    """YAML may say what a value is meant to be."""
+    problem = problem_of(lambda: read_document(written(tmp_path, "x.yaml", "name: n\na: !!float much\n")))
+    assert (problem.message, problem.line, problem.column) == ("this is no float", 2, 4)
+
+
 def test_days_of_toml_are_texts(tmp_path):
     """As they are in JSON, which has no days."""
     document = read_document(written(tmp_path, "x.toml", "name = 'n'\n[params]\nday = 2026-03-28\n"))

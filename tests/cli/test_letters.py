@@ -36,6 +36,8 @@ def test_what_failed_for_good_is_listed_replayed_and_discarded(shell: Shell) -> 
     assert shell("runs", "follow", run).returncode == Exit.OK
     again = shell("letters", "replay", first)
     assert (again.returncode, again.stdout.startswith(f"{first} stays: there is no such")) == (Exit.FAILED, True)
+    kept = shell("letters", "discard", first, "--reason", "because")
+    assert (kept.returncode, kept.stdout.startswith(f"{first} stays: there is no such")) == (Exit.FAILED, True)
     assert shell("letters", "discard", "--reason", "because").returncode == Exit.INVALID
     assert shell.said("letters", "discard", "--all", "--reason", "the file is back") == f"{second} is discarded\n"
     assert shell.said("letters", "discard", "--all", "--reason", "again") == "no dead letter is meant\n"

@@ -29,7 +29,7 @@ def test_queues_are_made_steered_and_forgotten(shell: Shell) -> None:
     assert shell.said("queues", "list").splitlines()[0].split()[:3] == ["NAME", "MODE", "SLOTS"]
     assert shell.said("queues") == shell.said("queues", "list")
     assert json.loads(shell.said("runs", "--json")).keys() == {"items", "next_cursor"}
-    assert shell.said("queues", "delete", "nightly") == ""
+    assert shell.said("queues", "delete", "nightly") == "the queue nightly is deleted\n"
     assert shell("queues", "pause", "nightly").returncode == Exit.NOT_FOUND
     refused = shell("queues", "set", "nightly", "--slots", "0")
     assert (refused.returncode, "/slots" in refused.stderr) == (Exit.INVALID, True)
@@ -39,7 +39,7 @@ def test_limits_are_made_and_forgotten(shell: Shell) -> None:
     """The limit over all runs is called *, like any other."""
     assert shell.said("limits", "set", "*", "--slots", "8") == "*: up to 8 at once for each key\n"
     assert shell.said("limits", "list").split() == ["NAME", "SLOTS", "RATE", "*", "8", "-"]
-    assert shell.said("limits", "delete", "*") == ""
+    assert shell.said("limits", "delete", "*", "--json") == '{\n  "deleted": {\n    "limit": "*"\n  }\n}\n'
     assert shell("limits", "delete", "*").returncode == Exit.NOT_FOUND
 
 

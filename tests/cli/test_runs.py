@@ -131,3 +131,25 @@ def test_the_log_of_a_run_that_wrote_nothing_is_empty(shell: Shell) -> None:
     for words in ((), ("--tail", "5"), ("--follow",), ("--search", "x"), ("--attempt", "1")):
         assert shell.said("runs", "logs", run, *words) == ""
     assert shell("runs", "logs", run, "--attempt", "2").returncode == Exit.NOT_FOUND
+
+
+def test_many_runs_are_cancelled_by_what_they_are(shell: Shell) -> None:
+    """Counted first; one that is named is cancelled as before, and both at once are refused."""
+    shell.said("jobs", "create", "people.yaml", "--name", "unwanted")
+    later = ("runs", "start", "unwanted", "--at", "2150-01-01T00:00:00Z")
+    for _ in range(3):
+        shell.said(*later)
+    words = ("runs", "cancel", "--job", "unwanted", "--state", "scheduled", "--state", "queued")
+    assert shell.said(*words, "--dry-run") == "3 would be cancelled, 0 would be asked to end\n"
+    assert shell.said(*words, "--before", "2026-01-01T00:00:00Z") == "no run is meant\n"
+    done = json.loads(shell.said(*words, "--json"))
+    assert (done["cancelled"], done["asked"], len(done["run_ids"])) == (3, 0, 3)
+    assert shell.said(*words) == "no run is meant\n"
+    run = shell.said(*later).strip()
+    for wrong in (
+        ("runs", "cancel"),
+        ("runs", "cancel", run, "--dry-run"),
+        ("runs", "cancel", run, "--job", "unwanted"),
+    ):
+        assert shell(*wrong).returncode == Exit.INVALID, wrong
+    assert shell.said("runs", "cancel", run) == f"{run} cancelled\n"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from etlplus.jobs.checks import KEY_CHARS_MAX, PARAMS_BYTES_MAX, check_job, check_wish
-from etlplus.jobs.model import Job, JobDraft, NewRun
+from etlplus.jobs.checks import KEY_CHARS_MAX, PARAMS_BYTES_MAX, check_job, check_rules, check_wish
+from etlplus.jobs.codes import ERROR_CODES
+from etlplus.jobs.model import ErrorRule, Job, JobDraft, NewRun, RetryPolicy
 from etlplus.jobs.queues import LimitUse, QueueMode
 
 NOW = datetime(2026, 5, 4, tzinfo=UTC)
@@ -26,6 +27,18 @@ def test_a_definition_names_what_exists() -> None:
         "none: no limit was made yet",
     )
     assert check_job(draft, {"q"}, {"l"}) == []
+
+
+def test_a_rule_names_errors_that_there_are() -> None:
+    """Each other code is told with its place, and with what was probably meant, or else all of them."""
+    rules = (ErrorRule(codes=("timeout", "out_of_memory")), ErrorRule(codes=("timeout", "Data-Error", "bad_password")))
+    near, far = check_rules(RetryPolicy(rules=rules))
+    assert (near.pointer, near.code, near.accepted) == (
+        "/retry/rules/1/codes/1", "unknown_code", "did you mean 'data_error'?"
+    )  # fmt: skip
+    assert far.pointer == "/retry/rules/1/codes/2"
+    assert far.accepted.startswith("one of command_failed, command_not_started, ")
+    assert check_rules(RetryPolicy(rules=(ErrorRule(codes=tuple(ERROR_CODES)),))) == []
 
 
 def test_the_limit_of_the_house_is_nobodys_to_use() -> None:

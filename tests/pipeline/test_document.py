@@ -2,11 +2,14 @@
 
 import json
 import textwrap
+from typing import Any
 
+import msgspec
 import pytest
 
 from etlplus.errors import Invalid, Problem
-from etlplus.pipeline.document import convert, decode
+from etlplus.jobs.parameters import Declared, in_full
+from etlplus.pipeline.document import convert, decode, read
 from etlplus.pipeline.plan import plan_id
 
 GOOD = textwrap.dedent("""\
@@ -130,3 +133,14 @@ def test_a_document_that_says_too_much_is_refused() -> None:
         problem = refused(text)
         assert (problem.code, problem.file) == (code, "p.yaml")
         assert "at most" in str(problem)
+
+
+def test_days_and_moments_stay_texts():
+    """As they are in JSON: what they are is said by the parameter that they are for."""
+    text = "params: {day: 2026-03-28, at: 2026-03-28T12:00:00Z, due: {type: date, default: 2026-03-28}}"
+    content, _ = read(text)
+    declared = msgspec.convert(content, dict[str, dict[str, Any]])["params"]
+    assert declared["day"] == "2026-03-28"
+    assert declared["at"] == "2026-03-28T12:00:00Z"
+    kinds = {name: in_full(each).type for name, each in msgspec.convert(declared, dict[str, Declared]).items()}
+    assert kinds == {"day": "text", "at": "text", "due": "date"}

@@ -88,10 +88,9 @@ async def test_the_parameters_of_a_schedule_are_judged_with_its_job(service: Ser
     assert await service.jobs.get("nightly") == made
     once = nightly(tmp_path, name="once", schedule={"kind": "once", "at": "2150-01-01T00:00:00Z"})
     assert ("/schedule/kind", "missing_interval") in await told(service.jobs.create(once))
-    wrong: list[tuple[dict[str, Any], str]] = [({"number": "x"}, "/number"), ({"n": 1}, "/n"), ({}, "/number")]
-    for given, place in wrong:
+    for given, name in (({"number": "x"}, "number"), ({"n": 1}, "n"), ({}, "number")):
         draft = JobDraft(name="often", python="count", schedule=IntervalSchedule(every_s=60, params=given))
-        assert await told(service.jobs.create(draft)) == [(f"/schedule/params{place}", "invalid_params")]
+        assert await told(service.jobs.create(draft)) == [(f"/schedule/params/{name}", "invalid_params")]
     later = OnceSchedule(at=datetime(2150, 1, 1, tzinfo=UTC), params={"number": 1})
     await service.jobs.create(JobDraft(name="often", python="count", schedule=later))
 

@@ -13,7 +13,7 @@ from etlplus.jobs.receipts import Answer, Once
 from etlplus.jobs.retention import Keep
 from etlplus.jobs.schedules import IntervalSchedule
 from etlplus.jobs.users import UserDraft
-from etlplus.store.contract import Outcome, RunFilter, Store
+from etlplus.store.contract import Outcome, RunFilter, Store, Unfinished
 from etlplus.testing.stores import BROKEN, DONE, NOW, a_claim, a_job, a_worker, all_told, at, some_runs, told
 
 ONCE = RetryPolicy(attempts_max=1)
@@ -72,6 +72,8 @@ async def work(store: Store) -> None:
         if (await store.run(run)).finished_at is None:
             await store.cancel(run, now=at(102))
     assert running.run.id in (await store.beat("w", now=at(103), expires_at=at(5000))).cancel
+    assert await store.unfinished(Unfinished(queue="nightly"))
+    assert (await store.cancel_many(Unfinished(job_id=job.id), now=at(103), limit=1)).runs
     await store.replay(LetterFilter(), now=at(104), edit={"params": {"day": 1}}, dry_run=True)
     letters = await store.dead_letters()
     await store.replay(LetterFilter(run_ids=(letters[0].run.id,)), now=at(104))

@@ -8,6 +8,7 @@ import pytest
 import trio
 
 from etlplus.errors import Conflict, Invalid
+from etlplus.jobs.model import Uniqueness
 from etlplus.jobs.outcome import Returned
 from etlplus.jobs.queues import HOUSE, LimitDraft, LimitUse, QueueDraft
 from etlplus.store.contract import Claimed, Store
@@ -175,16 +176,36 @@ async def test_a_raised_limit_is_used_at_once(store: Store) -> None:
     assert [(each.name, each.slots) for each in await store.limits()] == [("customer", 2)]
 
 
+async def test_a_limit_counts_by_the_default_of_a_parameter(store: Store) -> None:
+    """Of a run that does not give it, whether it is declared in short or in full; without a default it is refused."""
+    await store.save_limit(LimitDraft(name="api", slots=1), now=NOW)
+    use = LimitUse("api", by="tenant")
+    for name, declared in (("short", "north"), ("full", {"type": "integer", "default": 7})):
+        job = await a_job(store, name=name, limit=use, pipeline={"sources": {}, "params": {"tenant": declared}})
+        (run,) = await some_runs(store, job)
+        (own,) = await some_runs(store, job, params={"tenant": declared if name == "short" else 8}, unique_key=name)
+        assert (run.limit_key, own.limit_key) == {
+            "short": ("api/north", "api/north"), "full": ("api/7", "api/8"),
+        }[name]  # fmt: skip
+        (changed,) = await some_runs(store, job, unique_key=name, unique=Uniqueness(on_conflict="replace"))
+        assert (changed.id, changed.limit_key) == (own.id, run.limit_key)
+    needy = await a_job(store, name="needy", limit=use, pipeline={"sources": {}, "params": {"tenant": {}}})
+    with pytest.raises(Invalid):
+        await some_runs(store, needy)
+
+
 async def test_a_limit_in_use_is_not_deleted(store: Store) -> None:
     """It goes when no job names it and no unfinished run counts against it."""
     await store.save_limit(LimitDraft(name="api", slots=1), now=NOW)
-    job = await a_job(store, limit=LimitUse("api"))
-    (run,) = await some_runs(store, job)
+    jobs = [await a_job(store, name=f"job{number}", limit=LimitUse("api")) for number in range(7)]
+    (run,) = await some_runs(store, jobs[0])
     with pytest.raises(Conflict) as refused:
         await store.delete_limit("api", now=NOW)
     assert refused.value.reason == "limit_in_use"
+    assert refused.value.message.endswith("named by the jobs 'job0', 'job1', 'job2', 'job3', 'job4' and others")
     await store.cancel(run.id, now=NOW)
-    await store.delete_job(job.id, now=NOW)
+    for job in jobs:
+        await store.delete_job(job.id, now=NOW)
     await store.delete_limit("api", now=NOW)
     assert await store.limits() == []
     with pytest.raises(Invalid):

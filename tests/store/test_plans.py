@@ -72,6 +72,7 @@ HOT: dict[str, tuple[str, list[Any], Lane, int]] = {
     "beat": (claims.BEAT, ["w4", NOW, at(9), False], Lane.BEAT, 2000),
     "due": (runs.RUNS_DUE, [at(0.5), 500], Lane.GENERAL, 2000),
     "impatient": (runs.RUNS_IMPATIENT, [at(0.5), 500, ["j"]], Lane.GENERAL, 200),
+    "stretch": (runs.TO_CANCEL, [["queued"], "j", "default", None, None, None, 1000], Lane.GENERAL, 500),
     "hint": (claims.HINT, [], Lane.GENERAL, 2000),
 }
 """Statement, values, connection, and how many pages it may touch."""

@@ -114,8 +114,11 @@ async def test_a_queue_in_use_is_not_deleted(store: Store) -> None:
     await store.save_queue(QueueDraft(name="a", slots=1), now=NOW)
     job = await a_job(store, queue="a")
     (run,) = await some_runs(store, job)
-    for name in ("a", "default"):
-        with pytest.raises(Conflict) as refused:
+    for name, said in (
+        ("a", "the queue is in use: unfinished runs need it, and it is named by the job 'job'"),
+        ("default", "stays"),
+    ):
+        with pytest.raises(Conflict, match=said) as refused:
             await store.delete_queue(name, now=NOW)
         assert refused.value.reason == "queue_in_use"
     await store.cancel(run.id, now=NOW)

@@ -49,6 +49,12 @@ JOBS: dict[str, tuple[dict[str, Any], str, str, str]] = {
         "Europe/Berlin",
     ),
     "negative priority": ({"priority": -1}, "/priority", ">= 0", "0 to 1,000"),
+    "unknown error code": (
+        {"retry": {"rules": [{"codes": ["timeout"]}, {"codes": ["timeout", "out_of_memry"]}]}},
+        "/retry/rules/1/codes/1",
+        "there is no error code 'out_of_memry'",
+        "did you mean 'out_of_memory'?",
+    ),
     "unknown queue": ({"queue": "nihgtly"}, "/queue", "there is no queue 'nihgtly'", "default"),
 }
 """What a definition says, and the place, words of the sentence, and what would be accepted, wherever that is said."""
@@ -129,7 +135,8 @@ async def test_a_definition_that_cannot_be_is_refused_on_the_command_line(
         status, told = await etlplus(roomy, *command)
         assert status == Exit.INVALID, told
         key = pointer.rpartition("/")[2]
-        line = next(n for n, text in enumerate(file.read_text().split("\n"), 1) if f'"{key}": ' in text)
+        mark = '"out_of_memry"' if key.isdigit() else f'"{key}": '
+        line = next(n for n, text in enumerate(file.read_text().split("\n"), 1) if mark in text)
         assert f"{file}:{line}:" in told
         assert words in told
         assert accepted in told

@@ -27,12 +27,13 @@ BODIES: dict[str, Any] = {
     "jobs.check": {"name": "new", "command": {"argv": ["true"]}},
     "jobs.replace": {"name": "n", "command": {"argv": ["true"]}},
     "runs.start_many": {"runs": [{"job": "n"}, {"job": "n"}]},
+    "runs.cancel_many": {"which": {"job": "n"}},
     "letters.replay": {"which": {"job": "n"}},
     "letters.discard": {"which": {"job": "n"}, "reason": "gone"},
     "limits.save": {"slots": 1},
     "schedules.preview": {"schedule": {"kind": "interval", "every_s": 60}},
 }
-STORELESS = {"system.health", "system.metrics", "identity.me", "jobs.check", "schedules.preview", "identity.bootstrap"}
+STORELESS = {"system.health", "identity.me", "jobs.check", "schedules.preview", "identity.bootstrap"}
 """Routes that need nothing of the store, or are done before it is asked."""
 
 

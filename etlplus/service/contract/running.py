@@ -10,7 +10,8 @@ from typing import Any, Protocol
 
 from etlplus.jobs.model import Uniqueness
 from etlplus.jobs.views import RunView
-from etlplus.service.views import LogPage, Page, Reject, RunDetail, RunsMade, Why
+from etlplus.service.choosing import UnfinishedRuns
+from etlplus.service.views import LogPage, Page, Reject, RunDetail, RunsCancelled, RunsMade, Why
 from etlplus.service.wishes import RunWish
 
 
@@ -70,6 +71,15 @@ class Runs(Protocol):
 
     async def cancel(self, run: str) -> RunView:
         """Stop a run: at once when it waits, by its worker when it runs. Conflict when it has finished. (runs:cancel)"""
+        ...
+
+    async def cancel_many(
+        self, which: UnfinishedRuns, *, dry_run: bool = False, limit: int = 1000, cursor: str | None = None
+    ) -> RunsCancelled:
+        """Stop many runs, each as ``cancel`` does, at most ``limit`` in one call, the newest first; with the cursor of the
+        answer the next call goes on. What has finished meanwhile is passed over, and what is made meanwhile is not reached. A
+        dry run counts all that are meant. (runs:cancel)
+        """
         ...
 
     async def log(

@@ -12,7 +12,7 @@ from etlplus.service.views.jobs import JobView, job_view
 from etlplus.service.views.letters import Discarded, LetterView, Replays, ReplayView
 from etlplus.service.views.pages import Page
 from etlplus.service.views.people import Grant, UserView
-from etlplus.service.views.runs import LogPage, Reject, RunDetail, RunsMade, Why
+from etlplus.service.views.runs import LogPage, Reject, RunDetail, RunsCancelled, RunsMade, Why
 from etlplus.service.views.schedules import OccurrenceView, Preview, occurrence_views
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "ReplayView",
     "Replays",
     "RunDetail",
+    "RunsCancelled",
     "RunsMade",
     "StatusView",
     "StoreView",

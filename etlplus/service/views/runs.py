@@ -28,6 +28,19 @@ class RunsMade(msgspec.Struct, frozen=True):
     existing: int
 
 
+class RunsCancelled(msgspec.Struct, frozen=True):
+    """What became of one stretch of the runs that were meant: ``cancelled`` of them waited, ``asked`` are carried and were asked
+    to end, and ``run_ids`` are both. ``next_cursor`` is given while there may be more. A dry run counts all of them, and names
+    none.
+    """
+
+    cancelled: int
+    asked: int
+    run_ids: list[str]
+    dry_run: bool
+    next_cursor: str | None = None
+
+
 class Why(msgspec.Struct, frozen=True):
     """Why a run is not running: the facts in the order in which a claim would find out, and the same in plain sentences."""
 

@@ -35,7 +35,9 @@ from etlplus.store.contract.records import (
     Scheduled,
     Settled,
     Statistics,
+    Swept,
     Taken,
+    Unfinished,
 )
 from etlplus.store.contract.writing import WriteStore
 
@@ -58,7 +60,9 @@ __all__ = [
     "Settled",
     "Statistics",
     "Store",
+    "Swept",
     "Taken",
+    "Unfinished",
     "WriteStore",
 ]
 

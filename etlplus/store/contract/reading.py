@@ -11,7 +11,7 @@ from typing import Protocol
 from etlplus.jobs.explaining import Explanation
 from etlplus.jobs.letters import DeadLetter, LetterFilter
 from etlplus.jobs.logs import LogLine, LogState
-from etlplus.jobs.model import Attempt, Job, Run, RunEvent, Worker
+from etlplus.jobs.model import Attempt, Job, Run, RunEvent, RunState, Worker
 from etlplus.jobs.queues import Limit, QueueCounts
 from etlplus.jobs.receipts import Once, Receipt
 from etlplus.jobs.ticks import Tick
@@ -20,6 +20,7 @@ from etlplus.store.contract.records import (
     Counts,
     RunFilter,
     Scheduled,
+    Unfinished,
 )
 
 
@@ -42,6 +43,10 @@ class ReadStore(Protocol):
 
     async def runs(self, which: RunFilter | None = None, *, limit: int = 100, after: str | None = None) -> list[Run]:
         """A page of runs, newest first; ``after`` is the id of the last one seen."""
+        ...
+
+    async def unfinished(self, which: Unfinished) -> dict[RunState, int]:
+        """How many runs are meant, by state; states without any are missing."""
         ...
 
     async def events(self, run_id: str, *, after_version: int = 0, limit: int = 1000) -> list[RunEvent]:

@@ -26,6 +26,30 @@ class RunFilter(msgspec.Struct, frozen=True, kw_only=True):
     queue: str | None = None
 
 
+class Unfinished(msgspec.Struct, frozen=True, kw_only=True):
+    """Which unfinished runs are meant, of those that nobody has asked to end yet; an empty field asks for nothing.
+
+    ``limit_key`` is what they count against, such as ``tenant/42``; ``made_before`` is not included, to the millisecond.
+    """
+
+    states: tuple[RunState, ...] = ()
+    job_id: str | None = None
+    queue: str | None = None
+    limit_key: str | None = None
+    made_before: datetime | None = None
+
+
+class Swept(msgspec.Struct, frozen=True):
+    """One stretch of a cancellation of many: the runs that changed, and those that had waited for them and go on.
+
+    ``last`` is the id of the last one looked at while there may be more behind it; else None.
+    """
+
+    runs: list[Run]
+    released: list[Run]
+    last: str | None = None
+
+
 class Counts(msgspec.Struct, frozen=True, kw_only=True):
     """How much there is. ``runs`` has every state; ``letters`` are dead letters that are not resolved; ``stale_results`` are
     outcomes that came too late and were not applied.

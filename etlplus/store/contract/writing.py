@@ -13,6 +13,7 @@ from etlplus.jobs.model import Job, JobDraft, NewRun, Run
 from etlplus.jobs.queues import Limit, LimitDraft, Queue, QueueDraft, QueueMode
 from etlplus.jobs.receipts import Answer, Once
 from etlplus.jobs.users import User, UserDraft
+from etlplus.store.contract.records import Swept, Unfinished
 
 
 class WriteStore(Protocol):
@@ -83,6 +84,15 @@ class WriteStore(Protocol):
         Raises:
             Conflict: it is finished (code ``run_finished``).
             NotFound: there is no such run.
+        """
+        ...
+
+    async def cancel_many(
+        self, which: Unfinished, *, now: datetime, limit: int = 1000, after: str | None = None
+    ) -> Swept:
+        """Ask for the end of up to ``limit`` runs, each as ``cancel`` does, the newest first, all in one unit; ``after`` is the
+        id of the last one that was looked at before. What ends meanwhile, or leaves the states that are asked for, is passed
+        over. Newest first, a run that waits for others is gone before they are, and what is made meanwhile is not reached.
         """
         ...
 

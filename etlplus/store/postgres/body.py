@@ -39,7 +39,9 @@ from etlplus.store.contract import (
     Scheduled,
     Settled,
     Statistics,
+    Swept,
     Taken,
+    Unfinished,
 )
 from etlplus.store.kept import Kept
 from etlplus.store.pooling import LaneFigures, Pooling
@@ -167,6 +169,14 @@ class PostgresStore:
         self._stirred(changed, now)
         return changed
 
+    async def cancel_many(
+        self, which: Unfinished, *, now: datetime, limit: int = 1000, after: str | None = None
+    ) -> Swept:
+        meant = await self._look(lambda db: cancelling.to_cancel(db, which, limit, after))
+        runs, released = await self._write(lambda db: cancelling.cancel_many(db, meant, which.states, now, self._shard))
+        self._stirred([*runs, *released], now)
+        return Swept(runs, released, meant[-1] if len(meant) == limit else None)
+
     async def save_queue(self, draft: QueueDraft, *, now: datetime) -> Queue:
         return await self._opened(lambda db: queues.save_queue(db, draft, now))
 
@@ -224,6 +234,9 @@ class PostgresStore:
 
     async def runs(self, which: RunFilter | None = None, *, limit: int = 100, after: str | None = None) -> list[Run]:
         return await self._look(lambda db: reads.runs(db, which or RunFilter(), limit, after))
+
+    async def unfinished(self, which: Unfinished) -> dict[RunState, int]:
+        return await self._look(lambda db: cancelling.unfinished(db, which))
 
     async def events(self, run_id: str, *, after_version: int = 0, limit: int = 1000) -> list[RunEvent]:
         return await self._look(lambda db: reads.run_events(db, run_id, after_version, limit))

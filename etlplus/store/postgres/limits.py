@@ -7,7 +7,6 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from etlplus.errors import Conflict
 from etlplus.jobs.queues import HOUSE, Limit, LimitDraft
 from etlplus.jobs.rates import Rate
 from etlplus.store.postgres.bridge import Db
@@ -15,6 +14,7 @@ from etlplus.store.postgres.rates import change_rate
 from etlplus.store.postgres.recording import open_lanes
 from etlplus.store.postgres.records import decode, encode, found
 from etlplus.store.postgres.sql import queues as sql
+from etlplus.store.refusals import USERS_TOLD, in_use
 
 
 async def save_limit(db: Db, draft: LimitDraft, now: datetime) -> Limit:
@@ -30,8 +30,9 @@ async def save_limit(db: Db, draft: LimitDraft, now: datetime) -> Limit:
 
 async def delete_limit(db: Db, name: str) -> None:
     found(await db.fetchval(sql.LIMIT_FOR_CHANGE, name), "limit", name)
-    if await db.fetchval(sql.LIMIT_IS_USED, name):
-        raise Conflict("unfinished runs count against the limit, or a job names it", code="limit_in_use")
+    use = await db.fetchrow(sql.USE_OF_LIMIT, name, USERS_TOLD + 1)
+    if use["has_runs"] or use["jobs"]:
+        raise in_use("limit", "limit_in_use", **use)
     await db.execute(sql.DROP_BUCKETS, name)
     await db.execute(sql.DROP_SLOTS, await _keys(db, name), 0)
     await db.execute(sql.DELETE_LIMIT, name)

@@ -9,11 +9,11 @@ from typing import Any
 
 import msgspec
 
-from etlplus.errors import Conflict
 from etlplus.jobs.queues import COUNTED_MAX, Queue, QueueCounts, QueueDraft, QueueMode, queue_key
 from etlplus.store.postgres.bridge import Db
 from etlplus.store.postgres.records import found
 from etlplus.store.postgres.sql import queues as sql
+from etlplus.store.refusals import USERS_TOLD, default_stays, in_use
 
 DEFAULT = "default"
 
@@ -33,8 +33,11 @@ async def set_queue_mode(db: Db, name: str, mode: QueueMode, now: datetime) -> Q
 
 async def delete_queue(db: Db, name: str) -> None:
     found(await db.fetchrow(sql.QUEUE_FOR_CHANGE, name), "queue", name)
-    if name == DEFAULT or await db.fetchval(sql.QUEUE_IS_USED, name):
-        raise Conflict("the queue has unfinished runs, or a job names it", code="queue_in_use")
+    if name == DEFAULT:
+        raise default_stays()
+    use = await db.fetchrow(sql.USE_OF_QUEUE, name, USERS_TOLD + 1)
+    if use["has_runs"] or use["jobs"]:
+        raise in_use("queue", "queue_in_use", **use)
     await db.execute(sql.DROP_SLOTS, [queue_key(name)], 0)
     await db.execute(sql.DELETE_QUEUE, name)
 

@@ -20,7 +20,7 @@ from etlplus.jobs.explaining import Explanation, explain
 from etlplus.jobs.ids import Ids
 from etlplus.jobs.letters import DeadLetter, Edit, LetterFilter, Replay
 from etlplus.jobs.logs import LogLine, LogState, NewLine
-from etlplus.jobs.model import Attempt, Job, JobDraft, NewRun, Run, RunEvent, Worker
+from etlplus.jobs.model import Attempt, Job, JobDraft, NewRun, Run, RunEvent, RunState, Worker
 from etlplus.jobs.queues import Limit, LimitDraft, Queue, QueueCounts, QueueDraft, QueueMode
 from etlplus.jobs.receipts import Answer, Once, Receipt
 from etlplus.jobs.retention import Keep, Tidied
@@ -40,7 +40,9 @@ from etlplus.store.contract import (
     Scheduled,
     Settled,
     Statistics,
+    Swept,
     Taken,
+    Unfinished,
 )
 from etlplus.store.kept import Kept
 from etlplus.store.pooling import LaneFigures
@@ -161,6 +163,14 @@ class SqliteStore:
     async def cancel(self, run_id: str, *, now: datetime) -> list[Run]:
         return await self._moved(lambda db: cancelling.cancel(db, run_id, now), now)
 
+    async def cancel_many(
+        self, which: Unfinished, *, now: datetime, limit: int = 1000, after: str | None = None
+    ) -> Swept:
+        meant = await self._read(lambda db: cancelling.to_cancel(db, which, limit, after))
+        runs, released = await self._write(lambda db: cancelling.cancel_many(db, meant, which.states, now))
+        self._pulled.pull_for([*runs, *released], now)
+        return Swept(runs, released, meant[-1] if len(meant) == limit else None)
+
     async def save_queue(self, draft: QueueDraft, *, now: datetime) -> Queue:
         return await self._opened(lambda db: queues.save_queue(db, draft, now))
 
@@ -215,6 +225,9 @@ class SqliteStore:
 
     async def runs(self, which: RunFilter | None = None, *, limit: int = 100, after: str | None = None) -> list[Run]:
         return await self._read(lambda db: reads.runs(db, which or RunFilter(), limit, after))
+
+    async def unfinished(self, which: Unfinished) -> dict[RunState, int]:
+        return await self._read(lambda db: cancelling.unfinished(db, which))
 
     async def events(self, run_id: str, *, after_version: int = 0, limit: int = 1000) -> list[RunEvent]:
         return await self._read(lambda db: reads.run_events(db, run_id, after_version, limit))

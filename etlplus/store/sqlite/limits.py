@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from etlplus.errors import Conflict
 from etlplus.jobs.queues import HOUSE, Limit, LimitDraft
 from etlplus.jobs.rates import Rate
+from etlplus.store.refusals import USERS_TOLD, in_use
 from etlplus.store.sqlite.rates import change_rate
 from etlplus.store.sqlite.records import Db, decode, encode, found, moment
 
@@ -20,10 +20,8 @@ _PUT = f"""
     ON CONFLICT (name) DO UPDATE SET slots = excluded.slots, rate = excluded.rate, updated_at = excluded.updated_at
     RETURNING {_LIMIT}
 """
-_IS_USED = """
-    SELECT EXISTS (SELECT 1 FROM run_live JOIN lane ON lane.id = run_live.lane WHERE lane.limit_name = :name)
-        OR EXISTS (SELECT 1 FROM job WHERE CAST(doc AS TEXT) ->> '$.limit.name' = :name)
-"""
+_HAS_RUNS = "SELECT EXISTS (SELECT 1 FROM run_live JOIN lane ON lane.id = run_live.lane WHERE lane.limit_name = ?)"
+_USERS = "SELECT name FROM job WHERE CAST(doc AS TEXT) ->> '$.limit.name' = ? ORDER BY name LIMIT ?"
 _ADD = "INSERT OR IGNORE INTO limit_slot (key, slot) VALUES (?, ?)"
 _DROP = "DELETE FROM limit_slot WHERE key = ? AND slot > ? AND run_id IS NULL"
 
@@ -39,9 +37,10 @@ def save_limit(db: Db, draft: LimitDraft, now: datetime) -> Limit:
 
 def delete_limit(db: Db, name: str) -> None:
     found(db.execute("SELECT 1 FROM limit_rule WHERE name = ?", (name,)).fetchone(), "limit", name)
-    (used,) = db.execute(_IS_USED, {"name": name}).fetchone()
-    if used:
-        raise Conflict("unfinished runs count against the limit, or a job names it", code="limit_in_use")
+    (has_runs,) = db.execute(_HAS_RUNS, (name,)).fetchone()
+    jobs = [job for (job,) in db.execute(_USERS, (name, USERS_TOLD + 1))]
+    if has_runs or jobs:
+        raise in_use("limit", "limit_in_use", has_runs=bool(has_runs), jobs=jobs)
     size_keys(db, _keys(db, name), 0)
     db.execute("DELETE FROM limit_bucket WHERE limit_name = ?", (name,))
     db.execute("DELETE FROM limit_rule WHERE name = ?", (name,))

@@ -7,8 +7,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from etlplus.errors import Conflict
 from etlplus.jobs.queues import COUNTED_MAX, Queue, QueueCounts, QueueDraft, QueueMode, queue_key
+from etlplus.store.refusals import USERS_TOLD, default_stays, in_use
 from etlplus.store.sqlite.limits import size_keys
 from etlplus.store.sqlite.records import Db, found, moment
 
@@ -21,10 +21,8 @@ _PUT = f"""
     RETURNING {_QUEUE}
 """
 _SET_MODE = f"UPDATE queue SET mode = ?, updated_at = ? WHERE name = ? RETURNING {_QUEUE}"
-_IS_USED = """
-    SELECT EXISTS (SELECT 1 FROM run_live JOIN lane ON lane.id = run_live.lane WHERE lane.queue = :name)
-        OR EXISTS (SELECT 1 FROM job WHERE CAST(doc AS TEXT) ->> 'queue' = :name)
-"""
+_HAS_RUNS = "SELECT EXISTS (SELECT 1 FROM run_live JOIN lane ON lane.id = run_live.lane WHERE lane.queue = ?)"
+_USERS = "SELECT name FROM job WHERE CAST(doc AS TEXT) ->> 'queue' = ? ORDER BY name LIMIT ?"
 _QUEUED = """
     SELECT count(*) FROM (
         SELECT 1 FROM lane JOIN run_live ON run_live.lane = lane.id AND state = 'queued' WHERE lane.queue = ? LIMIT ?
@@ -50,9 +48,12 @@ def set_queue_mode(db: Db, name: str, mode: QueueMode, now: datetime) -> Queue:
 
 def delete_queue(db: Db, name: str) -> None:
     found(db.execute("SELECT 1 FROM queue WHERE name = ?", (name,)).fetchone(), "queue", name)
-    (used,) = db.execute(_IS_USED, {"name": name}).fetchone()
-    if used or name == DEFAULT:
-        raise Conflict("the queue has unfinished runs, or a job names it", code="queue_in_use")
+    if name == DEFAULT:
+        raise default_stays()
+    (has_runs,) = db.execute(_HAS_RUNS, (name,)).fetchone()
+    jobs = [job for (job,) in db.execute(_USERS, (name, USERS_TOLD + 1))]
+    if has_runs or jobs:
+        raise in_use("queue", "queue_in_use", has_runs=bool(has_runs), jobs=jobs)
     size_keys(db, [queue_key(name)], 0)
     db.execute("DELETE FROM queue WHERE name = ?", (name,))
 

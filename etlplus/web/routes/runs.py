@@ -10,8 +10,9 @@ from typing import Annotated
 import msgspec
 
 from etlplus.jobs.views import RunView
+from etlplus.service.choosing import UnfinishedRuns
 from etlplus.service.contract import Contract
-from etlplus.service.views import LogPage, Page, Reject, RunDetail, RunsMade, Why
+from etlplus.service.views import LogPage, Page, Reject, RunDetail, RunsCancelled, RunsMade, Why
 from etlplus.service.wishes import RunOptions, RunWish
 from etlplus.web.routes.table import API, PAGE, Request, Route
 
@@ -23,6 +24,17 @@ class StartRuns(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Up to 10,000 wishes."""
 
     runs: Annotated[list[RunWish], msgspec.Meta(min_length=1, max_length=10_000)]
+
+
+class CancelRuns(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which unfinished runs to cancel; at most ``limit`` of them, newest first, from where ``cursor`` says. A dry run counts all
+    that are meant.
+    """
+
+    which: UnfinishedRuns
+    dry_run: bool = False
+    limit: int = 1000
+    cursor: str | None = None
 
 
 def _start(service: Contract, request: Request) -> Awaitable[RunView]:
@@ -46,6 +58,11 @@ async def _started_many(service: Contract, run_ids: Sequence[str]) -> RunsMade:
     return RunsMade(run_ids=[*run_ids], made=0, existing=len(run_ids))
 
 
+def _cancel_many(service: Contract, request: Request) -> Awaitable[RunsCancelled]:
+    body: CancelRuns = request.body
+    return service.runs.cancel_many(body.which, dry_run=body.dry_run, limit=body.limit, cursor=body.cursor)
+
+
 def _log(service: Contract, request: Request) -> Awaitable[LogPage]:
     search, numbers = request.query.get("search"), request.numbers("attempt", "limit")
     return service.runs.log(request.path["run"], search=search, cursor=request.query.get("cursor"), **numbers)
@@ -67,6 +84,8 @@ ROUTES: tuple[Route, ...] = (
           "One run with its attempts and transitions", "runs:read"),
     Route("POST", f"{API}/runs/<run>/cancel", "runs.cancel", lambda s, r: s.runs.cancel(r.path["run"]), RunView,
           "Stop a run", "runs:cancel", status=202, keyed=True),
+    Route("POST", f"{API}/runs/cancel", "runs.cancel_many", _cancel_many, RunsCancelled,
+          "Stop many runs", "runs:cancel", body=CancelRuns, keyed=True),
     Route("GET", f"{API}/runs/<run>/why", "runs.why", lambda s, r: s.runs.why(r.path["run"]), Why,
           "Why a run is not running", "runs:read"),
     Route("GET", f"{API}/runs/<run>/log", "runs.log", _log, LogPage,

@@ -15,9 +15,9 @@ PUT_QUEUE = f"""
     RETURNING {_QUEUE}
 """
 SET_MODE = f"UPDATE queue SET mode = $2, updated_at = $3 WHERE name = $1 RETURNING {_QUEUE}"
-QUEUE_IS_USED = """
-    SELECT EXISTS (SELECT FROM run_live JOIN lane ON lane.id = run_live.lane WHERE lane.queue = $1)
-        OR EXISTS (SELECT FROM job WHERE doc ->> 'queue' = $1)
+USE_OF_QUEUE = """
+    SELECT EXISTS (SELECT FROM run_live JOIN lane ON lane.id = run_live.lane WHERE lane.queue = $1) AS has_runs,
+        ARRAY(SELECT name FROM job WHERE doc ->> 'queue' = $1 ORDER BY name LIMIT $2) AS jobs
 """
 # Its lanes stay: somebody who enqueues at this moment may have found them already.
 DELETE_QUEUE = "DELETE FROM queue WHERE name = $1"
@@ -52,9 +52,9 @@ PUT_LIMIT = f"""
     ON CONFLICT (name) DO UPDATE SET slots = excluded.slots, rate = excluded.rate, updated_at = excluded.updated_at
     RETURNING {_LIMIT}
 """
-LIMIT_IS_USED = """
-    SELECT EXISTS (SELECT FROM run_live JOIN lane ON lane.id = run_live.lane WHERE lane.limit_name = $1)
-        OR EXISTS (SELECT FROM job WHERE doc -> 'limit' ->> 'name' = $1)
+USE_OF_LIMIT = """
+    SELECT EXISTS (SELECT FROM run_live JOIN lane ON lane.id = run_live.lane WHERE lane.limit_name = $1) AS has_runs,
+        ARRAY(SELECT name FROM job WHERE doc -> 'limit' ->> 'name' = $1 ORDER BY name LIMIT $2) AS jobs
 """
 # Its lanes are forgotten when they are idle.
 DELETE_LIMIT = "DELETE FROM limit_rule WHERE name = $1"

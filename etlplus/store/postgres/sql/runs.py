@@ -190,6 +190,23 @@ RUNS_ASIDE = f"""
 """
 LIVE_RUN = f"SELECT {KEPT} FROM run_live WHERE id = $1"
 LIVE_RUN_FOR_CHANGE = f"{LIVE_RUN} FOR UPDATE"
+LIVE_RUNS_TO_CANCEL = f"""
+    SELECT {KEPT} FROM run_live WHERE id = ANY($1) AND NOT cancel_requested ORDER BY id FOR UPDATE
+"""
+_MEANT = """
+    ($1::text[] IS NULL OR state = ANY($1)) AND ($2::text IS NULL OR job_id = $2) AND ($3::text IS NULL OR queue = $3)
+    AND ($4::text IS NULL OR lane IN (SELECT lane.id FROM lane WHERE limit_key = $4))
+"""
+_ASKED = "FROM run_live WHERE NOT cancel_requested AND ($5::text IS NULL OR id < $5)"
+# Stretch after stretch the lines are walked through in the order of their ids, once: OFFSET keeps the conditions out of it, or
+# all that are meant would be found by an index of something else and sorted, for each stretch again.
+TO_CANCEL = f"""
+    SELECT id FROM (
+        SELECT id, state, job_id, queue, lane {_ASKED} AND ($6::text IS NULL OR id < $6) ORDER BY id DESC OFFSET 0
+    ) AS walked
+    WHERE {_MEANT} ORDER BY id DESC LIMIT $7
+"""
+UNFINISHED = f"SELECT state, count(*) AS amount {_ASKED} AND {_MEANT} GROUP BY state"
 KEEP_DOC = "UPDATE run_live SET doc = $2, revision = revision + 1 WHERE id = $1"
 RUNS_DUE = f"""
     SELECT {KEPT} FROM run_live WHERE state = 'scheduled' AND run_at <= $1 ORDER BY run_at, id LIMIT $2
