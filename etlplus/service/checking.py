@@ -21,7 +21,7 @@ from etlplus.errors import Invalid, Problem
 from etlplus.jobs.checks import check_fields, check_value
 from etlplus.jobs.refusal import FIRST_YEAR, LAST_YEAR, Refusal
 from etlplus.jobs.values import BYTES, DEPTH_MAX, TOO_DEEP
-from etlplus.pipeline.complaints import problem_of
+from etlplus.pipeline.complaints import problem_of, refused
 
 LIMIT_MAX = 500
 LISTED = 3
@@ -144,7 +144,7 @@ def _refuse_other(value: object, wanted: str, place: str) -> None:
 
 
 def _refuse(found: Iterable[Refusal]) -> None:
-    if problems := [Problem(each.message, each.pointer, each.code, suggestion=each.accepted) for each in found]:
+    if problems := refused(found):
         raise Invalid("this is not accepted", problems, code=problems[0].code)
 
 

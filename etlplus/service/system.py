@@ -16,7 +16,7 @@ from etlplus.runtime import ActorRestarted, ActorStopped, AskTimeout
 from etlplus.service.facet import Facet
 from etlplus.service.views import CheckView, HealthView, HorizonView, LaneView, StatusView, StoreView
 from etlplus.store.contract import Horizon
-from etlplus.telemetry import Metric, catalog, written
+from etlplus.telemetry import Metric, catalog, exported
 
 HEALTH_WITHIN_S = 1.0
 COUNT_WITHIN_S = 2.0
@@ -66,7 +66,7 @@ class SystemFacet(Facet):
 
     async def metrics(self) -> bytes:
         self.who.must("metrics:read")
-        return prometheus_client.generate_latest(self.house.registry) + written(await self._counted())
+        return prometheus_client.generate_latest(self.house.registry) + exported(await self._counted())
 
     async def _counted(self) -> dict[Metric, float | dict[str, float]]:
         """What the store counts, of all nodes together; nothing if it does not answer soon."""

@@ -21,12 +21,14 @@ from etlplus.service.choosing import Plain
 IDEMPOTENCY_S = 86_400.0
 """For so long, asking again with the same idempotency key is the same question."""
 
-KEY_CHARS_MAX = 300
+GIVEN_KEY_CHARS_MAX = 300
+"""Of a key as somebody gives it; the store's own has more around it."""
+
 UniqueKey = Annotated[
     str,
     msgspec.Meta(
         min_length=1,
-        max_length=KEY_CHARS_MAX,
+        max_length=GIVEN_KEY_CHARS_MAX,
         pattern=r"^[^\x00-\x1f]*$(?!\n)",
         description="1 to 300 characters, none of them a control character",
     ),
@@ -73,9 +75,9 @@ def problems_of(wish: RunOptions, place: str, idempotency_key: str | None) -> li
 
 def problems_of_key(idempotency_key: str | None) -> list[Problem]:
     """What of an idempotency key cannot be accepted."""
-    if idempotency_key is None or 1 <= len(idempotency_key) <= KEY_CHARS_MAX:
+    if idempotency_key is None or 1 <= len(idempotency_key) <= GIVEN_KEY_CHARS_MAX:
         return []
-    accepted = f"1 to {KEY_CHARS_MAX} characters"
+    accepted = f"1 to {GIVEN_KEY_CHARS_MAX} characters"
     return [Problem("this key cannot be kept", "/idempotency_key", "bad_key", suggestion=accepted)]
 
 

@@ -10,6 +10,6 @@ from etlplus.telemetry.catalog import EVENTS, METRICS, Metric
 from etlplus.telemetry.histogram import Histogram
 from etlplus.telemetry.lateness import Lateness
 from etlplus.telemetry.logging import about_run, set_up_logging
-from etlplus.telemetry.meters import Meters, written
+from etlplus.telemetry.meters import Meters, exported
 
-__all__ = ["EVENTS", "METRICS", "Histogram", "Lateness", "Meters", "Metric", "about_run", "set_up_logging", "written"]
+__all__ = ["EVENTS", "METRICS", "Histogram", "Lateness", "Meters", "Metric", "about_run", "exported", "set_up_logging"]

@@ -54,20 +54,13 @@ _FAMILIES: dict[str, Any] = {
 }
 
 
-def written(values: Mapping[Metric, Value]) -> bytes:
-    """Values in the Prometheus text format, without a registry."""
-    return generate_latest(_Families([_family(metric, value) for metric, value in values.items()]))
-
-
-class _Families(CollectorRegistry):
-    """Families that are known already."""
-
-    def __init__(self, families: list[Family]) -> None:
-        super().__init__()
-        self._families = families
-
-    def collect(self) -> Iterator[Family]:
-        yield from self._families
+def exported(values: Mapping[Metric, Value]) -> bytes:
+    """Values that are known already, in the Prometheus text format."""
+    registry = CollectorRegistry()
+    meters = Meters(registry)
+    for metric, value in values.items():
+        meters.read(metric, lambda value=value: value)
+    return generate_latest(registry)
 
 
 def _family(metric: Metric, value: Value) -> Family:
